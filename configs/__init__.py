@@ -1,0 +1,1 @@
+"""Run configurations: `get_config(variant)` in each, for --config=configs/NAME.py[:VARIANT]."""

@@ -1,0 +1,1 @@
+"""Corpus readers: root folder -> Utterances. One module a corpus."""

@@ -1,0 +1,62 @@
+"""What every corpus reader returns: utterances, and the list of the files that it could not use."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Utterance:
+    """One stretch of speech with one emotion.
+
+    Attributes:
+        id: unique in the corpus; names the utterance in scores and errors.
+        path: the sound file.
+        speaker: the one who speaks; never on both sides of a split.
+        emotion: the corpus's own label as a full English word, e.g. "angry".
+        session: the recording session, "" where the corpus has none.
+        sex: "female", "male", or "" where unknown.
+        start: seconds into the file where the utterance begins.
+        end: seconds into the file where it ends; None is the end of the file.
+    """
+
+    id: str
+    path: pathlib.Path
+    speaker: str
+    emotion: str
+    session: str = ""
+    sex: str = ""
+    start: float = 0.0
+    end: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BadFile:
+    """A file that cannot be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader found: utterances sorted by id, and every file it could not place."""
+
+    utterances: tuple[Utterance, ...]
+    bad_files: tuple[BadFile, ...] = ()
+
+
+class CorpusError(ValueError):
+    """The corpus cannot be used as it is; the message names every file and says what to do."""
+
+
+class BadFilesError(CorpusError):
+    """Some files cannot be used. `bad_files` has them all."""
+
+    def __init__(self, bad_files: Iterable[BadFile]):
+        self.bad_files = tuple(bad_files)
+        lines = "\n".join(f"  {bad.path}: {bad.reason}" for bad in self.bad_files)
+        super().__init__(
+            f"{len(self.bad_files)} file(s) cannot be used:\n{lines}\n"
+            "Mend or remove them, or go on without them: --config.data.on_bad_file=skip"
+        )

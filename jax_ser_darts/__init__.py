@@ -1,0 +1,1 @@
+"""Differentiable architecture search (DARTS) for speech emotion recognition, in JAX."""

@@ -1,0 +1,1 @@
+"""The relaxed supernet and the discrete network, as Flax (Linen) modules."""
