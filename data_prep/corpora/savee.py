@@ -1,0 +1,44 @@
+"""SAVEE: four men, seven emotions, 480 files (Haq & Jackson 2010).
+
+The name is `DC_a01.wav`, or `a01.wav` in the speaker's folder DC.
+"""
+
+import pathlib
+import re
+
+from data_prep.corpora.base import Reading, Utterance
+from data_prep.corpora.files import UnreadableName, look_up, read_names
+
+LAYOUT = "SAVEE, DC_a01.wav or DC/a01.wav (speakers DC, JE, JK, KL; emotion and number), .wav or .flac"
+EMOTIONS = {
+    "a": "angry",
+    "d": "disgust",
+    "f": "fearful",
+    "h": "happy",
+    "n": "neutral",
+    "sa": "sad",
+    "su": "surprised",
+}
+SEXES = dict.fromkeys(("DC", "JE", "JK", "KL"), "male")
+
+_NAME = re.compile(r"(?:([a-z]+)_)?([a-z]+)(\d\d)", re.IGNORECASE)
+
+
+def read(root: pathlib.Path) -> Reading:
+    """Reads the corpus; the speaker is "DC", "JE", "JK" or "KL"."""
+    return read_names(root, _parse, layout=LAYOUT)
+
+
+def _parse(path: pathlib.Path) -> Utterance:
+    match = _NAME.fullmatch(path.stem)
+    if not match:
+        raise UnreadableName("the name is not emotion and number, as in DC_a01 or DC/a01")
+    in_name, emotion, number = match.groups()
+    speaker = (in_name or path.absolute().parent.name).upper()
+    return Utterance(
+        id=f"{speaker}_{emotion.lower()}{number}",
+        path=path,
+        speaker=speaker,
+        emotion=look_up("emotion", emotion.lower(), EMOTIONS),
+        sex=look_up("speaker", speaker, SEXES),
+    )

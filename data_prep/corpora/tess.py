@@ -1,0 +1,45 @@
+"""TESS, the Toronto emotional speech set (Pichora-Fuller & Dupuis 2020): two women, 7 emotions, 2,800 files.
+
+The name `OAF_back_fear` holds the speaker (older or younger adult female), the word and the emotion.
+"""
+
+import pathlib
+import re
+
+from data_prep.corpora.base import Reading, Utterance
+from data_prep.corpora.files import UnreadableName, look_up, read_names
+
+LAYOUT = "TESS, OAF_Fear/OAF_back_fear.wav (speaker, word, emotion), .wav or .flac"
+EMOTIONS = {
+    "angry": "angry",
+    "disgust": "disgust",
+    "fear": "fearful",
+    "happy": "happy",
+    "neutral": "neutral",
+    "ps": "surprised",
+    "sad": "sad",
+}
+# The corpus itself spells one file OA_bite_neutral.
+SPEAKERS = {"OAF": "OAF", "YAF": "YAF", "OA": "OAF", "YA": "YAF"}
+
+_NAME = re.compile(r"([a-z]+)_([a-z]+)_([a-z]+)", re.IGNORECASE)
+
+
+def read(root: pathlib.Path) -> Reading:
+    """Reads the corpus; the speaker is "OAF" or "YAF"."""
+    return read_names(root, _parse, layout=LAYOUT)
+
+
+def _parse(path: pathlib.Path) -> Utterance:
+    match = _NAME.fullmatch(path.stem)
+    if not match:
+        raise UnreadableName("the name is not speaker, word and emotion, as in OAF_back_fear")
+    speaker, word, emotion = match.groups()
+    speaker = look_up("speaker", speaker.upper(), SPEAKERS)
+    return Utterance(
+        id=f"{speaker}_{word.lower()}_{emotion.lower()}",
+        path=path,
+        speaker=speaker,
+        emotion=look_up("emotion", emotion.lower(), EMOTIONS),
+        sex="female",
+    )
