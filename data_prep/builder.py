@@ -1,0 +1,133 @@
+"""Features -> TFRecords: a TFDS builder with one split for each group of speakers.
+
+The folder it writes carries its own schema and provenance: `tfds.builder_from_directory(folder)` reads it,
+and needs nothing of this package. It works offline and without Beam.
+"""
+
+import contextlib
+import io
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+import tqdm
+from absl import logging
+
+from data_prep.compute import Computed
+from data_prep.corpora.base import BadFile
+
+BAD_FILES = "bad_files.json"
+
+
+class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Writes utterances, grouped into splits, to `data_dir/name/version`.
+
+    Each example has `features` float32 [T, F], `label`, `id`, `speaker`, `session`, `sex`, `emotion` (the
+    corpus's own word) and `seconds`; examples keep the order in which they are given.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        version: str,
+        data_dir: pathlib.Path,
+        splits: Mapping[str, Sequence[Computed]],
+        rows: np.ndarray,
+        emotions: Mapping[str, str],
+        metadata: Mapping[str, Any],
+        bad_files: Sequence[BadFile] = (),
+    ):
+        """Makes the builder; `write` runs it.
+
+        Args:
+            name: of the dataset: a letter, then letters, digits, underscores.
+            version: of the records, such as "1.0.0".
+            data_dir: the folder of all datasets.
+            splits: split name -> its utterances.
+            rows: float32 [all frames, F], which the utterances point into.
+            emotions: the corpus's emotion -> class.
+            metadata: JSON values, stored beside the records.
+            bad_files: what was left out; listed in bad_files.json where there is any.
+        """
+        self.name, self.VERSION = name, tfds.core.Version(version)
+        self._splits, self._rows, self._emotions = splits, rows, emotions
+        self._metadata, self._bad_files = metadata, bad_files
+        super().__init__(data_dir=data_dir)
+
+    def write(self, *, download_dir: pathlib.Path) -> pathlib.Path:
+        """Writes everything into a temporary folder, renames it, and returns it.
+
+        Args:
+            download_dir: an existing scratch folder; TFDS insists on one, and puts nothing into it.
+        """
+        tfds.disable_progress_bar()  # its bars count splits; ours counts utterances
+        with _quiet():
+            self.download_and_prepare(
+                download_dir=download_dir,
+                download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+            )
+        return pathlib.Path(self.data_dir)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        text, number = tfds.features.Text(), np.float32
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Features of speech with one emotion an utterance; one split a group of speakers.",
+            features=tfds.features.FeaturesDict(
+                {
+                    "features": tfds.features.Tensor(shape=(None, self._rows.shape[1]), dtype=number),
+                    "label": tfds.features.ClassLabel(names=sorted(set(self._emotions.values()))),
+                    "id": text,
+                    "speaker": text,
+                    "session": text,
+                    "sex": text,
+                    "emotion": text,
+                    "seconds": tfds.features.Scalar(dtype=number),
+                }
+            ),
+            metadata=tfds.core.MetadataDict(self._metadata),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        del dl_manager  # nothing is downloaded
+        if self._bad_files:
+            listed = [{"path": bad.path, "reason": bad.reason} for bad in self._bad_files]
+            (self.data_path / BAD_FILES).write_text(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
+        total = sum(map(len, self._splits.values()))
+        bar = tqdm.tqdm(total=total, desc="records", unit="utt", disable=None)
+        return {split: self._generate_examples(of, bar) for split, of in self._splits.items()}
+
+    def _generate_examples(self, computed: Sequence[Computed], bar: tqdm.tqdm):
+        for index, one in enumerate(computed):
+            utterance = one.utterance
+            yield (
+                index,
+                {
+                    "features": self._rows[one.first : one.first + one.frames],
+                    "label": self._emotions[utterance.emotion],
+                    "id": utterance.id,
+                    "speaker": utterance.speaker,
+                    "session": utterance.session,
+                    "sex": utterance.sex,
+                    "emotion": utterance.emotion,
+                    "seconds": np.float32(one.seconds),
+                },
+            )
+            bar.update()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """TFDS would print of a download, and log lines for every split."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(min(verbosity, logging.WARNING))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)

@@ -1,0 +1,164 @@
+"""Utterances -> features, once, by several processes, into one scratch file.
+
+The processes that compute know neither TensorFlow nor JAX: they start fast and stay small. Results come back
+in the order of the utterances whatever the number of processes, and wait on disk, not in memory.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import itertools
+import multiprocessing.connection
+import os
+import pathlib
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tqdm
+from absl import logging
+
+from data_prep import audio
+from data_prep.corpora.base import BadFile, Utterance
+from data_prep.features import FeatureSettings, extract
+
+_CHUNK = 8  # utterances sent to a process at once
+_THREADS = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM")]
+_AHEAD = 4  # chunks a process in flight: enough to keep it busy, few enough to bound memory
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Computed:
+    """One utterance's features: rows [first, first + frames) of the scratch file.
+
+    Attributes:
+        utterance: whose.
+        seconds: length of the sound that they were computed from, after the cut.
+        first: the first row.
+        frames: how many rows.
+    """
+
+    utterance: Utterance
+    seconds: float
+    first: int
+    frames: int
+
+
+def compute(
+    utterances: Sequence[Utterance], *, settings: FeatureSettings, workers: int, scratch: pathlib.Path
+) -> tuple[list[Computed], list[BadFile]]:
+    """Computes the features of every utterance and writes them to `scratch`, which `rows` reads.
+
+    Args:
+        utterances: what to read, in the order of the results.
+        settings: what to compute.
+        workers: processes; 0 is one for each core that this process may use, 1 computes in this process.
+        scratch: the file to write.
+
+    Returns:
+        Where the features of each usable utterance are, and every file that cannot be used.
+    """
+    workers = workers or _cores()
+    done, bad_files, first = [], [], 0
+    logging.info("Computing features of %d utterances with %d process(es)", len(utterances), workers)
+    results = _stream(utterances, settings=settings, workers=workers)
+    bar = tqdm.tqdm(results, total=len(utterances), desc="features", unit="utt", disable=None)
+    with scratch.open("wb") as file, contextlib.closing(results):
+        for utterance, result in zip(utterances, bar, strict=True):
+            if isinstance(result, BadFile):
+                bad_files.append(result)
+                continue
+            seconds, features = result
+            features.tofile(file)
+            done.append(Computed(utterance, seconds, first, len(features)))
+            first += len(features)
+    logging.info("Computed features of %d utterances; %d cannot be used", len(done), len(bad_files))
+    return done, bad_files
+
+
+def rows(scratch: pathlib.Path, *, settings: FeatureSettings) -> np.ndarray:
+    """The scratch file as float32 [frames of all utterances, coefficients], left on disk."""
+    return np.memmap(scratch, np.float32, mode="r").reshape(-1, settings.coefficients)
+
+
+def compute_one(utterance: Utterance, settings: FeatureSettings) -> tuple[float, np.ndarray] | BadFile:
+    """The seconds of sound used and the features [T, F] of one utterance, or why there are none."""
+    try:
+        waveform = audio.read(utterance, sampling_rate=settings.sampling_rate, seconds=settings.seconds)
+    except audio.AudioError as error:
+        return BadFile(str(utterance.path), str(error))
+    features = extract(waveform, settings=settings)
+    if not np.isfinite(features).all():
+        return BadFile(str(utterance.path), "features are not finite: the samples are far beyond full scale")
+    return min(len(waveform), settings.max_samples) / settings.sampling_rate, features
+
+
+def _compute_chunk(utterances: Sequence[Utterance], settings: FeatureSettings) -> list:
+    return [compute_one(utterance, settings) for utterance in utterances]
+
+
+def _stream(
+    utterances: Sequence[Utterance], *, settings: FeatureSettings, workers: int
+) -> Iterator[tuple[float, np.ndarray] | BadFile]:
+    """Yields compute_one of every utterance, in order."""
+    if workers == 1:
+        yield from (compute_one(utterance, settings) for utterance in utterances)
+        return
+    chunks = (utterances[i : i + _CHUNK] for i in range(0, len(utterances), _CHUNK))
+    executor = concurrent.futures.ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+    try:
+        with _lean_children():
+            pending = collections.deque(
+                executor.submit(_compute_chunk, chunk, settings)
+                for chunk in itertools.islice(chunks, _AHEAD * workers)
+            )
+        while pending:
+            yield from pending.popleft().result()
+            pending.extend(
+                executor.submit(_compute_chunk, chunk, settings) for chunk in itertools.islice(chunks, 1)
+            )
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    """Cores that this process may use: a Slurm job has fewer than its machine (only Linux knows)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _lean_children() -> Iterator[None]:
+    """Processes spawned inside use one thread each, and do not import the program's main module.
+
+    Left alone, a spawned process imports `__main__` again: for a training program, all of JAX.
+    """
+    before = {name: os.environ.get(name) for name in _THREADS}
+    main = sys.modules["__main__"]
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_worker() -> None:
+    """Ctrl-C is the parent's to handle; and when the parent is killed, its processes follow."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

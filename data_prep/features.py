@@ -1,0 +1,197 @@
+"""Waveform -> features over time: MFCC or log-mel, pooled along time.
+
+The numbers are librosa's (`librosa.feature.mfcc`, `librosa.feature.melspectrogram` + `power_to_db`, at
+librosa's defaults: centred Hann frames, Slaney mels, 80 dB range) on the frames that hold speech. Published
+systems zero-pad every waveform to the same length first; here nothing is computed for that padding, which the
+models mask. What makes it fast: float32 transforms of a few frames at a time, which stay in the cache, and
+the mel filters as a sparse matrix.
+"""
+
+import dataclasses
+import functools
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.fft
+import scipy.sparse
+
+_BLOCK_SAMPLES = 2**16  # 256 KiB of float32 frames at once: about a core's second-level cache
+
+
+class SettingsError(ValueError):
+    """The feature settings make no sense; the message says which, and what would."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureSettings:
+    """What to compute; impossible settings raise SettingsError. The defaults are the seed paper's.
+
+    Attributes:
+        kind: "mfcc" or "logmel".
+        sampling_rate: of the waveform, in Hz.
+        seconds: later sound is cut off.
+        n_fft: samples in a frame.
+        hop: samples from one frame to the next.
+        coefficients: features a frame: cepstral coefficients, or the mel bands of "logmel".
+        n_mels: mel bands under the cepstral coefficients; "logmel" does not use it.
+        fmin: lowest frequency of the mel bands, in Hz.
+        fmax: highest frequency of the mel bands, in Hz; None or 0 means half the sampling rate.
+        pool: frames that become one.
+        pool_kind: "max" or "mean".
+    """
+
+    kind: str = "mfcc"
+    sampling_rate: int = 32_750
+    seconds: float = 8.0
+    n_fft: int = 2048
+    hop: int = 512
+    coefficients: int = 128
+    n_mels: int = 128
+    fmin: float = 0.0
+    fmax: float | None = None
+    pool: int = 4
+    pool_kind: str = "max"
+
+    def __post_init__(self):
+        for name in ("sampling_rate", "n_fft", "hop", "coefficients", "n_mels", "pool"):
+            value = getattr(self, name)
+            _require(type(value) is int and value >= 1, f"{name} must be a whole number above 0", value)
+        for name in ("seconds", "fmin", "fmax"):
+            value = getattr(self, name)
+            if name == "fmax" and not value:
+                value = self.sampling_rate / 2
+            _require(type(value) in (int, float), f"{name} must be a number", value)
+            object.__setattr__(self, name, float(value))  # 8 and 8.0 are the same settings
+        _require(self.kind in ("mfcc", "logmel"), "kind must be 'mfcc' or 'logmel'", self.kind)
+        _require(self.pool_kind in ("max", "mean"), "pool_kind must be 'max' or 'mean'", self.pool_kind)
+        _require(0 < self.seconds < math.inf, "seconds must be above 0", self.seconds)
+        _require(self.n_fft >= 2, "n_fft must be at least 2", self.n_fft)
+        _require(self.hop <= self.n_fft, f"hop must be at most n_fft ({self.n_fft})", self.hop)
+        nyquist = self.sampling_rate / 2
+        _require(
+            0 <= self.fmin < self.fmax <= nyquist,
+            f"fmin and fmax must satisfy 0 <= fmin < fmax <= {nyquist:g}, half the sampling rate",
+            (self.fmin, self.fmax),
+        )
+        if self.kind == "mfcc":
+            limit, what = self.n_mels, "n_mels"
+        else:
+            limit, what = self.n_fft // 2 + 1, "the frequencies of n_fft"
+        _require(
+            self.coefficients <= limit, f"coefficients must be at most {what} ({limit})", self.coefficients
+        )
+
+    @classmethod
+    def from_mapping(cls, section: Mapping[str, Any]) -> "FeatureSettings":
+        """Settings from a config's `features` section or a record's metadata; unknown names raise."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(section) - known):
+            raise SettingsError(f"unknown feature settings {unknown}; there are {sorted(known)}")
+        return cls(**dict(section))
+
+    @property
+    def mel_bands(self) -> int:
+        """Mel bands of a frame."""
+        return self.n_mels if self.kind == "mfcc" else self.coefficients
+
+    @property
+    def max_samples(self) -> int:
+        """Samples after which a waveform is cut."""
+        return max(1, round(self.seconds * self.sampling_rate))
+
+    def num_frames(self, samples: int) -> int:
+        """Pooled frames of a waveform of so many samples: at least 1."""
+        return math.ceil((1 + min(samples, self.max_samples) // self.hop) / self.pool)
+
+
+def extract(waveform: np.ndarray, *, settings: FeatureSettings) -> np.ndarray:
+    """Computes the features of one waveform.
+
+    Frame t is centred on sample t * hop; there are 1 + samples // hop of them, before every `pool` of them
+    become one (the last one pools what is left). The numbers do not depend on any padding with zeros.
+
+    Args:
+        waveform: float [samples] at settings.sampling_rate, at least one sample.
+        settings: what to compute.
+
+    Returns:
+        float32 [num_frames(samples), coefficients]: decibels for "logmel", their orthonormal DCT for "mfcc".
+    """
+    import librosa  # takes a second: only who computes pays for it
+
+    if waveform.ndim != 1 or not len(waveform):
+        raise ValueError(f"a waveform is one-dimensional and not empty, this one has shape {waveform.shape}")
+    waveform = waveform[: settings.max_samples].astype(np.float32, copy=False)
+    frames = 1 + len(waveform) // settings.hop
+    # The 80 dB range hangs on the loudest frame, and that may be one centred beyond the end but still hearing
+    # a loud last syllable: compute those too, then drop them.
+    beyond = 1 + min(len(waveform) + settings.n_fft // 2, settings.max_samples) // settings.hop
+    with np.errstate(over="ignore", invalid="ignore"):  # absurdly loud samples: the caller checks for inf
+        mel = _mel_power(waveform, frames=beyond, settings=settings)
+        decibels = librosa.power_to_db(mel)[:frames]
+        if settings.kind == "logmel":
+            return _pool(decibels, settings=settings)
+        cepstrum = scipy.fft.dct(decibels, axis=1, type=2, norm="ortho")[:, : settings.coefficients]
+        return _pool(cepstrum, settings=settings)
+
+
+def _mel_power(waveform: np.ndarray, *, frames: int, settings: FeatureSettings) -> np.ndarray:
+    """float32 [frames, mel_bands]: the mel power spectrogram, zeros beyond both ends of the waveform."""
+    n_fft, hop = settings.n_fft, settings.hop
+    window, filters = _window(n_fft), _mel_filters(settings)
+    padded = np.zeros(max((frames - 1) * hop + n_fft, n_fft // 2 + len(waveform)), np.float32)
+    padded[n_fft // 2 : n_fft // 2 + len(waveform)] = waveform
+    every_frame = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop][:frames]
+    mel = np.empty((frames, settings.mel_bands), np.float32)
+    block = max(1, _BLOCK_SAMPLES // n_fft)
+    for first in range(0, frames, block):
+        spectrum = scipy.fft.rfft(every_frame[first : first + block] * window, axis=1, overwrite_x=True)
+        power = spectrum.real**2 + spectrum.imag**2
+        mel[first : first + block] = (filters @ power.T).T
+    return mel
+
+
+def _pool(frames: np.ndarray, *, settings: FeatureSettings) -> np.ndarray:
+    """[T, F] -> [ceil(T / pool), F]; the last window holds what is left."""
+    starts = np.arange(0, len(frames), settings.pool)
+    if settings.pool_kind == "max":
+        return np.maximum.reduceat(frames, starts, axis=0)
+    lengths = np.diff(starts, append=len(frames)).astype(np.float32)
+    return np.add.reduceat(frames, starts, axis=0) / lengths[:, None]
+
+
+@functools.lru_cache(maxsize=8)
+def _window(n_fft: int) -> np.ndarray:
+    import librosa
+
+    return librosa.filters.get_window("hann", n_fft, fftbins=True).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=8)
+def _mel_filters(settings: FeatureSettings) -> scipy.sparse.csr_array:
+    """[mel_bands, 1 + n_fft // 2], each frequency in two bands at most, hence sparse."""
+    import librosa
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # empty bands: an error below
+        filters = librosa.filters.mel(
+            sr=settings.sampling_rate,
+            n_fft=settings.n_fft,
+            n_mels=settings.mel_bands,
+            fmin=settings.fmin,
+            fmax=settings.fmax,
+        )
+    if empty := int((filters.max(axis=1) == 0).sum()):
+        raise SettingsError(
+            f"{empty} of {settings.mel_bands} mel bands hold no frequency of a {settings.n_fft}-sample "
+            f"transform at {settings.sampling_rate} Hz: take fewer bands or a larger n_fft"
+        )
+    return scipy.sparse.csr_array(filters)
+
+
+def _require(condition: bool, rule: str, value: object) -> None:
+    if not condition:
+        raise SettingsError(f"features: {rule}, not {value!r}")

@@ -1,0 +1,349 @@
+"""Sound on disk -> TFRecords of features, computed once for all folds.
+
+    python -m data_prep.prepare --config=configs/ravdess.py --config.data.source=DIR --records=DIR
+
+Whatever is wrong with the corpus is told at once and in full, and nothing is published: a folder of records
+either is whole or is not there. A second run finds the records of the first and does nothing.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import pathlib
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import ml_collections
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from data_prep import compute, corpora, demo_corpus
+from data_prep.compute import Computed
+from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utterance
+from data_prep.features import FeatureSettings, SettingsError
+
+VERSION = "1.0.0"  # of the records' layout and numbers: raise it when either changes
+_LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tensorflow_datasets", "jax_ser_darts")
+_TABLE_ROWS = 40
+
+
+def prepare(
+    *, data: ml_collections.ConfigDict, features: ml_collections.ConfigDict, records: pathlib.Path
+) -> pathlib.Path:
+    """Makes the records of one corpus, unless they are there already.
+
+    Args:
+        data: corpus (str), source (its root folder; "" makes the demo corpus beside `records`), emotions
+            (corpus's emotion -> class; what it does not name is left out, and empty takes all as they are),
+            group_by ("speaker" or "session": what a split is), on_bad_file ("error" or "skip"), workers
+            (processes; 0 is all cores).
+        features: the fields of `features.FeatureSettings`.
+        records: folder of all records.
+
+    Returns:
+        The folder for `tfds.builder_from_directory`: records/<corpus>_<fingerprint>/<version>.
+
+    Raises:
+        BadFilesError: files cannot be used and data.on_bad_file is "error"; it names every one.
+        CorpusError: the corpus does not fit the config; nothing has been written.
+        SettingsError: impossible feature settings.
+    """
+    settings = FeatureSettings.from_mapping(features.to_dict())
+    _check(data)
+    records = pathlib.Path(records).absolute()
+    source = _source(data, records=records)
+    reading = corpora.read("manifest" if data.corpus == "demo" else data.corpus, source)
+    emotions = _emotions(reading.utterances, data.emotions.to_dict())
+    utterances = [utterance for utterance in reading.utterances if utterance.emotion in emotions]
+    groups = _groups(utterances, group_by=data.group_by)
+    fingerprint = _fingerprint(
+        data=data,
+        source=source,
+        settings=settings,
+        emotions=emotions,
+        utterances=utterances,
+        bad_files=reading.bad_files,
+    )
+    name = f"{data.corpus}_{fingerprint[:8]}"
+    folder = records / name / VERSION
+    if folder.is_dir():  # renamed to this name when whole, never before
+        logging.info("Records of this corpus and config are there already, nothing to do: %s", folder)
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(folder.parent / ".lock"):
+        if folder.is_dir():  # by another process, while this one waited
+            return folder
+        _sweep(folder.parent)
+        print(_table(utterances, emotions=emotions), flush=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".scratch_") as scratch:
+            rows_file = pathlib.Path(scratch) / "features"
+            computed, unreadable = compute.compute(
+                [utterance for split in groups for utterance in groups[split]],
+                settings=settings,
+                workers=data.workers,
+                scratch=rows_file,
+            )
+            bad_files = sorted({*reading.bad_files, *unreadable}, key=lambda bad: (bad.path, bad.reason))
+            _refuse_bad_files(bad_files, computed=computed, emotions=emotions, on_bad_file=data.on_bad_file)
+            usable = {one.utterance.id: one for one in computed}
+            splits = {
+                split: kept
+                for split, members in groups.items()
+                if (kept := [usable[utterance.id] for utterance in members if utterance.id in usable])
+            }
+            metadata = _metadata(
+                data=data,
+                settings=settings,
+                emotions=emotions,
+                splits=splits,
+                bad_files=bad_files,
+                fingerprint=fingerprint,
+            )
+            from data_prep import (
+                builder,
+            )  # brings TensorFlow, which takes seconds: only who writes waits for it
+
+            builder.SpeechFeatures(
+                name=name,
+                version=VERSION,
+                data_dir=records,
+                splits=splits,
+                rows=compute.rows(rows_file, settings=settings),
+                emotions=emotions,
+                metadata=metadata,
+                bad_files=bad_files,
+            ).write(download_dir=pathlib.Path(scratch))
+    logging.info("Wrote the records of %d utterances in %d splits: %s", len(computed), len(splits), folder)
+    return folder
+
+
+def _check(data: ml_collections.ConfigDict) -> None:
+    for name, allowed in {"group_by": ("speaker", "session"), "on_bad_file": ("error", "skip")}.items():
+        if data[name] not in allowed:
+            raise CorpusError(f"data.{name} is {data[name]!r}; it must be one of {', '.join(allowed)}")
+    if type(data.workers) is not int or data.workers < 0:
+        raise CorpusError(f"data.workers is {data.workers!r}; it must be 0 (all cores) or more")
+
+
+def _source(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> pathlib.Path:
+    """The corpus's root, an absolute path that exists."""
+    if not data.source and data.corpus == "demo":
+        return demo_corpus.make(records.parent / "demo_corpus").resolve()
+    if not data.source:
+        raise CorpusError(f"no folder for corpus {data.corpus!r}: give --config.data.source=DIR")
+    source = pathlib.Path(data.source).expanduser().resolve()
+    if not source.exists():
+        raise CorpusError(f"the root of corpus {data.corpus!r} does not exist: {source} (data.source)")
+    return source
+
+
+def _emotions(utterances: Sequence[Utterance], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Corpus's emotion -> class, for the emotions that are used."""
+    found = collections.Counter(utterance.emotion for utterance in utterances)
+    listing = ", ".join(f"{emotion} ({count})" for emotion, count in sorted(found.items())) or "none"
+    if missing := sorted(set(wanted) - set(found)):
+        raise CorpusError(
+            f"data.emotions names {', '.join(missing)}, but the corpus has no such utterance; "
+            f"it has: {listing}"
+        )
+    if not found:
+        raise CorpusError("the corpus has no utterance at all: is data.source the right folder?")
+    return dict(sorted(wanted.items())) or {emotion: emotion for emotion in sorted(found)}
+
+
+def _groups(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[Utterance]]:
+    r"""Split name (`\w+`) -> its utterances, both sorted; a speaker is in one group only."""
+    members = collections.defaultdict(list)
+    for utterance in sorted(utterances, key=lambda utterance: utterance.id):
+        members[getattr(utterance, group_by)].append(utterance)
+    if "" in members:
+        without = members[""]
+        raise CorpusError(
+            f"{len(without)} utterance(s) have no {group_by}, such as {without[0].path}: "
+            "they cannot be grouped by it (data.group_by)"
+        )
+    where = collections.defaultdict(lambda: collections.defaultdict(list))
+    for group, of in members.items():
+        for utterance in of:
+            where[utterance.speaker][group].append(str(utterance.path))
+    problems = [
+        f"  speaker {speaker} is in {group_by} {group}: {', '.join(sorted(set(paths)))}"
+        for speaker, groups in sorted(where.items())
+        if len(groups) > 1
+        for group, paths in sorted(groups.items())
+    ]
+    if problems:
+        raise CorpusError(
+            f"a speaker may be in one {group_by} only, or the same voice is in training and test; "
+            "mend the labels, or take --config.data.group_by=speaker:\n" + "\n".join(problems)
+        )
+    names = _split_names(sorted(members), prefix=group_by)
+    return {names[group]: members[group] for group in sorted(members)}
+
+
+def _split_names(groups: Sequence[str], *, prefix: str) -> dict[str, str]:
+    """Group -> a name of letters, digits and underscores; no two alike, not even in upper and lower case."""
+    names, taken = {}, set()
+    for group in groups:
+        plain = name = f"{prefix}_{re.sub(r'[^0-9A-Za-z]', '_', group)}"
+        number = 2
+        while name.casefold() in taken:
+            name, number = f"{plain}_{number}", number + 1
+        taken.add(name.casefold())
+        names[group] = name
+    return names
+
+
+def _fingerprint(
+    *,
+    data: ml_collections.ConfigDict,
+    source: pathlib.Path,
+    settings: FeatureSettings,
+    emotions: Mapping[str, str],
+    utterances: Sequence[Utterance],
+    bad_files: Sequence[BadFile],
+) -> str:
+    """Hex digits that change with anything that the records depend on.
+
+    Files count by path, size and time of change, not by content: to look at those takes no time. The number
+    of workers and the versions of the libraries do not count; the metadata has the versions.
+    """
+
+    def stamp(path: pathlib.Path) -> tuple[int, int] | None:
+        try:
+            stat = path.stat()
+        except OSError:  # compute will report it as a bad file
+            return None
+        return stat.st_size, stat.st_mtime_ns
+
+    determines = {
+        "version": VERSION,
+        "corpus": data.corpus,
+        "source": str(source),
+        "group_by": data.group_by,
+        "on_bad_file": data.on_bad_file,
+        "features": dataclasses.asdict(settings),
+        "emotions": emotions,
+        "utterances": [[*map(str, dataclasses.astuple(one)), stamp(one.path)] for one in utterances],
+        "bad_files": [dataclasses.astuple(bad) for bad in bad_files],
+    }
+    return hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_bad_files(
+    bad_files: Sequence[BadFile],
+    *,
+    computed: Sequence[Computed],
+    emotions: Mapping[str, str],
+    on_bad_file: str,
+) -> None:
+    if not bad_files:
+        return
+    if on_bad_file == "error":
+        raise BadFilesError(bad_files)
+    logging.warning("Left out %d file(s) that cannot be used, such as %s", len(bad_files), bad_files[0])
+    if gone := sorted(set(emotions.values()) - {emotions[one.utterance.emotion] for one in computed}):
+        raise CorpusError(
+            f"without its bad files the corpus has no utterance of {', '.join(gone)}; they are:\n"
+            + "\n".join(f"  {bad.path}: {bad.reason}" for bad in bad_files)
+        )
+
+
+def _metadata(
+    *,
+    data: ml_collections.ConfigDict,
+    settings: FeatureSettings,
+    emotions: Mapping[str, str],
+    splits: Mapping[str, Sequence[Computed]],
+    bad_files: Sequence[BadFile],
+    fingerprint: str,
+) -> dict[str, Any]:
+    """What is stored beside the records as metadata.json: where they come from, and what is in them."""
+    classes = sorted(set(emotions.values()))
+    counts = {}
+    for split, computed in splits.items():
+        found = collections.Counter(emotions[one.utterance.emotion] for one in computed)
+        counts[split] = {name: found[name] for name in classes}
+    return {
+        "corpus": data.corpus,
+        "source": data.source,
+        "synthetic": data.corpus == "demo",
+        "features": dataclasses.asdict(settings),
+        "emotions": dict(emotions),
+        "classes": classes,
+        "group_by": data.group_by,
+        "groups": {split: sorted({one.utterance.speaker for one in of}) for split, of in splits.items()},
+        "counts": counts,
+        "bad_files": [dataclasses.asdict(bad) for bad in bad_files],
+        "versions": _versions(),
+        "fingerprint": fingerprint,
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for library in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[library] = importlib.metadata.version(library)
+    return versions
+
+
+def _table(utterances: Sequence[Utterance], *, emotions: Mapping[str, str]) -> str:
+    """Utterances a class and speaker, with totals."""
+    classes = sorted(set(emotions.values()))
+    counts = collections.defaultdict(collections.Counter)
+    for utterance in utterances:
+        counts[utterance.speaker][emotions[utterance.emotion]] += 1
+    lines = [[speaker, *(of[name] for name in classes), of.total()] for speaker, of in sorted(counts.items())]
+    total = ["all", *(sum(of[name] for of in counts.values()) for name in classes), len(utterances)]
+    shown = [["speaker", *classes, "all"], *lines[:_TABLE_ROWS], total]
+    widths = [max(len(str(line[i])) for line in shown) for i in range(len(total))]
+    text = [
+        "  ".join(f"{cell!s:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in shown
+    ]
+    if len(lines) > _TABLE_ROWS:
+        text.insert(-1, f"... and {len(lines) - _TABLE_ROWS} more speakers")
+    return "\n".join(text)
+
+
+@contextlib.contextmanager
+def _lock(path: pathlib.Path) -> Iterator[None]:
+    """One process at a time; the system lets go when the process ends, however it ends."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sweep(folder: pathlib.Path) -> None:
+    """Removes what a killed run has left; under the lock, nobody else is at work here."""
+    for left in [*folder.glob(".scratch_*"), *folder.glob("incomplete.*")]:
+        shutil.rmtree(left)
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command; a user's mistake is one message and exit status 1."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    config = _CONFIG.value
+    try:
+        folder = prepare(data=config.data, features=config.features, records=pathlib.Path(_RECORDS.value))
+    except (CorpusError, SettingsError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, such as configs/ravdess.py.")
+    _RECORDS = flags.DEFINE_string("records", "records", "The folder of all records.")
+    flags.mark_flag_as_required("config")
+    app.run(main)
