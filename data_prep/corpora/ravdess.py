@@ -1,8 +1,8 @@
 """RAVDESS: 24 actors, eight emotions, two sentences (Livingstone & Russo 2018, PLoS ONE 13(5): e0196391).
 
 The name holds seven numbers: modality, channel, emotion, intensity, statement, repetition, actor. The speech
-part (modality 03, audio only; channel 01, speech) has 1,440 files. The corpus's songs and videos, which people
-often keep in the same folder, are passed over.
+part (modality 03, audio only; channel 01, speech) has 1,440 files. Its songs and videos, which people often
+keep in the same folder, are passed over.
 """
 
 import pathlib
