@@ -30,13 +30,13 @@ class Checkpoints:
     """The newest `keep` states of one run, in one folder.
 
     Leaves may be `jax.Array`s (typed PRNG keys too), NumPy arrays and scalars, and Python's int, float and
-    bool. Arrays with a leading device axis are stored with it: unreplicate first. Saving waits until all is on
-    disk, so that the caller may donate the buffers of the state at once. With several processes, all of them
-    call every method.
+    bool. Arrays with a leading device axis are stored with it: unreplicate first. Saving waits until all is
+    on disk, so that the caller may donate the buffers of the state at once. With several processes, all
+    of them call every method.
 
     Args:
         folder: made if it does not exist; belongs to this run alone.
-        keep: how many checkpoints stay on disk; at least 2, so that one is left if the newest is unreadable.
+        keep: how many checkpoints stay on disk; at least 2, one for when the newest is unreadable.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, keep: int = 2):

@@ -58,7 +58,7 @@ def make_folds(
     if count < 2 or validation_groups < 0:
         raise FoldError(
             f"{count} fold(s) with {validation_groups} validation group(s) cannot be made of {len(names)} "
-            "group(s): ask for at least 2 folds (0 = one for each group) and no negative number of validation groups."
+            "group(s): ask for at least 2 folds (0 = one for each group) and for 0 or more validation groups."
         )
     if len(names) < count:
         raise FoldError(
@@ -114,8 +114,8 @@ def halves(
         raise FoldError(f"The weights' share of the training groups is {share}; it must lie between 0 and 1.")
     if len(groups) < 2:
         raise FoldError(
-            f"A search needs two training groups, one for weights and one for alphas; here is "
-            f"{sorted(groups)}. Take more folds or fewer validation groups, or prepare the corpus with smaller groups."
+            "A search needs two training groups, one for weights and one for alphas; here is "
+            f"{sorted(groups)}. Take more folds or fewer validation groups, or prepare smaller groups."
         )
     mixed = _mix(_shuffle(sorted(groups), seed), _strata(groups, sexes, "sexes"))
     cut = min(max(round(share * len(mixed)), 1), len(mixed) - 1)
