@@ -258,7 +258,7 @@ def _synthesise(folder: pathlib.Path, lines: list[Line], *, progress: bool) -> N
     ]
     here = str(pathlib.Path(__file__).resolve().parents[1])
     child = subprocess.run(
-        [sys.executable, "-c", "from data_prep import demo_corpus; demo_corpus._synthesise_jobs()"],
+        [sys.executable, "-P", "-c", "from data_prep import demo_corpus; demo_corpus._synthesise_jobs()"],
         input=json.dumps({"jobs": jobs, "progress": progress}),
         stdout=subprocess.PIPE,
         text=True,
