@@ -29,6 +29,8 @@ class MetricsError(ValueError):
 class MetricsWriter:
     """Appends the numbers of each epoch to `folder`/metrics.jsonl and to TensorBoard's files in `folder`.
 
+    With several processes, one of them writes.
+
     Args:
         folder: made if it does not exist.
         start: the epoch that the run begins with, or goes on with after a restart. Lines of this epoch and of

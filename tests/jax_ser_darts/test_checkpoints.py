@@ -266,6 +266,16 @@ def test_a_bit_that_flipped_on_the_disk_is_never_restored(tmp_path):
     np.testing.assert_array_equal(restored["w"], noise)
 
 
+def test_a_digit_that_changed_in_the_description_is_noticed(folder):
+    about = folder / "2" / "about" / "metadata"
+    text = about.read_text()
+    assert "epoch" in text
+    at = text.index("2", text.index("epoch"))
+    about.write_text(text[:at] + "9" + text[at + 1 :])
+    with Checkpoints(folder) as checkpoints:
+        assert checkpoints.restore_latest(make_state())[::2] == (1, {"epoch": 1})
+
+
 def test_with_nothing_readable_the_run_does_not_start_over_in_silence(folder):
     for step in (1, 2):
         damage(folder / str(step) / "about" / "metadata", "cut")
