@@ -73,7 +73,7 @@ def _span(utterance: Utterance, *, rate: int, frames: int) -> tuple[int, int]:
     start, end = utterance.start, length if utterance.end is None else utterance.end
     if not 0 <= start < length:
         raise AudioError(f"starts at {start:g} s, outside the file's {length:.3f} s")
-    if end <= start:
+    if not end > start:
         raise AudioError(f"ends at {end:g} s, not after its start at {start:g} s")
     if end > length + END_SLACK_SECONDS:
         raise AudioError(f"ends at {end:g} s, beyond the file's {length:.3f} s")

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tqdm
@@ -26,7 +26,8 @@ from data_prep import audio
 from data_prep.corpora.base import BadFile, Utterance
 from data_prep.features import FeatureSettings, extract
 
-_CHUNK = 8  # utterances sent to a process at once
+_CHUNK = 32  # utterances sent to a process at once, at most
+_PRELOAD = ["librosa.core.audio", "librosa.core.spectrum", "librosa.filters", "data_prep.compute"]
 _THREADS = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM")]
 _AHEAD = 4  # chunks a process in flight: enough to keep it busy, few enough to bound memory
 
@@ -49,7 +50,12 @@ class Computed:
 
 
 def compute(
-    utterances: Sequence[Utterance], *, settings: FeatureSettings, workers: int, scratch: pathlib.Path
+    utterances: Sequence[Utterance],
+    *,
+    settings: FeatureSettings,
+    workers: int,
+    scratch: pathlib.Path,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[list[Computed], list[BadFile]]:
     """Computes the features of every utterance and writes them to `scratch`, which `rows` reads.
 
@@ -58,6 +64,7 @@ def compute(
         settings: what to compute.
         workers: processes; 0 is one for each core that this process may use, 1 computes in this process.
         scratch: the file to write.
+        meanwhile: called in this process once, as soon as the other processes are at work.
 
     Returns:
         Where the features of each usable utterance are, and every file that cannot be used.
@@ -65,7 +72,7 @@ def compute(
     workers = workers or _cores()
     done, bad_files, first = [], [], 0
     logging.info("Computing features of %d utterances with %d process(es)", len(utterances), workers)
-    results = _stream(utterances, settings=settings, workers=workers)
+    results = _stream(utterances, settings=settings, workers=workers, meanwhile=meanwhile)
     bar = tqdm.tqdm(results, total=len(utterances), desc="features", unit="utt", disable=None)
     with scratch.open("wb") as file, contextlib.closing(results):
         for utterance, result in zip(utterances, bar, strict=True):
@@ -102,22 +109,29 @@ def _compute_chunk(utterances: Sequence[Utterance], settings: FeatureSettings) -
 
 
 def _stream(
-    utterances: Sequence[Utterance], *, settings: FeatureSettings, workers: int
+    utterances: Sequence[Utterance],
+    *,
+    settings: FeatureSettings,
+    workers: int,
+    meanwhile: Callable[[], None],
 ) -> Iterator[tuple[float, np.ndarray] | BadFile]:
     """Yields compute_one of every utterance, in order."""
     if workers == 1:
+        meanwhile()
         yield from (compute_one(utterance, settings) for utterance in utterances)
         return
-    chunks = (utterances[i : i + _CHUNK] for i in range(0, len(utterances), _CHUNK))
-    executor = concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
-    )
+    size = min(_CHUNK, len(utterances) // (8 * workers) or 1)
+    chunks = (utterances[i : i + size] for i in range(0, len(utterances), size))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)  # librosa takes 2 s to import: once, not once a process
+    executor = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
         with _lean_children():
             pending = collections.deque(
                 executor.submit(_compute_chunk, chunk, settings)
                 for chunk in itertools.islice(chunks, _AHEAD * workers)
             )
+        meanwhile()
         while pending:
             yield from pending.popleft().result()
             pending.extend(
@@ -134,9 +148,9 @@ def _cores() -> int:
 
 @contextlib.contextmanager
 def _lean_children() -> Iterator[None]:
-    """Processes spawned inside use one thread each, and do not import the program's main module.
+    """Processes started inside use one thread each, and do not import the program's main module.
 
-    Left alone, a spawned process imports `__main__` again: for a training program, all of JAX.
+    Left alone, a new process imports `__main__` again: for a training program, all of JAX.
     """
     before = {name: os.environ.get(name) for name in _THREADS}
     main = sys.modules["__main__"]

@@ -90,6 +90,7 @@ def prepare(
                 settings=settings,
                 workers=data.workers,
                 scratch=rows_file,
+                meanwhile=_import_tensorflow,
             )
             bad_files = sorted({*reading.bad_files, *unreadable}, key=lambda bad: (bad.path, bad.reason))
             _refuse_bad_files(bad_files, computed=computed, emotions=emotions, on_bad_file=data.on_bad_file)
@@ -107,9 +108,7 @@ def prepare(
                 bad_files=bad_files,
                 fingerprint=fingerprint,
             )
-            from data_prep import (
-                builder,
-            )  # brings TensorFlow, which takes seconds: only who writes waits for it
+            from data_prep import builder  # brings TensorFlow
 
             builder.SpeechFeatures(
                 name=name,
@@ -326,6 +325,11 @@ def _sweep(folder: pathlib.Path) -> None:
     """Removes what a killed run has left; under the lock, nobody else is at work here."""
     for left in [*folder.glob(".scratch_*"), *folder.glob("incomplete.*")]:
         shutil.rmtree(left)
+
+
+def _import_tensorflow() -> None:
+    """Takes seconds, so only a run that writes waits for it, and its processes compute while it does."""
+    import tensorflow  # noqa: F401
 
 
 def main(argv: Sequence[str]) -> int:

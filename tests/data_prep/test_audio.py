@@ -1,0 +1,133 @@
+"""Reading sound: what is decoded is what was recorded, and every unusable sound says why."""
+
+import pathlib
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep import audio
+from data_prep.corpora.base import Utterance
+
+RATE = 16_000
+
+
+def tone(seconds: float = 0.5, *, hertz: float = 440.0, rate: int = RATE) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def utterance(path: pathlib.Path, **fields) -> Utterance:
+    return Utterance(id="one", path=path, speaker="s", emotion="angry", **fields)
+
+
+def written(folder: pathlib.Path, samples: np.ndarray, *, name: str = "a.wav", **options) -> pathlib.Path:
+    soundfile.write(folder / name, samples, options.pop("rate", RATE), **options)
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "error"),
+    [
+        ("a.wav", "PCM_U8", 1e-2),
+        ("a.wav", "PCM_16", 1e-4),
+        ("a.wav", "PCM_24", 1e-6),
+        ("a.wav", "PCM_32", 1e-7),
+        ("a.wav", "FLOAT", 0),
+        ("a.wav", "DOUBLE", 0),
+        ("a.flac", "PCM_16", 1e-4),
+        ("a.flac", "PCM_24", 1e-6),
+    ],
+)
+def test_every_coding_gives_the_waveform(tmp_path, name, subtype, error):
+    path = written(tmp_path, tone(), name=name, subtype=subtype)
+    waveform = audio.read(utterance(path), sampling_rate=RATE)
+    assert waveform.dtype == np.float32
+    assert waveform.flags.c_contiguous
+    np.testing.assert_allclose(waveform, tone(), atol=error)
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = tone(hertz=300), tone(hertz=500)
+    path = written(tmp_path, np.stack([left, right], axis=1), subtype="FLOAT")
+    np.testing.assert_allclose(audio.read(utterance(path), sampling_rate=RATE), (left + right) / 2, atol=1e-7)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 32_750, 48_000])
+def test_the_rate_is_changed_as_librosa_does(tmp_path, rate):
+    path = written(tmp_path, tone(), subtype="FLOAT")
+    waveform = audio.read(utterance(path), sampling_rate=rate)
+    np.testing.assert_array_equal(waveform, librosa.resample(tone(), orig_sr=RATE, target_sr=rate))
+    inside = slice(rate // 20, -rate // 20)  # the filter rings at the ends
+    np.testing.assert_allclose(waveform[inside], tone(rate=rate)[inside], atol=1e-3)
+
+
+def test_a_segment_is_the_same_as_a_file_cut_there(tmp_path):
+    path = written(tmp_path, tone(hertz=123), subtype="FLOAT")
+    waveform = audio.read(utterance(path, start=0.1, end=0.35), sampling_rate=RATE)
+    np.testing.assert_array_equal(waveform, tone(hertz=123)[1600:5600])
+
+
+def test_no_more_than_the_wanted_seconds_are_read(tmp_path):
+    path = written(tmp_path, tone(hertz=123), subtype="FLOAT")
+    waveform = audio.read(utterance(path, start=0.1), sampling_rate=RATE, seconds=0.2)
+    np.testing.assert_array_equal(waveform, tone(hertz=123)[1600:4800])
+
+
+def test_an_end_rounded_beyond_the_file_is_its_end(tmp_path):
+    path = written(tmp_path, tone())
+    assert len(audio.read(utterance(path, end=0.51), sampling_rate=RATE)) == RATE // 2
+
+
+@pytest.mark.parametrize(
+    ("span", "reason"),
+    [
+        ({"start": 0.5}, "starts at 0.5 s, outside the file's 0.500 s"),
+        ({"start": -0.1}, "starts at -0.1 s"),
+        ({"end": 9.0}, "ends at 9 s, beyond the file's 0.500 s"),
+        ({"start": 0.3, "end": 0.3}, "ends at 0.3 s, not after its start"),
+        ({"start": 0.1, "end": 0.11}, "0.0100 s long, shorter than"),
+        ({"start": float("nan")}, "starts at nan s"),
+        ({"end": float("nan")}, "ends at nan s"),
+    ],
+)
+def test_a_segment_outside_its_file_is_refused(tmp_path, span, reason):
+    path = written(tmp_path, tone())
+    with pytest.raises(audio.AudioError, match=reason):
+        audio.read(utterance(path, **span), sampling_rate=RATE)
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        (np.zeros(RATE), "silent"),
+        (tone() * 1e-4, "silent"),
+        (np.stack([tone(), -tone()], axis=1), "silent"),
+        (np.where(np.arange(RATE) == 99, np.nan, 0.1), "NaN or infinite"),
+        (np.where(np.arange(RATE) == 99, np.inf, 0.1), "NaN or infinite"),
+        (tone(0.02), "0.0200 s long, shorter than 0.025 s"),
+        (np.zeros(0), "holds no sound"),
+    ],
+)
+def test_unusable_samples_are_refused(tmp_path, samples, reason):
+    path = written(tmp_path, samples.astype(np.float32), subtype="FLOAT")
+    with pytest.raises(audio.AudioError, match=reason):
+        audio.read(utterance(path), sampling_rate=RATE)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("text.wav", b"I am no sound\n" * 99, "cannot be decoded"),
+        ("header.wav", b"RIFF", "cannot be decoded"),
+        ("headerless.raw", b"\0\1" * 999, "cannot be decoded"),
+        ("empty.wav", b"", "empty file"),
+        ("missing.wav", None, "no such file"),
+    ],
+)
+def test_a_file_that_is_no_sound_is_refused(tmp_path, name, content, reason):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(audio.AudioError, match=reason) as error:
+        audio.read(utterance(tmp_path / name), sampling_rate=RATE)
+    assert name not in str(error.value)  # whoever reports it names the file
