@@ -19,6 +19,10 @@ and rate is times the speaker's tempo. Loudness is eSpeak's volume, where 100 is
 its own values from normal distributions about the row of its emotion, with the standard deviations of the
 last row: neighbours overlap, and no classifier can be right every time. All speakers say the same sentences
 in all emotions, as in acted corpora.
+
+Measured on the default corpus (256 utterances of 1.1 to 3.5 s, 8 minutes, 21 MB; made in 1 to 3 s), leaving
+one speaker out: linear discriminants that are given the drawn values reach UA 0.95; a support vector machine on
+means and deviations of 64 log-mels, UA 0.66; chance is 0.25.
 """
 
 import argparse

@@ -75,7 +75,9 @@ def test_emotions_are_heard_but_overlap(whole):
         seconds[utterance.emotion].append(len(samples) / rate)
         loudness[utterance.emotion].append(np.sqrt(np.mean(samples**2)))
     assert np.mean(seconds["angry"]) < np.mean(seconds["neutral"]) < np.mean(seconds["sad"])
-    assert np.mean(loudness["angry"]) > np.mean(loudness["neutral"]) > np.mean(loudness["sad"])
+    # Without eSpeak's volume the two differ by a factor of less than 1.2, from their pitch and pauses.
+    assert np.mean(loudness["angry"]) > 1.5 * np.mean(loudness["neutral"])
+    assert np.mean(loudness["neutral"]) > 1.5 * np.mean(loudness["sad"])
     assert max(seconds["neutral"]) > min(seconds["sad"])
     assert max(loudness["neutral"]) > min(loudness["angry"])
 
