@@ -21,7 +21,7 @@ last row: neighbours overlap, and no classifier can be right every time. All spe
 in all emotions, as in acted corpora.
 
 Measured on the default corpus (256 utterances of 1.1 to 3.5 s, 8 minutes, 21 MB; made in 1 to 3 s), leaving
-one speaker out: linear discriminants that are given the drawn values reach UA 0.95; a support vector machine on
+one speaker out: linear discriminants given the drawn values reach UA 0.95; a support vector machine on
 means and deviations of 64 log-mels, UA 0.66; chance is 0.25.
 """
 
