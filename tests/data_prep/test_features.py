@@ -1,7 +1,7 @@
 """Features: librosa's numbers, on the frames that hold speech, whatever the padding."""
 
 import dataclasses
-import pickle
+import json
 
 import librosa
 import numpy as np
@@ -151,14 +151,13 @@ def test_impossible_settings_are_refused(change, message):
 
 
 def test_mel_bands_too_narrow_for_the_transform_are_refused():
-    settings = dataclasses.replace(SMALL, n_mels=200)
-    with pytest.raises(SettingsError, match="of 200 mel bands hold no frequency"):
+    settings = dataclasses.replace(SMALL, n_fft=128, hop=64, n_mels=100)
+    with pytest.raises(SettingsError, match="of 100 mel bands hold no frequency"):
         extract(speechlike(5_000), settings=settings)
 
 
-def test_settings_survive_json_and_processes():
-    assert FeatureSettings.from_mapping(dataclasses.asdict(SMALL)) == SMALL
-    assert pickle.loads(pickle.dumps(SMALL)) == SMALL
+def test_settings_survive_json():
+    assert FeatureSettings.from_mapping(json.loads(json.dumps(dataclasses.asdict(SMALL)))) == SMALL
 
 
 def test_no_highest_frequency_means_half_the_rate():

@@ -1,0 +1,439 @@
+"""Preparing a corpus: whole or not at all, the same every time, and every bad file named."""
+
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+
+import ml_collections
+import numpy as np
+import pytest
+import soundfile
+import tensorflow_datasets as tfds
+
+from data_prep import audio, builder, compute, corpora
+from data_prep.corpora.base import BadFilesError, CorpusError
+from data_prep.features import FeatureSettings, SettingsError, extract
+from data_prep.prepare import prepare
+
+ROOT = pathlib.Path(__file__).parents[2]
+RATE = 8_000
+FEATURES = ml_collections.ConfigDict(
+    {
+        "kind": "mfcc",
+        "sampling_rate": RATE,
+        "seconds": 0.5,
+        "n_fft": 256,
+        "hop": 80,
+        "coefficients": 13,
+        "n_mels": 26,
+        "fmin": 0.0,
+        "fmax": 0.0,
+        "pool": 2,
+        "pool_kind": "max",
+    }
+)
+SPEAKERS = {"a-1": "one", "a 1": "two", "b": "one"}  # and their sessions
+
+
+def configured(source: pathlib.Path | str, /, **changes) -> ml_collections.ConfigDict:
+    data = {
+        "corpus": "manifest",
+        "source": str(source),
+        "emotions": {"anger": "angry", "rage": "angry", "sorrow": "sad"},
+        "group_by": "speaker",
+        "on_bad_file": "error",
+        "workers": 1,
+    }
+    return ml_collections.ConfigDict(data | changes)
+
+
+@pytest.fixture
+def corpus(tmp_path) -> pathlib.Path:
+    """Three speakers, four emotions (one unused), two utterances each, of 0.3 to 0.7 s; a manifest."""
+    root = tmp_path / "corpus"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for speaker, session in SPEAKERS.items():
+        for emotion in ("anger", "rage", "sorrow", "boredom"):
+            for take in (1, 2):
+                name = f"{speaker}_{emotion}_{take}.wav"
+                noise = 0.1 * rng.standard_normal(round(rng.uniform(0.3, 0.7) * RATE))
+                soundfile.write(root / name, noise, RATE)
+                rows.append([name, speaker, emotion, session, "female"])
+    write_manifest(root, rows)
+    return root
+
+
+def write_manifest(root: pathlib.Path, rows: list[list[str]]) -> None:
+    with (root / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "speaker", "emotion", "session", "sex"], *rows])
+
+
+def edit_manifest(root: pathlib.Path, old: str, new: str) -> None:
+    table = root / "manifest.csv"
+    assert old in table.read_text()
+    table.write_text(table.read_text().replace(old, new))
+
+
+def read(folder: pathlib.Path) -> dict[str, list[dict]]:
+    dataset = tfds.builder_from_directory(folder)
+    return {split: list(tfds.as_numpy(dataset.as_dataset(split=split))) for split in dataset.info.splits}
+
+
+def contents(folder: pathlib.Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def published(records: pathlib.Path) -> list[pathlib.Path]:
+    """Every folder that a reader could take for records."""
+    return [path.parent for path in records.rglob("dataset_info.json") if path.parent.name == "1.0.0"]
+
+
+def test_what_is_read_back_is_what_the_sound_gives(corpus, tmp_path):
+    folder = prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "records")
+    assert folder.parent.parent == tmp_path / "records"
+    assert folder.parent.name.startswith("manifest_")
+    settings = FeatureSettings(**FEATURES.to_dict())
+    classes = tfds.builder_from_directory(folder).info.features["label"].names
+    assert classes == ["angry", "sad"]
+
+    splits = read(folder)
+    found = {example["id"].decode(): example for split in splits.values() for example in split}
+    wanted = {one.id: one for one in corpora.read("manifest", corpus).utterances if one.emotion != "boredom"}
+    assert found.keys() == wanted.keys()
+    for name, utterance in wanted.items():
+        example = found[name]
+        waveform = audio.read(utterance, sampling_rate=RATE, seconds=0.5)
+        np.testing.assert_array_equal(example["features"], extract(waveform, settings=settings))
+        assert example["seconds"] == np.float32(len(waveform) / RATE)
+        assert (
+            classes[example["label"]]
+            == {"anger": "angry", "rage": "angry", "sorrow": "sad"}[utterance.emotion]
+        )
+        for field in ("speaker", "session", "sex", "emotion"):
+            assert example[field].decode() == getattr(utterance, field)
+
+
+def test_splits_are_speakers_and_the_metadata_tells_what_is_in_them(corpus, tmp_path):
+    folder = prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "records")
+    metadata = json.loads((folder / "metadata.json").read_text())
+    groups = {"speaker_a_1": ["a 1"], "speaker_a_1_2": ["a-1"], "speaker_b": ["b"]}
+    assert metadata["groups"] == groups
+    assert metadata["counts"] == {group: {"angry": 4, "sad": 2} for group in groups}
+    for split, examples in read(folder).items():
+        assert {example["speaker"].decode() for example in examples} == set(groups[split])
+        ids = [example["id"] for example in examples]
+        assert ids == sorted(ids)
+    assert metadata["corpus"] == "manifest"
+    assert metadata["source"] == str(corpus)
+    assert metadata["synthetic"] is False
+    assert metadata["classes"] == ["angry", "sad"]
+    assert metadata["emotions"] == {"anger": "angry", "rage": "angry", "sorrow": "sad"}
+    assert metadata["bad_files"] == []
+    assert FeatureSettings.from_mapping(metadata["features"]) == FeatureSettings(**FEATURES.to_dict())
+    assert {"librosa", "numpy", "soundfile", "tensorflow_datasets"} <= metadata["versions"].keys()
+    assert metadata["fingerprint"].startswith(folder.parent.name.removeprefix("manifest_"))
+
+
+def test_no_emotions_named_takes_all_as_they_are(corpus, tmp_path):
+    folder = prepare(data=configured(corpus, emotions={}), features=FEATURES, records=tmp_path / "records")
+    assert json.loads((folder / "metadata.json").read_text())["classes"] == [
+        "anger",
+        "boredom",
+        "rage",
+        "sorrow",
+    ]
+
+
+def test_the_table_counts_classes_and_speakers(corpus, tmp_path, capsys):
+    prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "records")
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert table == [
+        ["speaker", "angry", "sad", "all"],
+        ["a", "1", "4", "2", "6"],
+        ["a-1", "4", "2", "6"],
+        ["b", "4", "2", "6"],
+        ["all", "12", "6", "18"],
+    ]
+
+
+def test_the_number_of_processes_changes_nothing(corpus, tmp_path):
+    one, two = (
+        prepare(data=configured(corpus, workers=n), features=FEATURES, records=tmp_path / f"records{n}")
+        for n in (1, 2)
+    )
+    assert one.parent.name == two.parent.name
+    assert contents(one) == contents(two)
+
+
+def test_a_second_run_does_nothing(corpus, tmp_path, monkeypatch):
+    arguments = {"data": configured(corpus), "features": FEATURES, "records": tmp_path / "records"}
+    folder = prepare(**arguments)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "records").rglob("*")}
+    monkeypatch.delattr(compute, "compute")
+    assert prepare(**arguments) == folder
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "records").rglob("*")} == before
+
+
+@pytest.mark.parametrize("change", ["sound", "label", "one less", "settings", "classes", "on_bad_file"])
+def test_a_change_is_noticed(corpus, tmp_path, change):
+    records, data, features = tmp_path / "records", configured(corpus), FEATURES
+    before = prepare(data=data, features=features, records=records)
+    if change == "sound":
+        soundfile.write(corpus / "b_anger_1.wav", 0.1 * np.ones(RATE), RATE)
+    elif change == "label":
+        edit_manifest(corpus, "b,anger", "b,rage")
+    elif change == "one less":
+        edit_manifest(corpus, "b_anger_1.wav,b,anger,one,female\n", "")
+    elif change == "settings":
+        features = ml_collections.ConfigDict(FEATURES.to_dict() | {"coefficients": 12})
+    elif change == "classes":
+        data.emotions = ml_collections.ConfigDict({"anger": "angry", "sorrow": "sad"})
+    else:
+        data.on_bad_file = "skip"
+    after = prepare(data=data, features=features, records=records)
+    assert after != before
+    assert sorted(published(records)) == sorted([before, after])
+
+
+def spoil(corpus: pathlib.Path) -> set[str]:
+    """Makes the corpus hold one file of each bad kind; their names."""
+    (corpus / "a-1_anger_1.wav").write_text("this is no sound\n" * 99)
+    (corpus / "a-1_rage_1.wav").write_bytes(b"")
+    soundfile.write(corpus / "a 1_rage_1.wav", np.zeros(RATE), RATE)
+    soundfile.write(corpus / "b_anger_1.wav", np.full(RATE, np.nan, np.float32), RATE, subtype="FLOAT")
+    soundfile.write(corpus / "b_rage_1.wav", np.ones(20), RATE)
+    loud = np.random.default_rng(0).standard_normal(RATE).astype(np.float32) * np.float32(1e25)
+    soundfile.write(corpus / "b_rage_2.wav", loud, RATE, subtype="FLOAT")
+    names = ["a-1_anger_1", "a-1_rage_1", "a 1_rage_1", "b_anger_1", "b_rage_1", "b_rage_2"]
+    return {f"{name}.wav" for name in names}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_bad_files_are_named_together_and_nothing_is_published(corpus, tmp_path, workers):
+    bad = spoil(corpus)
+    edit_manifest(corpus, "b_sorrow_2.wav,b,", "b_sorrow_2.wav,,")  # and a bad row
+    with pytest.raises(BadFilesError) as error:
+        prepare(data=configured(corpus, workers=workers), features=FEATURES, records=tmp_path / "records")
+    assert {pathlib.Path(one.path).name for one in error.value.bad_files if ".csv" not in one.path} == bad
+    assert sum("manifest.csv:" in one.path for one in error.value.bad_files) == 1
+    for reason in (
+        "cannot be decoded",
+        "empty file",
+        "silent",
+        "NaN",
+        "shorter",
+        "not finite",
+    ):
+        assert sum(reason in one.reason for one in error.value.bad_files) == 1, reason
+    assert all(name in str(error.value) for name in bad)
+    assert not published(tmp_path / "records")
+
+
+def test_bad_files_can_be_left_out(corpus, tmp_path):
+    bad = spoil(corpus)
+    folder = prepare(
+        data=configured(corpus, on_bad_file="skip"), features=FEATURES, records=tmp_path / "records"
+    )
+    listed = json.loads((folder / builder.BAD_FILES).read_text())
+    assert {pathlib.Path(one["path"]).name for one in listed} == bad
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["bad_files"] == listed
+    ids = {example["id"].decode() for split in read(folder).values() for example in split}
+    assert len(ids) == 18 - len(bad)
+    assert not ids & bad
+    assert metadata["counts"]["speaker_b"] == {"angry": 1, "sad": 2}
+
+
+def test_a_speaker_without_one_good_file_is_left_out_too(corpus, tmp_path):
+    for path in corpus.glob("b_*.wav"):
+        path.write_bytes(b"")
+    folder = prepare(
+        data=configured(corpus, on_bad_file="skip"), features=FEATURES, records=tmp_path / "records"
+    )
+    assert list(read(folder)) == ["speaker_a_1", "speaker_a_1_2"]
+
+
+def test_a_class_without_one_good_file_is_an_error(corpus, tmp_path):
+    for path in corpus.glob("*_sorrow_*.wav"):
+        path.write_bytes(b"")
+    with pytest.raises(CorpusError, match=r"no utterance of sad; (.|\n)*b_sorrow_2.wav: empty file"):
+        prepare(data=configured(corpus, on_bad_file="skip"), features=FEATURES, records=tmp_path / "records")
+    assert not published(tmp_path / "records")
+
+
+def test_an_id_that_comes_twice_is_a_bad_file(corpus, tmp_path):
+    with (corpus / "manifest.csv").open("a") as file:
+        file.write("b_anger_1.wav,b,sorrow,one,female\n")
+    with pytest.raises(BadFilesError, match=r"the same utterance 'b_anger_1.wav'"):
+        prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "records")
+
+
+def test_an_unknown_emotion_code_is_a_bad_file(tmp_path):
+    root = tmp_path / "ravdess"
+    root.mkdir()
+    for code in ("05", "99"):
+        noise = 0.1 * np.random.default_rng(0).standard_normal(RATE)
+        soundfile.write(root / f"03-01-{code}-01-01-01-02.wav", noise, RATE)
+    data = configured(root, corpus="ravdess", emotions={})
+    with pytest.raises(BadFilesError, match=r"03-01-99-01-01-01-02.wav: .*'99'"):
+        prepare(data=data, features=FEATURES, records=tmp_path / "records")
+
+
+def test_an_emotion_that_the_corpus_lacks_is_an_error_that_lists_what_it_has(corpus, tmp_path):
+    data = configured(corpus, emotions={"anger": "angry", "fury": "angry"})
+    with pytest.raises(CorpusError, match=r"names fury, .* it has: anger \(6\), boredom \(6\), rage"):
+        prepare(data=data, features=FEATURES, records=tmp_path / "records")
+
+
+def test_sessions_may_be_the_groups_but_no_speaker_in_two(corpus, tmp_path):
+    data = configured(corpus, group_by="session")
+    folder = prepare(data=data, features=FEATURES, records=tmp_path / "records")
+    groups = json.loads((folder / "metadata.json").read_text())["groups"]
+    assert groups == {"session_one": ["a-1", "b"], "session_two": ["a 1"]}
+
+    edit_manifest(corpus, "b_rage_2.wav,b,rage,one", "b_rage_2.wav,b,rage,two")
+    with pytest.raises(CorpusError) as error:
+        prepare(data=data, features=FEATURES, records=tmp_path / "records")
+    assert "speaker b is in session two: " in str(error.value)
+    assert "b_rage_2.wav" in str(error.value)
+    assert "speaker a" not in str(error.value)
+
+    edit_manifest(corpus, "b_rage_2.wav,b,rage,two", "b_rage_2.wav,b,rage,")
+    with pytest.raises(CorpusError, match=r"1 utterance\(s\) have no session, such as .*b_rage_2.wav"):
+        prepare(data=data, features=FEATURES, records=tmp_path / "records")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": "/no/such/folder"}, "does not exist: /no/such/folder"),
+        ({"source": ""}, "give --config.data.source=DIR"),
+        ({"corpus": "nonesuch"}, "unknown corpus 'nonesuch'; known:"),
+        ({"group_by": "sex"}, "data.group_by is 'sex'; it must be one of speaker, session"),
+        ({"on_bad_file": "ignore"}, "data.on_bad_file is 'ignore'"),
+        ({"workers": -1}, "data.workers is -1"),
+    ],
+)
+def test_a_config_that_cannot_be_followed_is_refused(corpus, tmp_path, change, message):
+    with pytest.raises(CorpusError, match=message):
+        prepare(data=configured(corpus, **change), features=FEATURES, records=tmp_path / "records")
+    assert not (tmp_path / "records").exists()
+
+
+def test_impossible_features_are_refused(corpus, tmp_path):
+    features = ml_collections.ConfigDict(FEATURES.to_dict() | {"pool": 0})
+    with pytest.raises(SettingsError, match="pool must be"):
+        prepare(data=configured(corpus), features=features, records=tmp_path / "records")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_settings_found_impossible_only_while_computing_are_refused(corpus, tmp_path, workers):
+    features = ml_collections.ConfigDict(FEATURES.to_dict() | {"n_fft": 128, "n_mels": 100})
+    with pytest.raises(SettingsError, match="mel bands hold no frequency"):
+        prepare(data=configured(corpus, workers=workers), features=features, records=tmp_path / "records")
+    assert not published(tmp_path / "records")
+
+
+@pytest.mark.parametrize("where", ["features", "records", "info"])
+def test_an_interrupted_run_leaves_nothing_and_the_next_succeeds(corpus, tmp_path, monkeypatch, where):
+    arguments = {"data": configured(corpus), "features": FEATURES, "records": tmp_path / "records"}
+    with monkeypatch.context() as patch:
+        if where == "features":
+            module, name = compute, "compute_one"
+        elif where == "records":
+            module, name = builder.SpeechFeatures, "_generate_examples"
+        else:
+            module, name = tfds.core.DatasetInfo, "write_to_directory"
+
+        def interrupted(*_args, **_kwargs):
+            raise KeyboardInterrupt
+
+        patch.setattr(module, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(**arguments)
+    assert not published(tmp_path / "records")
+    folder = prepare(**arguments)
+    assert sum(map(len, read(folder).values())) == 18
+    assert [path.name for path in folder.parent.iterdir() if path.name != ".lock"] == ["1.0.0"]
+
+
+STOPS_IN_THE_MIDDLE = """
+import json, pathlib, sys, time
+import ml_collections, tensorflow_datasets as tfds
+from data_prep.prepare import prepare
+
+def stop(*_args, **_kwargs):
+    print("in the middle", file=sys.__stdout__, flush=True)  # sys.stdout is silenced there
+    time.sleep(600)
+
+tfds.core.DatasetInfo.write_to_directory = stop
+config = ml_collections.ConfigDict(json.loads(sys.argv[1]))
+prepare(data=config.data, features=config.features, records=pathlib.Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_run_leaves_nothing_that_is_taken_for_whole(corpus, tmp_path):
+    data, records = configured(corpus, workers=2), tmp_path / "records"
+    config = json.dumps({"data": data.to_dict(), "features": FEATURES.to_dict()})
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPS_IN_THE_MIDDLE, config, str(records)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert "in the middle\n" in iter(process.stdout.readline, "")
+        process.kill()
+    left = {path.name.split("_")[0].split(".")[0] or ".scratch" for path in records.glob("*/*")}
+    assert left == {".scratch", "incomplete"}
+    assert not published(records)
+    folder = prepare(data=data, features=FEATURES, records=records)
+    assert sum(map(len, read(folder).values())) == 18
+    assert [path.name for path in folder.parent.iterdir() if path.name != ".lock"] == ["1.0.0"]
+
+
+CONFIG = """
+import ml_collections
+def get_config():
+    return ml_collections.ConfigDict({config!r})
+"""
+
+
+def command(tmp_path: pathlib.Path, config: dict, *flags: str) -> subprocess.CompletedProcess:
+    (tmp_path / "config.py").write_text(CONFIG.format(config=config))
+    arguments = [f"--config={tmp_path / 'config.py'}", f"--records={tmp_path / 'records'}", *flags]
+    return subprocess.run(
+        [sys.executable, "-m", "data_prep.prepare", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def test_the_command_prepares_and_prints_the_folder(corpus, tmp_path):
+    config = {"data": configured("", workers=2).to_dict(), "features": FEATURES.to_dict()}
+    done = command(tmp_path, config, f"--config.data.source={corpus}")
+    assert done.returncode == 0, done.stderr
+    folder = pathlib.Path(done.stdout.splitlines()[-1])
+    assert published(tmp_path / "records") == [folder]
+    assert "Computing features of 18 utterances" in done.stderr
+    assert "Wrote the records of 18 utterances in 3 splits" in done.stderr
+
+
+def test_the_command_answers_a_mistake_with_one_message(corpus, tmp_path):
+    config = {"data": configured(corpus).to_dict(), "features": FEATURES.to_dict()}
+    done = command(tmp_path, config, "--config.data.source=/no/such/folder")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: the root of corpus 'manifest' does not exist: /no/such/folder (data.source)\n"
+    )
+
+
+def test_without_a_corpus_the_demo_corpus_is_made_and_marked_synthetic(tmp_path):
+    data = configured("", corpus="demo", emotions={})
+    folder = prepare(data=data, features=FEATURES, records=tmp_path / "records")
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["synthetic"] is True
+    assert metadata["classes"] == ["angry", "happy", "neutral", "sad"]
+    assert (tmp_path / "demo_corpus").is_dir()
+    assert prepare(data=data, features=FEATURES, records=tmp_path / "records") == folder
