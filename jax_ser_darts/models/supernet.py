@@ -1,0 +1,122 @@
+"""The supernet: stem, relaxed CNN cells, sequence part. A pure function of weights, alphas and a batch."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jax_ser_darts.models.backend import FAST, Backend
+from jax_ser_darts.models.grid import Grid, halved, make_grid
+from jax_ser_darts.models.relaxed import RelaxedCell, depthwise_init, normalised
+from jax_ser_darts.models.sequence import SequencePart
+from jax_ser_darts.search_space.genotype import num_edges
+
+
+def reduction_cells(cells: int) -> frozenset[int]:
+    """The cells that halve T and F: at a third and two thirds of the depth (DARTS, section 3.1.1)."""
+    return frozenset({cells // 3, 2 * cells // 3})
+
+
+def init_alphas(key: jax.Array, *, nodes: int, operations: int, scale: float, dtype=jnp.float32) -> dict:
+    """Architecture parameters near zero: `scale` * normal, `[edges, operations]` a cell kind."""
+    keys = dict(zip(("normal", "reduction"), jax.random.split(key), strict=True))
+    shape = (num_edges(nodes), operations)
+    return {name: scale * jax.random.normal(k, shape, dtype) for name, k in keys.items()}
+
+
+class Stem(nn.Module):
+    """3x3 convolution of the features to `channels` maps, normalised without an affine part."""
+
+    channels: int
+    backend: Backend
+    axis_name: str | None
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, features: jax.Array, before: Grid, after: Grid) -> jax.Array:
+        """`[1, T, F, B]` -> `[channels, T', F', B]`."""
+        stride = 1 if before.size == after.size else 2
+        w = self.param("kernel", depthwise_init, (self.channels, 1, 3, 3), self.dtype)
+        y = self.backend.depthwise(before.pad(features, 1), w, stride, 1, 1, after.size)
+        return normalised(self.backend, y.swapaxes(0, 1), after, self.axis_name)[0]
+
+
+class Supernet(nn.Module):
+    """All candidate networks at once.
+
+    Normalisation uses the statistics of the global batch, has no affine part and no running averages (DARTS,
+    appendix A.1), so the supernet has weights and no other state.
+
+    Attributes:
+        classes: number of emotions.
+        operations: candidates of an edge, the columns of the alphas.
+        cells: CNN cells; two of them reduce (`reductions`, by default at 1/3 and 2/3).
+        nodes: nodes a cell.
+        channels: C of the first cell, doubled at each reduction.
+        stem_multiplier: stem channels / C.
+        stem_stride: 1, or 2 to halve T and F before the first cell.
+        dropout: after each cell.
+        project, hidden, attention: widths of the sequence part, see `SequencePart`.
+        backend: FAST or PLAIN.
+        remat: recompute each cell in the backward pass, for memory.
+        axis_name: mapped axis of devices that share the statistics, or None.
+    """
+
+    classes: int
+    operations: Sequence[str]
+    cells: int
+    nodes: int
+    channels: int
+    stem_multiplier: int = 3
+    stem_stride: int = 1
+    reductions: frozenset[int] | None = None
+    dropout: float = 0.0
+    project: int = 64
+    hidden: int = 64
+    attention: int = 64
+    backend: Backend = FAST
+    remat: bool = False
+    axis_name: str | None = None
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: jax.Array, num_frames: jax.Array, alphas: dict, train: bool = True) -> jax.Array:
+        """Logits of every utterance.
+
+        Args:
+            features: `[B, T, F]`.
+            num_frames: valid frames, `[B]`.
+            alphas: "normal" and "reduction", `[edges, operations]` each.
+            train: dropout on (needs the "dropout" rng).
+
+        Returns:
+            `[B, classes]`.
+        """
+        common = {"backend": self.backend, "axis_name": self.axis_name, "dtype": self.dtype}
+        weights = {name: nn.softmax(a, axis=-1) for name, a in alphas.items()}
+        reductions = reduction_cells(self.cells) if self.reductions is None else self.reductions
+        whole = make_grid(num_frames, features.shape[1:], self.dtype, self.axis_name)
+        grid = whole if self.stem_stride == 1 else halved(whole, self.axis_name)
+        x = features.transpose(1, 2, 0)[None] * whole.mask
+        s0 = s1 = Stem(self.stem_multiplier * self.channels, name="stem", **common)(x, whole, grid)
+        channels, s0_stride = self.channels, 1
+        cell_class = nn.remat(RelaxedCell, static_argnums=(4,)) if self.remat else RelaxedCell
+        for i in range(self.cells):
+            reduction = i in reductions
+            channels *= 2 if reduction else 1
+            after = halved(grid, self.axis_name) if reduction else grid
+            cell = cell_class(
+                operations=self.operations,
+                nodes=self.nodes,
+                channels=channels,
+                reduction=reduction,
+                name=f"cell_{i}",
+                **common,
+            )
+            s0, s1 = s1, cell(s0, s1, weights["reduction" if reduction else "normal"], s0_stride, grid, after)
+            s1 = nn.Dropout(self.dropout, deterministic=not train)(s1)
+            s0_stride, grid = (2 if reduction else 1), after
+        return SequencePart(
+            self.classes, self.project, self.hidden, self.attention, self.dropout, self.dtype, name="sequence"
+        )(s1, grid.num_frames, train)

@@ -1,0 +1,187 @@
+"""A genotype: which operation on which edge. Read off alphas, kept as JSON, checked when read."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from jax_ser_darts.search_space.operations import NONE, OPERATIONS
+
+EDGES_PER_NODE = 2
+
+
+def num_edges(nodes: int) -> int:
+    """Edges of a cell: node i is reached from the cell's two inputs and the i nodes before it."""
+    return sum(2 + i for i in range(nodes))
+
+
+def edge_index(node: int, source: int) -> int:
+    """Row of the edge source -> node in a cell's alphas. Sources 0, 1 are the inputs, 2 + i is node i."""
+    return sum(2 + i for i in range(node)) + source
+
+
+class GenotypeError(ValueError):
+    """A genotype that no network can be built from; the message says where and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Edge:
+    """A chosen edge.
+
+    Attributes:
+        operation: a name of OPERATIONS, not `none`.
+        source: 0 and 1 are the cell's inputs, 2 + i is the output of node i.
+    """
+
+    operation: str
+    source: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Genotype:
+    """The two cells that were found: per node, its incoming edges."""
+
+    normal: tuple[tuple[Edge, ...], ...]
+    reduction: tuple[tuple[Edge, ...], ...]
+
+    def __post_init__(self):
+        for cell_name in ("normal", "reduction"):
+            cell = getattr(self, cell_name)
+            if not cell:
+                raise GenotypeError(f"the {cell_name} cell has no node")
+            for node, edges in enumerate(cell):
+                where = f"{cell_name} cell, node {node}"
+                if not edges:
+                    raise GenotypeError(f"{where}: no incoming edge")
+                for edge in edges:
+                    if edge.operation == NONE or edge.operation not in OPERATIONS:
+                        allowed = ", ".join(o for o in OPERATIONS if o != NONE)
+                        raise GenotypeError(f"{where}: operation {edge.operation!r} is not one of {allowed}")
+                    if not 0 <= edge.source < 2 + node:
+                        raise GenotypeError(f"{where}: source {edge.source} is not in 0..{1 + node}")
+                sources = [edge.source for edge in edges]
+                if len(set(sources)) != len(sources):
+                    raise GenotypeError(f"{where}: two edges from the same source {sources}")
+
+    def to_json(self) -> dict:
+        """As plain lists and strings: {"normal": [[["sep_conv_3x3", 0], ...], ...], "reduction": ...}."""
+        return {
+            name: [[[edge.operation, edge.source] for edge in node] for node in getattr(self, name)]
+            for name in ("normal", "reduction")
+        }
+
+    def save(self, path: str | pathlib.Path) -> None:
+        """Writes the JSON file, whole or not at all."""
+        path = pathlib.Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half = path.with_name(path.name + ".part")
+        half.write_text(json.dumps(self.to_json(), indent=2) + "\n")
+        half.replace(path)
+
+    def operations(self, cell: str) -> list[str]:
+        """Operations of a cell ("normal" or "reduction"), in order."""
+        return [edge.operation for node in getattr(self, cell) for edge in node]
+
+    def skip_share(self, cell: str = "normal") -> float:
+        """Share of skip connections among a cell's edges: the sign of a collapsed search."""
+        operations = self.operations(cell)
+        return operations.count("skip_connect") / len(operations)
+
+    def __str__(self) -> str:
+        """Two lines a cell, for people: n0 = sep_conv_3x3(c-2) + skip_connect(c-1)."""
+        names = ["c-2", "c-1"]
+
+        def show(cell):
+            labels = [*names, *(f"n{i}" for i in range(len(cell)))]
+            return "; ".join(
+                f"n{i} = " + " + ".join(f"{e.operation}({labels[e.source]})" for e in node)
+                for i, node in enumerate(cell)
+            )
+
+        return f"normal:    {show(self.normal)}\nreduction: {show(self.reduction)}"
+
+
+def from_json(value: Mapping) -> Genotype:
+    """The genotype of a parsed JSON object.
+
+    Raises:
+        GenotypeError: what is wrong, and where.
+    """
+    if not isinstance(value, Mapping) or set(value) != {"normal", "reduction"}:
+        raise GenotypeError('a genotype is an object with the keys "normal" and "reduction"')
+    cells = {}
+    for name, cell in value.items():
+        try:
+            cells[name] = tuple(
+                tuple(Edge(operation=str(operation), source=_whole(source)) for operation, source in node)
+                for node in cell
+            )
+        except (TypeError, ValueError) as error:
+            raise GenotypeError(
+                f"{name} cell: every node is a list of [operation, source] pairs, e.g. "
+                f'[["sep_conv_3x3", 0], ["skip_connect", 1]] ({error})'
+            ) from error
+    return Genotype(**cells)
+
+
+def _whole(source) -> int:
+    if not isinstance(source, int) or isinstance(source, bool):
+        raise TypeError(f"source {source!r} is not a whole number")
+    return source
+
+
+def load(path: str | pathlib.Path) -> Genotype:
+    """Reads a genotype file.
+
+    Raises:
+        GenotypeError: naming the file.
+    """
+    try:
+        return from_json(json.loads(pathlib.Path(path).read_text()))
+    except FileNotFoundError:
+        raise GenotypeError(f"no genotype file {path}") from None
+    except (GenotypeError, ValueError) as error:
+        raise GenotypeError(f"{path}: {error}") from error
+
+
+def derive(alphas: Mapping[str, np.ndarray], operations: Sequence[str]) -> Genotype:
+    """The discrete cells of the relaxed ones: per node the two strongest incoming edges (DARTS, section 2.4).
+
+    An edge is as strong as its best operation besides `none`, by softmax weight over all candidates.
+
+    Args:
+        alphas: "normal" and "reduction", `[edges, operations]` each.
+        operations: names of the columns.
+    """
+    choices = [k for k, name in enumerate(operations) if name != NONE]
+    cells = {}
+    for name in ("normal", "reduction"):
+        weights = softmax(np.asarray(alphas[name], np.float64))
+        nodes, first = [], 0
+        while first < len(weights):
+            sources = 2 + len(nodes)
+            edges = weights[first : first + sources, choices]
+            strongest = np.argsort(-edges.max(axis=1), kind="stable")[:EDGES_PER_NODE]
+            nodes.append(
+                tuple(
+                    Edge(operation=operations[choices[int(edges[s].argmax())]], source=int(s))
+                    for s in sorted(strongest)
+                )
+            )
+            first += sources
+        cells[name] = tuple(nodes)
+    return Genotype(**cells)
+
+
+def softmax(alphas: np.ndarray) -> np.ndarray:
+    """Weights of the candidates on each edge: softmax over the last axis."""
+    powers = np.exp(alphas - alphas.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def random_genotype(rng: np.random.Generator, *, nodes: int, operations: Sequence[str]) -> Genotype:
+    """A genotype drawn evenly from the space: two sources a node, one operation an edge."""
+    shape = (num_edges(nodes), len(operations))
+    return derive({name: rng.gumbel(size=shape) for name in ("normal", "reduction")}, operations)
