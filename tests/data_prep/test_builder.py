@@ -86,3 +86,10 @@ def test_what_was_left_out_is_listed(tmp_path):
 def test_nothing_is_said_on_standard_output(tmp_path, capsys):
     write(tmp_path)
     assert capsys.readouterr().out == ""
+
+
+def test_the_order_is_kept_in_every_split(tmp_path):
+    names = [f"u{i}" for i in range(20)]
+    splits = {"speaker_c": [computed(name, speaker="c", first=i, frames=1) for i, name in enumerate(names)]}
+    dataset = tfds.builder_from_directory(write(tmp_path, splits=splits)).as_dataset(split="speaker_c")
+    assert [example["id"].decode() for example in tfds.as_numpy(dataset)] == names
