@@ -1,0 +1,69 @@
+"""Prepares items ahead, in a thread, while the consumer computes."""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Placed = TypeVar("Placed")
+
+
+def prefetch(iterator: Iterable[Item], put: Callable[[Item], Placed], *, depth: int = 2) -> Iterator[Placed]:
+    """Yields put(item) for each item, in order, with at most `depth` of them made ahead.
+
+    The thread starts with the first item asked for and has ended when this iterator has: at the last item,
+    at an error, or where the consumer stops (`close`, leaving `contextlib.closing`, or no reference left).
+
+    Args:
+        iterator: what to prepare; it runs in the thread, and is closed if it can be.
+        put: e.g. the placement on devices; runs in the thread.
+        depth: items that wait, or are in the making: what they take of memory.
+
+    Raises:
+        Whatever `iterator` or `put` raises, after the items before it.
+    """
+    if depth < 1:
+        raise ValueError(f"depth is {depth}; it must be 1 or more")
+    return _prefetch(iterator, put, depth)
+
+
+def _prefetch(iterator: Iterable[Item], put: Callable[[Item], Placed], depth: int) -> Iterator[Placed]:
+    room = threading.Semaphore(depth)
+    stop = threading.Event()
+    ready = queue.SimpleQueue()  # (True, item), then (False, None or the error)
+
+    def work() -> None:
+        error = None
+        try:
+            items = iter(iterator)
+            with contextlib.closing(items) if hasattr(items, "close") else contextlib.nullcontext():
+                while True:
+                    room.acquire()
+                    if stop.is_set():
+                        break
+                    try:
+                        item = next(items)
+                    except StopIteration:
+                        break
+                    ready.put((True, put(item)))
+        except BaseException as raised:  # the consumer raises it
+            error = raised
+        ready.put((False, error))
+
+    thread = threading.Thread(target=work, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            more, item = ready.get()
+            if not more:
+                if item is not None:
+                    raise item
+                return
+            room.release()
+            yield item
+    finally:
+        stop.set()
+        room.release()
+        thread.join()

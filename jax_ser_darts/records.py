@@ -1,0 +1,217 @@
+"""Records on disk -> a corpus in memory, and the parts of it that a fold names.
+
+The folder carries its own schema and provenance, so nothing here knows how it was made. Features are small:
+an utterance takes 4 bytes a frame and coefficient, e.g. 64 KiB for 128 x 128, so 10,000 utterances take
+640 MiB at the most, and batches are cut from memory with no pipeline to tune.
+"""
+
+import collections
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+_FIELDS = ("features", "label", "id", "speaker", "sex")
+_PREPARE = "prepare the corpus again (--mode=prepare) and give the folder that it names"
+
+
+class RecordsError(ValueError):
+    """The folder holds no usable records; the message says why, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Corpus:
+    """All utterances of N, in memory; the utterance index is the position in every one of these.
+
+    Attributes:
+        classes: names; a label is the position in it.
+        groups: group name -> its speakers, sorted: what `folds.make_folds` divides.
+        features: N arrays, float32 [num_frames, F] each.
+        num_frames: int32 [N].
+        label: int32 [N].
+        id: str [N], unique.
+        speaker: str [N].
+        group: str [N].
+        sex: str [N]: "female", "male", or "" where unknown.
+        metadata: what prepared it said of it: features (the settings), fingerprint, synthetic, versions, ...
+    """
+
+    classes: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    features: tuple[np.ndarray, ...]
+    num_frames: np.ndarray
+    label: np.ndarray
+    id: np.ndarray
+    speaker: np.ndarray
+    group: np.ndarray
+    sex: np.ndarray
+    metadata: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def coefficients(self) -> int:
+        """F, the features a frame."""
+        return self.features[0].shape[1]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether a machine spoke; a result on it says nothing about people."""
+        return bool(self.metadata.get("synthetic", False))
+
+    def frames(self, *, multiple: int = 1) -> int:
+        """T for every batch of this corpus: its longest utterance, rounded up to a multiple.
+
+        It is the same for all folds and parts, so that a step is compiled once.
+        """
+        return -(-int(self.num_frames.max()) // multiple) * multiple
+
+    def group_counts(self) -> dict[str, dict[str, int]]:
+        """Group -> class -> utterances; the `balance` of `folds.make_folds`."""
+        found = collections.Counter(zip(self.group.tolist(), self.label.tolist(), strict=True))
+        return {
+            group: {name: found[group, label] for label, name in enumerate(self.classes)}
+            for group in self.groups
+        }
+
+    def group_sexes(self) -> dict[str, str]:
+        """Group -> the sex of its speakers, "" where they differ; the `sexes` of `folds.make_folds`."""
+        sexes = {group: set(self.sex[self.group == group].tolist()) for group in self.groups}
+        return {group: of.pop() if len(of) == 1 else "" for group, of in sexes.items()}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Subset:
+    """Some utterances of a corpus: `indices` int32 [n], ascending."""
+
+    corpus: Corpus
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int32 [n]."""
+        return self.corpus.label[self.indices]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Class -> utterances, for every class of the corpus."""
+        counts = np.bincount(self.labels, minlength=len(self.corpus.classes))
+        return dict(zip(self.corpus.classes, counts.tolist(), strict=True))
+
+
+def subset(corpus: Corpus, groups: Iterable[str]) -> Subset:
+    """The utterances of these groups, e.g. of `Fold.train`.
+
+    Raises:
+        RecordsError: a group that the corpus lacks, or none at all.
+    """
+    groups = sorted(set(groups))
+    if unknown := sorted(set(groups) - set(corpus.groups)):
+        raise RecordsError(f"the corpus has no group {', '.join(unknown)}; it has {', '.join(corpus.groups)}")
+    if not groups:
+        raise RecordsError(f"no group is named; the corpus has {', '.join(corpus.groups)}")
+    return Subset(corpus, np.flatnonzero(np.isin(corpus.group, groups)).astype(np.int32))
+
+
+def load_records(folder: pathlib.Path | str) -> Corpus:
+    """Reads all records of one folder into memory, on the CPU.
+
+    TensorFlow is imported here and nowhere else, is shown no accelerator, and is not needed afterwards.
+
+    Args:
+        folder: of one dataset and version, as `data_prep.prepare` returns it.
+
+    Returns:
+        The corpus: groups by name, utterances of a group in the order of the records.
+
+    Raises:
+        RecordsError: no dataset there, or one that is damaged, half-written, or has an empty split.
+    """
+    folder = pathlib.Path(folder)
+    for name in ("dataset_info.json", "features.json"):
+        if not (folder / name).is_file():
+            raise RecordsError(_missing(folder, name))
+    tf, tfds = _import_tensorflow()
+    try:
+        builder = tfds.builder_from_directory(folder)
+    except Exception as error:  # whatever a parser may raise
+        raise RecordsError(
+            f"the records in {folder} describe themselves wrongly ({error}): {_PREPARE}"
+        ) from error
+    info = builder.info
+    if missing := [name for name in _FIELDS if name not in info.features]:
+        raise RecordsError(f"the records in {folder} have no {', '.join(missing)}: {_PREPARE}")
+    splits = sorted(info.splits)
+    if not splits:
+        raise RecordsError(f"the records in {folder} have no split: {_PREPARE}")
+    sizes = [info.splits[split].num_examples for split in splits]
+    if empty := [split for split, size in zip(splits, sizes, strict=True) if not size]:
+        raise RecordsError(f"the records in {folder} have no utterance of {', '.join(empty)}: {_PREPARE}")
+    if lost := [path for split in splits for path in info.splits[split].filepaths if not path.exists()]:
+        raise RecordsError(f"files are missing, such as {lost[0]}: {_PREPARE}")
+
+    # One pipeline over all splits: one each would take longer to build than to read.
+    dataset = builder.as_dataset(
+        split="+".join(splits),
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, assert_cardinality=False),
+    )
+    try:
+        examples = list(tfds.as_numpy(dataset))
+    except tf.errors.OpError as error:
+        raise RecordsError(f"the records in {folder} are damaged ({error.message}): {_PREPARE}") from error
+    if len(examples) != sum(sizes):
+        raise RecordsError(
+            f"the records in {folder} are cut short: {len(examples)} utterances of {sum(sizes)}: {_PREPARE}"
+        )
+
+    def column(name: str) -> np.ndarray:
+        return np.array([example[name].decode() for example in examples])
+
+    speaker, group = column("speaker"), np.repeat(splits, sizes)
+    pairs = sorted(set(zip(group.tolist(), speaker.tolist(), strict=True)))
+    features = tuple(example["features"] for example in examples)
+    corpus = Corpus(
+        classes=tuple(info.features["label"].names),
+        groups={split: tuple(who for where, who in pairs if where == split) for split in splits},
+        features=features,
+        num_frames=np.array([len(one) for one in features], np.int32),
+        label=np.array([example["label"] for example in examples], np.int32),
+        id=column("id"),
+        speaker=speaker,
+        group=group,
+        sex=column("sex"),
+        metadata=dict(info.metadata or {}),
+    )
+    mebibytes = sum(one.nbytes for one in features) / 2**20
+    logging.info(
+        "Read %d utterances of %d groups, %.0f MiB: %s", len(corpus), len(corpus.groups), mebibytes, folder
+    )
+    return corpus
+
+
+def _import_tensorflow():
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    try:
+        for kind in ("GPU", "TPU"):
+            tf.config.set_visible_devices([], kind)
+    except RuntimeError:  # it has been used already, by someone who may have let it have the memory
+        logging.warning("TensorFlow runs already: it may hold memory of the accelerators")
+    return tf, tfds
+
+
+def _missing(folder: pathlib.Path, name: str) -> str:
+    if not folder.is_dir():
+        return f"there is no folder {folder}: {_PREPARE}"
+    found = sorted(str(path.parent) for path in folder.glob("**/dataset_info.json"))
+    if found:
+        return f"{folder} is not the folder of one dataset and version; below it is: {', '.join(found)}"
+    return f"{folder} has no {name}, so it holds no records, or half-written ones: {_PREPARE}"
