@@ -17,7 +17,8 @@ from jax_ser_darts.models.primitives import BN_EPSILON, sums
 
 def frame_mask(num_frames: jax.Array, frames: int, dtype: jnp.dtype = jnp.float32) -> jax.Array:
     """1 on the valid frames of each utterance, 0 on padding: `[B]` -> `[1, T, 1, B]`."""
-    return (jnp.arange(frames)[:, None] < num_frames[None, :]).astype(dtype)[None, :, None, :]
+    valid = jnp.arange(frames, dtype=num_frames.dtype)[:, None] < num_frames[None, :]
+    return valid.astype(dtype)[None, :, None, :]
 
 
 def over_devices(tree, axis_name: str | None):

@@ -26,7 +26,7 @@ class AttentionPooling(nn.Module):
         """`[B, T, D]`, `[B]` -> `[B, D]`."""
         scores = nn.Dense(self.units, param_dtype=self.dtype, name="attend")(h)
         scores = nn.Dense(1, use_bias=False, param_dtype=self.dtype, name="score")(nn.tanh(scores))[..., 0]
-        valid = jnp.arange(h.shape[1])[None, :] < num_frames[:, None]
+        valid = jnp.arange(h.shape[1], dtype=num_frames.dtype)[None, :] < num_frames[:, None]
         # Finite, so that an utterance that only fills the batch (no valid frame) gives no NaN.
         weights = nn.softmax(jnp.where(valid, scores, jnp.finfo(self.dtype).min), axis=-1)
         return jnp.einsum("bt,btd->bd", weights, h)
@@ -57,7 +57,7 @@ class SequencePart(nn.Module):
         h = nn.relu(nn.Dense(self.project, param_dtype=self.dtype, name="project")(to_sequence(x)))
         cell = lambda name: nn.OptimizedLSTMCell(self.hidden, param_dtype=self.dtype, name=name)
         h = nn.Bidirectional(nn.RNN(cell("forward")), nn.RNN(cell("backward")))(
-            drop(h), seq_lengths=num_frames
+            drop(h), seq_lengths=num_frames.astype(int)  # Flax adds them to default integers
         )
         pooled = AttentionPooling(self.attention, self.dtype, name="pool")(h, num_frames)
         return nn.Dense(self.classes, param_dtype=self.dtype, name="classify")(drop(pooled))

@@ -1,0 +1,297 @@
+"""The discrete network of a genotype, trained from scratch: the architecture that the search proposes.
+
+Built as DARTS's evaluation network: normalisation is affine and keeps running averages, the pools have none
+after them (in the supernet they have), drop-path on every edge but the identities, an auxiliary classifier at
+two thirds of the depth. Layout, masking and sequence part are the supernet's.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jax_ser_darts.models.backend import FAST, Backend
+from jax_ser_darts.models.grid import Grid, halved, make_grid
+from jax_ser_darts.models.normalisation import moments
+from jax_ser_darts.models.primitives import BN_EPSILON, pointwise
+from jax_ser_darts.models.relaxed import (
+    KERNEL_INIT,
+    PointwiseReduction,
+    average_pool,
+    depthwise_init,
+    normalised,
+)
+from jax_ser_darts.models.sequence import SequencePart
+from jax_ser_darts.models.supernet import reduction_cells
+from jax_ser_darts.search_space.genotype import Edge, Genotype
+from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_POOL, SKIP
+
+
+def count_parameters(variables: dict) -> int:
+    """Trained numbers in the variables of a model: the running averages are not counted."""
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def drop_path(key: jax.Array, x: jax.Array, rate: float | jax.Array) -> jax.Array:
+    """Drops an edge `[C, T, F, B]` for a share `rate` of the utterances; the others grow to keep the mean.
+
+    Source: Larsson et al. (2017), FractalNet; as in DARTS's evaluation network.
+    """
+    keep = 1 - jnp.asarray(rate, x.dtype)
+    return x * (jax.random.bernoulli(key, keep, x.shape[-1:]).astype(x.dtype) / keep)[None, None, None]
+
+
+def _broadcast(statistic):
+    return statistic[:, None, None, None]
+
+
+class Norm(nn.Module):
+    """Affine batch normalisation over the valid positions of the global batch.
+
+    Collection "batch_stats" holds running averages, which evaluation uses: it must be mutable in training.
+    """
+
+    momentum: float
+    backend: Backend
+    axis_name: str | None
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, y: jax.Array, grid: Grid, train: bool) -> jax.Array:
+        """`[C, T, F, B]` -> the same, zero on padding."""
+        shape = y.shape[:1]
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, self.dtype)
+        variance = self.variable("batch_stats", "variance", jnp.ones, shape, self.dtype)
+        scale = self.param("scale", nn.initializers.ones, shape, self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, self.dtype)
+        if not train:
+            slope = scale * lax.rsqrt(variance.value + BN_EPSILON)
+            return (_broadcast(slope) * y + _broadcast(bias - slope * mean.value)) * grid.mask
+        if not self.is_initializing():
+            # The normalisation below makes the same sums: compiled, they are made once.
+            now = moments([lax.stop_gradient(y)[None]], grid.mask, grid.count, self.axis_name)
+            for average, (batch,) in zip((mean, variance), now, strict=True):
+                average.value = self.momentum * average.value + (1 - self.momentum) * batch[0]
+        y = normalised(self.backend, y[None], grid, self.axis_name)[0]
+        return (_broadcast(scale) * y + _broadcast(bias)) * grid.mask
+
+
+class ReluConvNorm(nn.Module):
+    """ReLU, 1x1 convolution, affine normalisation; with stride 2 DARTS's factorised reduction."""
+
+    channels: int
+    norm: dict
+
+    @nn.compact
+    def __call__(self, x: jax.Array, after: Grid, stride: int, train: bool) -> jax.Array:
+        """`[C, T, F, B]` -> `[channels, T', F', B]`; `after` is the grid of the output."""
+        conv = PointwiseReduction(1, self.channels, stride, self.norm["dtype"], name="conv")
+        return Norm(**self.norm, name="norm")(conv(nn.relu(x), after.size)[0], after, train)
+
+
+class SeparableConv(nn.Module):
+    """Stages of ReLU, depthwise and 1x1 convolution, affine normalisation; the first stage has the stride."""
+
+    operation: str
+    norm: dict
+
+    @nn.compact
+    def __call__(self, x: jax.Array, before: Grid, after: Grid, stride: int, train: bool) -> jax.Array:
+        """`[C, T, F, B]` -> `[C, T', F', B]`."""
+        spec, c = CONVOLUTIONS[self.operation], x.shape[0]
+        backend, dtype = self.norm["backend"], self.norm["dtype"]
+        for stage in range(spec.stages):
+            dw = self.param(f"depthwise_{stage}", depthwise_init, (1, c, spec.kernel, spec.kernel), dtype)
+            pw = self.param(f"pointwise_{stage}", KERNEL_INIT, (1, c, c), dtype)
+            x = before.pad(nn.relu(x), spec.pad)
+            x = pointwise(backend.depthwise(x, dw, stride, spec.dilation, spec.pad, after.size), pw)[0]
+            x = Norm(**self.norm, name=f"norm_{stage}")(x, after, train)
+            before, stride = after, 1
+        return x
+
+
+class Operation(nn.Module):
+    """One operation of the search space on one edge."""
+
+    operation: str
+    norm: dict
+
+    @nn.compact
+    def __call__(self, x: jax.Array, before: Grid, after: Grid, stride: int, train: bool) -> jax.Array:
+        """`[C, T, F, B]`, zero on padding -> `[C, T', F', B]`, zero on padding."""
+        if self.operation == MAX_POOL:
+            return self.norm["backend"].max_pool(before.pad_lowest(x, 1), stride, 1, after.size) * after.mask
+        if self.operation == AVG_POOL:
+            return average_pool(self.norm["backend"], x, stride, before, after) * after.mask
+        if self.operation == SKIP:
+            if stride == 1:
+                return x
+            return ReluConvNorm(x.shape[0], self.norm, name="reduce")(x, after, stride, train)
+        return SeparableConv(self.operation, self.norm, name="conv")(x, before, after, stride, train)
+
+
+class Cell(nn.Module):
+    """A discrete cell: each node is the sum of its chosen edges; the nodes are concatenated.
+
+    Attributes:
+        edges: the incoming edges of each node.
+        channels: of each node.
+        reduction: halves T and F.
+        norm: what `Norm` takes.
+    """
+
+    edges: tuple[tuple[Edge, ...], ...]
+    channels: int
+    reduction: bool
+    norm: dict
+
+    @nn.compact
+    def __call__(
+        self,
+        s0: jax.Array,
+        s1: jax.Array,
+        s0_stride: int,
+        before: Grid,
+        after: Grid,
+        train: bool,
+        drop_path_rate: float | jax.Array,
+    ) -> jax.Array:
+        """As `RelaxedCell`, without alphas: `[C0, T0, F0, B]`, `[C1, T, F, B]` -> `[nodes C, T', F', B]`."""
+        states = [
+            ReluConvNorm(self.channels, self.norm, name="preprocess_0")(s0, before, s0_stride, train),
+            ReluConvNorm(self.channels, self.norm, name="preprocess_1")(s1, before, 1, train),
+        ]
+        never_dropped = not train or (isinstance(drop_path_rate, int | float) and drop_path_rate == 0)
+        for i, node in enumerate(self.edges):
+            total = jnp.zeros((), self.norm["dtype"])
+            for edge in node:
+                is_input = edge.source < 2
+                stride = 2 if self.reduction and is_input else 1
+                operation = Operation(edge.operation, self.norm, name=f"node_{i}_from_{edge.source}")
+                y = operation(states[edge.source], before if is_input else after, after, stride, train)
+                is_identity = edge.operation == SKIP and stride == 1
+                if not never_dropped and not is_identity:
+                    y = drop_path(self.make_rng("dropout"), y, drop_path_rate)
+                total = total + y
+            states.append(total)
+        return jnp.concatenate(states[2:], axis=0)
+
+
+class Stem(nn.Module):
+    """3x3 convolution of the features to `channels` maps, with affine normalisation."""
+
+    channels: int
+    norm: dict
+
+    @nn.compact
+    def __call__(self, features: jax.Array, before: Grid, after: Grid, stride: int, train: bool) -> jax.Array:
+        """`[1, T, F, B]` -> `[channels, T', F', B]`."""
+        w = self.param("kernel", depthwise_init, (self.channels, 1, 3, 3), self.norm["dtype"])
+        y = self.norm["backend"].depthwise(before.pad(features, 1), w, stride, 1, 1, after.size)
+        return Norm(**self.norm, name="norm")(y[:, 0], after, train)
+
+
+class AuxiliaryHead(nn.Module):
+    """Classifier on the mean of the ReLU over the valid positions: a short way for the gradient."""
+
+    classes: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, grid: Grid) -> jax.Array:
+        """`[C, T, F, B]` -> `[B, classes]`."""
+        valid = jnp.maximum(grid.num_frames * grid.size[1], 1).astype(x.dtype)
+        mean = jnp.sum(nn.relu(x) * grid.mask, axis=(1, 2)) / valid[None]
+        return nn.Dense(self.classes, param_dtype=self.dtype, name="classify")(mean.T)
+
+
+class Network(nn.Module):
+    """The network of a genotype.
+
+    Training changes the collection "batch_stats" and draws from the rng "dropout":
+
+        (logits, auxiliary), state = network.apply(variables, features, num_frames, train=True,
+            drop_path_rate=rate, mutable=["batch_stats"], rngs={"dropout": key})
+
+    Attributes:
+        classes: number of emotions.
+        genotype: operations and edges of the two kinds of cell.
+        cells: CNN cells; two of them reduce (`reductions`, by default at 1/3 and 2/3).
+        channels: C of the first cell, doubled at each reduction.
+        stem_multiplier: stem channels / C.
+        stem_stride: 1, or 2 to halve T and F before the first cell.
+        dropout: after each cell, and in the sequence part.
+        auxiliary: whether there is a second classifier, after the cell at two thirds of the depth.
+        momentum: of the running averages: the share that each step keeps.
+        project, hidden, attention: widths of the sequence part, see `SequencePart`.
+        backend: FAST or PLAIN.
+        axis_name: mapped axis of devices that share the statistics, or None.
+    """
+
+    classes: int
+    genotype: Genotype
+    cells: int
+    channels: int
+    stem_multiplier: int = 3
+    stem_stride: int = 1
+    reductions: frozenset[int] | None = None
+    dropout: float = 0.0
+    auxiliary: bool = False
+    momentum: float = 0.9
+    project: int = 64
+    hidden: int = 64
+    attention: int = 64
+    backend: Backend = FAST
+    axis_name: str | None = None
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        features: jax.Array,
+        num_frames: jax.Array,
+        *,
+        train: bool,
+        drop_path_rate: float | jax.Array = 0.0,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Logits of every utterance, and in training those of the auxiliary classifier, if there is one.
+
+        Args:
+            features: `[B, T, F]`.
+            num_frames: valid frames, `[B]`; 0 for an utterance that only fills the batch.
+            train: statistics of the batch, dropout, drop-path; otherwise running averages and neither.
+            drop_path_rate: chance that an edge is dropped, a number or a scalar array (to change it without
+                compiling again).
+
+        Returns:
+            `[B, classes]`, and `[B, classes]` or None.
+        """
+        norm = {
+            "momentum": self.momentum,
+            "backend": self.backend,
+            "axis_name": self.axis_name,
+            "dtype": self.dtype,
+        }
+        reductions = reduction_cells(self.cells) if self.reductions is None else self.reductions
+        whole = make_grid(num_frames, features.shape[1:], self.dtype, self.axis_name)
+        grid = whole if self.stem_stride == 1 else halved(whole, self.axis_name)
+        x = features.transpose(1, 2, 0)[None] * whole.mask
+        stem = Stem(self.stem_multiplier * self.channels, norm, name="stem")
+        s0 = s1 = stem(x, whole, grid, self.stem_stride, train)
+        channels, s0_stride, auxiliary = self.channels, 1, None
+        for i in range(self.cells):
+            reduction = i in reductions
+            channels *= 2 if reduction else 1
+            after = halved(grid, self.axis_name) if reduction else grid
+            edges = self.genotype.reduction if reduction else self.genotype.normal
+            cell = Cell(edges, channels, reduction, norm, name=f"cell_{i}")
+            s0, s1 = s1, cell(s0, s1, s0_stride, grid, after, train, drop_path_rate)
+            s0_stride, grid = (2 if reduction else 1), after
+            # Made at initialisation too, so that a network initialised with train=False has its weights.
+            if self.auxiliary and i == 2 * self.cells // 3 and (train or self.is_initializing()):
+                auxiliary = AuxiliaryHead(self.classes, self.dtype, name="auxiliary")(s1, grid)
+            s1 = nn.Dropout(self.dropout, deterministic=not train)(s1)
+        logits = SequencePart(
+            self.classes, self.project, self.hidden, self.attention, self.dropout, self.dtype, name="sequence"
+        )(s1, grid.num_frames, train)
+        return logits, auxiliary
