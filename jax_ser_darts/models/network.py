@@ -186,7 +186,7 @@ class Stem(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array, before: Grid, after: Grid, stride: int, train: bool) -> jax.Array:
         """`[1, T, F, B]` -> `[channels, T', F', B]`."""
-        w = self.param("kernel", depthwise_init, (self.channels, 1, 3, 3), self.norm["dtype"])
+        w = self.param("depthwise", depthwise_init, (self.channels, 1, 3, 3), self.norm["dtype"])
         y = self.norm["backend"].depthwise(before.pad(features, 1), w, stride, 1, 1, after.size)
         return Norm(**self.norm, name="norm")(y[:, 0], after, train)
 

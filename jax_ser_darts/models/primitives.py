@@ -119,7 +119,7 @@ def _margin(g, starts, stride, padded, fill):
 
 def _depthwise_input_gradient(g, w, stride, dilation, pad, padded):
     starts = list(itertools.product(_offsets(w.shape[-1], dilation, pad), repeat=2))
-    wide = _margin(g, starts, stride, padded, 0)
+    wide = lax.optimization_barrier(_margin(g, starts, stride, padded, 0))
     flat = w.reshape(*w.shape[:2], -1)
     term = lambda k, window: window(wide) * _scaled(flat[:, :, k])
     return _adjoint(term, starts, stride, padded)
@@ -148,15 +148,17 @@ def depthwise(
     Returns:
         `[E, C, T', F', B]`.
     """
-    return _depthwise(x, w, stride, dilation, pad, size)
+    return _depthwise_forward(x, w, stride, dilation, pad, size)[0]
 
 
 def _depthwise_forward(x, w, stride, dilation, pad, size):
+    x = lax.optimization_barrier(x)  # else XLA computes what x is made of again for every tap
     return _depthwise(x, w, stride, dilation, pad, size), (x, w)
 
 
 def _depthwise_backward(stride, dilation, pad, size, saved, g):
     x, w = saved
+    g = lax.optimization_barrier(g)
     dx = _depthwise_input_gradient(g, w, stride, dilation, pad, x.shape[1:3])
     return dx, _depthwise_weight_gradient(x, g, w.shape[-1], stride, dilation, pad)
 
@@ -186,7 +188,9 @@ def depthwise_plain(x, w, stride, dilation, pad, size):
 
 def pointwise(x: jax.Array, w: jax.Array) -> jax.Array:
     """1x1 convolution an edge: `[E, C, T, F, B]`, `[E, C, D]` -> `[E, D, T, F, B]`."""
-    return jnp.einsum("ectfb,ecd->edtfb", x, w)
+    # Flat positions: with several axes to contract, the weight gradient's product would first be transposed.
+    y = jnp.einsum("ecn,ecd->edn", x.reshape(*x.shape[:2], -1), w)
+    return y.reshape(*y.shape[:2], *x.shape[2:])
 
 
 # ---------------------------------------------------------------------------------------------------- pooling

@@ -65,8 +65,8 @@ class PointwiseReduction(nn.Module):
         outputs = []
         for i, (part, width) in enumerate(zip(parts, widths, strict=True)):
             w = self.param(f"pointwise_{i}", KERNEL_INIT, (self.edges, c, width), self.dtype)
-            rows = jnp.einsum("ctfb,ced->edtfb", part, w.swapaxes(0, 1))
-            outputs.append(rows)
+            wide = w.transpose(1, 0, 2).reshape(1, c, self.edges * width)  # all edges read the same input
+            outputs.append(pointwise(part[None], wide).reshape(self.edges, width, *part.shape[1:]))
         return jnp.concatenate(outputs, axis=1) if len(outputs) > 1 else outputs[0]
 
 

@@ -37,7 +37,7 @@ class Stem(nn.Module):
     def __call__(self, features: jax.Array, before: Grid, after: Grid) -> jax.Array:
         """`[1, T, F, B]` -> `[channels, T', F', B]`."""
         stride = 1 if before.size == after.size else 2
-        w = self.param("kernel", depthwise_init, (self.channels, 1, 3, 3), self.dtype)
+        w = self.param("depthwise", depthwise_init, (self.channels, 1, 3, 3), self.dtype)
         y = self.backend.depthwise(before.pad(features, 1), w, stride, 1, 1, after.size)
         return normalised(self.backend, y.swapaxes(0, 1), after, self.axis_name)[0]
 

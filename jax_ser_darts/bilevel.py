@@ -1,0 +1,175 @@
+"""The bilevel problem of DARTS and the gradient of its architecture parameters.
+
+    min_a  L_val(w*(a), a)   with   w*(a) = argmin_w L_train(w, a)              (Liu et al. 2019, eq. 3, 4)
+
+One step of the optimiser stands for the inner problem: w' = U(w, g), g = dL_train(w, a)/dw. Then
+
+    first order    da = dL_val(w, a)/da                                          (xi = 0)
+    second order   da = dL_val(w', a)/da + d2 L_train(w, a)/da dw . v,
+                   v  = (dU/dg)^T dL_val(w', a)/dw'                              (eq. 7)
+
+With plain gradient descent U = w - xi g, so v = -xi dL_val/dw' and this is the paper's equation. U here is the very
+optimiser that trains the weights, so clipping, weight decay and momentum are in v as they are in the step.
+
+Knows no model: it takes `loss(weights, alphas, batch) -> (scalar, auxiliary)`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Tree = Any
+Loss = Callable[[Tree, Tree, Tree], tuple[jax.Array, Tree]]
+EXACT, FINITE_DIFFERENCES = "exact", "finite_differences"
+PRODUCTS = (EXACT, FINITE_DIFFERENCES)
+FIRST, SECOND = "first", "second"
+ORDERS = (FIRST, SECOND)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradients:
+    """The gradients that both orders are made of, each a function that can be compiled by itself.
+
+    One program each, instead of one a step: the second order calls `of_weights` twice, and both orders share it.
+
+    Attributes:
+        of_weights: (weights, alphas, batch) -> ((loss, auxiliary), gradient).
+        of_alphas: the same for the alphas.
+        of_both: the same for the pair (weights, alphas).
+        mixed_product: (weights, alphas, batch, v) -> d2 L / da dw . v, like the alphas.
+    """
+
+    of_weights: Callable
+    of_alphas: Callable
+    of_both: Callable
+    mixed_product: Callable
+
+
+def make_gradients(loss: Loss, mean: Callable[[Tree], Tree] = lambda tree: tree) -> Gradients:
+    """The gradients of a loss.
+
+    Args:
+        loss: (weights, alphas, batch) -> (scalar, auxiliary).
+        mean: averages a tree over devices, e.g. `lambda t: lax.pmean(t, "devices")`. All gradients are averaged
+            before they are used, so that the virtual step is the same everywhere.
+    """
+
+    def averaged(argnums):
+        gradient = jax.value_and_grad(loss, argnums=argnums, has_aux=True)
+        return lambda weights, alphas, batch: mean(gradient(weights, alphas, batch))
+
+    def mixed_product(weights, alphas, batch, v):
+        # Forward over reverse. Both arguments are differentiated and one is dropped: some of the model does not
+        # depend on the alphas, and a custom_vjp there has no forward rule of its own.
+        both = jax.grad(loss, argnums=(0, 1), has_aux=True)
+        of_alphas = lambda w: both(w, alphas, batch)[0][1]
+        return mean(jax.jvp(of_alphas, (weights,), (v,))[1])
+
+    return Gradients(averaged(0), averaged(1), averaged((0, 1)), mixed_product)
+
+
+@dataclasses.dataclass(frozen=True)
+class InnerStep:
+    """One step U of the weights' optimiser, from a fixed state of it.
+
+    Attributes:
+        apply: (weights, gradient, optimiser state) -> (new weights, new state).
+        pull_back: (weights, gradient, optimiser state, c) -> (dU/dg)^T c.
+    """
+
+    apply: Callable
+    pull_back: Callable
+
+
+def make_inner_step(optimiser: optax.GradientTransformation) -> InnerStep:
+    """The step of an optax optimiser, and its derivative in the gradient."""
+
+    def apply(weights, gradient, state):
+        updates, state = optimiser.update(gradient, state, weights)
+        return optax.apply_updates(weights, updates), state
+
+    def pull_back(weights, gradient, state, cotangent):
+        _, pull = jax.vjp(lambda g: apply(weights, g, state)[0], gradient)
+        return pull(cotangent)[0]
+
+    return InnerStep(apply, pull_back)
+
+
+def move(weights: Tree, v: Tree, distance: jax.Array) -> Tree:
+    """weights + distance * v."""
+    return jax.tree.map(lambda w, d: w + distance * d, weights, v)
+
+
+def finite_difference_step(v: Tree, size: float) -> jax.Array:
+    """r = size / ||v|| (Liu et al. 2019, eq. 8 with size = 0.01); 0-safe where v vanishes."""
+    norm = optax.global_norm(v)
+    return jnp.asarray(size, norm.dtype) / jnp.maximum(norm, jnp.finfo(norm.dtype).tiny ** 0.5)
+
+
+def central_difference(plus: Tree, minus: Tree, r: jax.Array) -> Tree:
+    """(plus - minus) / (2 r). The published code multiplies by r instead, which loses the term."""
+    return jax.tree.map(lambda p, m: (p - m) / (2 * r), plus, minus)
+
+
+def first_order(*, gradients: Gradients, weights: Tree, alphas: Tree, val_batch: Tree) -> tuple:
+    """The gradient of the alphas with xi = 0.
+
+    Returns:
+        (validation loss, auxiliary), gradient.
+    """
+    return gradients.of_alphas(weights, alphas, val_batch)
+
+
+def second_order(
+    *,
+    gradients: Gradients,
+    inner: InnerStep,
+    weights: Tree,
+    alphas: Tree,
+    state: Tree,
+    train_batch: Tree,
+    val_batch: Tree,
+    product: str = EXACT,
+    difference_size: float = 0.01,
+    algebra: "Algebra | None" = None,
+) -> tuple:
+    """The gradient of the alphas through one unrolled step of the weights.
+
+    Args:
+        gradients: see `make_gradients`.
+        inner: see `make_inner_step`.
+        weights, alphas, state: of the weights' optimiser, before the step.
+        train_batch: for L_train. val_batch: for L_val.
+        product: EXACT (forward over reverse) or FINITE_DIFFERENCES (two more gradients).
+        difference_size: ||r v|| of the finite differences.
+        algebra: compiled forms of this module's tree functions; theirs by default.
+
+    Returns:
+        (validation loss at w', auxiliary), dL_val(w', a)/da, and the second-order term to add to it.
+    """
+    algebra = algebra or Algebra()
+    _, g = gradients.of_weights(weights, alphas, train_batch)
+    virtual, _ = inner.apply(weights, g, state)
+    value, (g_virtual, direct) = gradients.of_both(virtual, alphas, val_batch)
+    v = inner.pull_back(weights, g, state, g_virtual)
+    if product == EXACT:
+        return value, direct, gradients.mixed_product(weights, alphas, train_batch, v)
+    if product != FINITE_DIFFERENCES:
+        raise ValueError(f"product {product!r} is not one of {', '.join(PRODUCTS)}")
+    r = algebra.finite_difference_step(v, difference_size)
+    _, plus = gradients.of_alphas(algebra.move(weights, v, r), alphas, train_batch)
+    _, minus = gradients.of_alphas(algebra.move(weights, v, -r), alphas, train_batch)
+    return value, direct, algebra.central_difference(plus, minus, r)
+
+
+@dataclasses.dataclass(frozen=True)
+class Algebra:
+    """The tree functions of the finite differences, so that a caller can compile them."""
+
+    finite_difference_step: Callable = finite_difference_step
+    move: Callable = move
+    central_difference: Callable = central_difference

@@ -1,0 +1,258 @@
+"""The run's configuration: every setting with its default, and the checks that come before any work.
+
+`configs/*.py` start from `default()` and change what differs. The sections:
+
+    data       which corpus, where, which emotions
+    features   sound -> [frames, coefficients]
+    folds      speaker-independent test, validation and training parts
+    space      what the search may choose
+    model      what supernet and network share
+    search     the bilevel search
+    train      the found network, from scratch
+    scores     intervals
+"""
+
+import json
+import pathlib
+
+import ml_collections
+
+from jax_ser_darts import bilevel
+from jax_ser_darts.search_space.operations import OPERATIONS, check_operations
+
+FILE_NAME = "config.json"
+
+
+class ConfigError(ValueError):
+    """A setting that cannot work; the message names it and says what would."""
+
+
+def default() -> ml_collections.ConfigDict:
+    """Every setting, at its default."""
+    c = ml_collections.ConfigDict()
+    c.seed = 0
+    c.devices = 0  # local devices to use; 0 is all
+
+    c.data = ml_collections.ConfigDict()
+    c.data.corpus = "manifest"  # demo, ravdess, emodb, crema_d, savee, tess, manifest
+    c.data.source = ""  # the corpus's folder, or the manifest; "" makes the demo corpus
+    c.data.records = ""  # where TFRecords go; "" is WORKDIR/records
+    c.data.emotions = ml_collections.ConfigDict()  # {emotion: class}; empty takes every emotion as it is
+    c.data.group_by = "speaker"  # one split a speaker, or a session
+    c.data.on_bad_file = "error"  # or skip
+    c.data.workers = 0  # processes that compute features; 0 is one a core
+
+    c.features = ml_collections.ConfigDict()
+    c.features.kind = "logmel"  # or mfcc
+    c.features.sampling_rate = 16_000  # Hz
+    c.features.seconds = 4.0  # longer utterances are cut here
+    c.features.n_fft = 512  # samples
+    c.features.hop = 160  # samples
+    c.features.coefficients = 64  # mel bands, or cepstral coefficients
+    c.features.n_mels = 128  # mel bands below the cepstral coefficients (mfcc)
+    c.features.fmin = 0.0  # Hz
+    c.features.fmax = 0.0  # Hz; 0 is half the sampling rate
+    c.features.pool = 4  # frames pooled into one
+    c.features.pool_kind = "mean"  # or max
+
+    c.folds = ml_collections.ConfigDict()
+    c.folds.count = 6  # parts the speaker groups are divided in; 0 leaves one group out
+    c.folds.run = ()  # which folds to run; () is all
+    c.folds.validation_groups = 2  # speaker groups for early stopping
+    c.folds.seed = 0
+
+    c.space = ml_collections.ConfigDict()
+    c.space.nodes = 4
+    c.space.operations = OPERATIONS
+
+    c.model = ml_collections.ConfigDict()
+    c.model.stem_multiplier = 3
+    c.model.stem_stride = 1  # 2 halves frames and coefficients before the first cell
+    c.model.project = 64
+    c.model.hidden = 64
+    c.model.attention = 64
+
+    c.search = ml_collections.ConfigDict()
+    c.search.orders = bilevel.ORDERS
+    c.search.cells = 4
+    c.search.reductions = ()  # cells that halve; () is at 1/3 and 2/3
+    c.search.channels = 8
+    c.search.epochs = 50
+    c.search.batch_size = 16
+    c.search.weights_share = 0.5  # of the training speakers; the others' data is for the alphas
+    c.search.learning_rate = 0.025
+    c.search.final_learning_rate = 0.001
+    c.search.momentum = 0.9
+    c.search.weight_decay = 3e-4
+    c.search.clip = 5.0
+    c.search.alphas_learning_rate = 3e-4
+    c.search.alphas_betas = (0.5, 0.999)
+    c.search.alphas_weight_decay = 1e-3
+    c.search.alphas_scale = 1e-3
+    c.search.warmup_epochs = 0  # epochs that train weights only
+    c.search.product = bilevel.EXACT  # or finite_differences
+    c.search.difference_size = 0.01
+    c.search.dropout = 0.0
+    c.search.class_weights = True
+    c.search.remat = False  # recompute cells in the backward pass, for memory
+    c.search.fast = True  # False: plain XLA convolutions and autodiff
+
+    c.train = ml_collections.ConfigDict()
+    c.train.genotype = ""  # a genotype file to train, instead of those the search finds
+    c.train.cells = 4
+    c.train.reductions = ()
+    c.train.channels = 8
+    c.train.epochs = 60
+    c.train.batch_size = 16
+    c.train.seeds = (0,)
+    c.train.optimiser = "adamw"  # or sgd
+    c.train.learning_rate = 1e-3
+    c.train.final_learning_rate = 1e-5
+    c.train.momentum = 0.9  # sgd
+    c.train.weight_decay = 1e-3
+    c.train.clip = 5.0
+    c.train.dropout = 0.3
+    c.train.drop_path = 0.0
+    c.train.auxiliary = 0.0  # weight of the auxiliary head's loss; 0 is off
+    c.train.label_smoothing = 0.0
+    c.train.class_weights = True
+    c.train.patience = 0  # epochs without a better validation UA before stopping; 0 never stops early
+    c.train.bn_momentum = 0.9
+    c.train.augment = ml_collections.ConfigDict()
+    c.train.augment.time_masks = 0
+    c.train.augment.time_width = 20  # frames
+    c.train.augment.frequency_masks = 0
+    c.train.augment.frequency_width = 8  # coefficients
+    c.train.augment.gain = 0.0  # dB, standard deviation
+    c.train.augment.noise = 0.0  # standard deviation, in normalised units
+    c.train.augment.shift = 0  # frames, at most
+
+    c.scores = ml_collections.ConfigDict()
+    c.scores.level = 0.95
+    c.scores.resamples = 2000
+    return c
+
+
+def _positive(config, *names):
+    for name in names:
+        value = _get(config, name)
+        if value <= 0:
+            raise ConfigError(f"config.{name} = {value} must be above 0")
+
+
+def _within(config, low, high, *names):
+    for name in names:
+        value = _get(config, name)
+        if not low <= value <= high:
+            raise ConfigError(f"config.{name} = {value} must be from {low} to {high}")
+
+
+def _one_of(config, name, allowed):
+    value = _get(config, name)
+    if value not in allowed:
+        raise ConfigError(f"config.{name} = {value!r} is not one of {', '.join(map(str, allowed))}")
+
+
+def _get(config, name):
+    for part in name.split("."):
+        config = config[part]
+    return config
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+    """Checks everything that can be known before the data is read.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    _positive(config, "space.nodes", "model.stem_multiplier", "model.project", "model.hidden", "model.attention")
+    _one_of(config, "model.stem_stride", (1, 2))
+    try:
+        check_operations(config.space.operations)
+    except ValueError as error:
+        raise ConfigError(f"config.space.operations: {error}") from None
+    for part in ("search", "train"):
+        names = ("cells", "channels", "epochs", "batch_size", "learning_rate", "clip")
+        _positive(config, *(f"{part}.{name}" for name in names))
+        _within(config, 0.0, 0.95, f"{part}.dropout")
+        for cell in config[part].reductions:
+            if not 0 <= cell < config[part].cells:
+                raise ConfigError(
+                    f"config.{part}.reductions: there is no cell {cell} among {config[part].cells} cells"
+                )
+        if config[part].channels % 2:
+            raise ConfigError(
+                f"config.{part}.channels = {config[part].channels} must be even: a reduction halves it"
+            )
+        if _smallest_side(config, part) < 1:
+            raise ConfigError(
+                f"config.{part}.cells = {config[part].cells}: the reductions leave nothing of "
+                f"{config.features.coefficients} coefficients; use fewer reductions or more coefficients"
+            )
+    _one_of(config, "search.product", bilevel.PRODUCTS)
+    for order in config.search.orders:
+        if order not in bilevel.ORDERS:
+            raise ConfigError(f"config.search.orders: {order!r} is not one of {', '.join(bilevel.ORDERS)}")
+    if not config.search.orders and not config.train.genotype:
+        raise ConfigError("config.search.orders is empty, and config.train.genotype names no file either")
+    _within(config, 0.05, 0.95, "search.weights_share")
+    _within(config, 0, config.search.epochs, "search.warmup_epochs")
+    _one_of(config, "train.optimiser", ("adamw", "sgd"))
+    _within(config, 0.0, 0.95, "train.drop_path", "train.label_smoothing")
+    _within(config, 0.0, 0.9999, "train.bn_momentum")
+    _within(config, 0, 10**9, "train.patience", "train.auxiliary", "devices", "data.workers")
+    if not config.train.seeds:
+        raise ConfigError("config.train.seeds is empty: name at least one, e.g. (0,)")
+    for fold in config.folds.run:
+        if config.folds.count and not 0 <= fold < config.folds.count:
+            raise ConfigError(f"config.folds.run: there is no fold {fold} among {config.folds.count}")
+
+
+def _smallest_side(config, part):
+    section = config[part]
+    reductions = len(section.reductions or {section.cells // 3, 2 * section.cells // 3})
+    if config.model.stem_stride == 2:
+        reductions += 1
+    return config.features.coefficients // 2**reductions
+
+
+# A second run may change these in the same workdir: they add to what is there, or change nothing in it.
+FREE = frozenset(
+    ("devices", "data.workers", "data.records", "folds.run", "search.orders", "train.seeds", "train.genotype")
+)
+
+
+def _flat(config, prefix=""):
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Makes the workdir this config's, or checks that it is.
+
+    Raises:
+        ConfigError: the workdir holds another config's run; the message lists the differences.
+    """
+    path = pathlib.Path(workdir) / FILE_NAME
+    ours = json.loads(json.dumps(config.to_dict()))
+    if path.exists():
+        theirs = json.loads(path.read_text())
+        a, b = dict(_flat(ours)), dict(_flat(theirs))
+        changed = [
+            f"  config.{name}: {b.get(name, 'absent')!r} there, {a.get(name, 'absent')!r} now"
+            for name in sorted({*a, *b} - FREE)
+            if a.get(name, "absent") != b.get(name, "absent")
+        ]
+        if changed:
+            raise ConfigError(
+                f"{workdir} holds a run with another config:\n"
+                + "\n".join(changed)
+                + "\nUse another --workdir, or the same config to go on with that run."
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(path.name + ".part")
+    half.write_text(json.dumps(ours, indent=2, sort_keys=True) + "\n")
+    half.replace(path)

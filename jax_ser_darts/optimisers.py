@@ -1,0 +1,48 @@
+"""The optimisers of weights and alphas, as DARTS sets them (Liu et al. 2019, appendix A.1)."""
+
+import jax
+import optax
+
+
+def cosine(*, start: float, end: float, steps: int) -> optax.Schedule:
+    """From `start` to `end` along half a cosine in `steps` steps."""
+    return optax.cosine_decay_schedule(start, max(steps, 1), alpha=end / start)
+
+
+def sgd(
+    *, schedule: optax.Schedule, momentum: float, weight_decay: float, clip: float
+) -> optax.GradientTransformation:
+    """Gradient clipped by its global norm, L2 decay, momentum: PyTorch's SGD after clip_grad_norm."""
+    return optax.chain(
+        optax.clip_by_global_norm(clip),
+        optax.add_decayed_weights(weight_decay),
+        optax.sgd(schedule, momentum=momentum),
+    )
+
+
+def adamw(*, schedule: optax.Schedule, weight_decay: float, clip: float) -> optax.GradientTransformation:
+    """AdamW after clipping by the global norm."""
+    return _plain_promotion(
+        optax.chain(optax.clip_by_global_norm(clip), optax.adamw(schedule, weight_decay=weight_decay))
+    )
+
+
+def adam_with_l2(
+    *, learning_rate: float, betas: tuple[float, float], weight_decay: float
+) -> optax.GradientTransformation:
+    """Adam whose decay is part of the gradient, as PyTorch's: the alphas' optimiser."""
+    return _plain_promotion(
+        optax.chain(
+            optax.add_decayed_weights(weight_decay), optax.adam(learning_rate, b1=betas[0], b2=betas[1])
+        )
+    )
+
+
+def _plain_promotion(transformation):
+    """Adam's bias correction raises a float to an integer count, which strict promotion would refuse."""
+
+    def update(updates, state, params=None, **extra):
+        with jax.numpy_dtype_promotion("standard"):
+            return transformation.update(updates, state, params, **extra)
+
+    return optax.GradientTransformationExtraArgs(transformation.init, update)

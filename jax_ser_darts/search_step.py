@@ -1,0 +1,208 @@
+"""One step of the search: alphas on the validation batch, then weights on the training batch.
+
+Every piece is a program of its own, mapped over the devices (see `parallel`) and compiled when first called, so
+both orders share what they have in common.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from jax_ser_darts import bilevel, parallel
+from jax_ser_darts.parallel import REPLICATED, SHARDED
+
+BATCH = (SHARDED, REPLICATED)  # a batch and the dropout key of its step
+
+
+@flax.struct.dataclass
+class SearchState:
+    """All that a search step changes.
+
+    Attributes:
+        weights: of the supernet.
+        alphas: "normal" and "reduction", `[edges, operations]` each.
+        weights_state, alphas_state: of the optimisers.
+        step: steps done, `[]` int32.
+        key: where the dropout keys of all steps come from.
+    """
+
+    weights: Any
+    alphas: Any
+    weights_state: Any
+    alphas_state: Any
+    step: jax.Array
+    key: jax.Array
+
+
+def classification_loss(logits: jax.Array, batch: dict, axis_name: str | None) -> tuple[jax.Array, dict]:
+    """Weighted cross-entropy of a device's part of a batch.
+
+    The sum is divided by the weights of the GLOBAL batch (times the devices), so that the average over devices is
+    the loss of the global batch, however unevenly classes or padding fall.
+
+    Args:
+        logits: `[B, K]`.
+        batch: label `[B]`; weight `[B]`, 0 on padding.
+
+    Returns:
+        loss, {"loss", "accuracy"}; both average over devices to the global batch's.
+    """
+    devices = 1 if axis_name is None else lax.axis_size(axis_name)
+    total = lambda x: x if axis_name is None else lax.psum(x, axis_name)
+    weight = batch["weight"].astype(logits.dtype)
+    nll = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+    loss = jnp.sum(weight * nll) * devices / jnp.maximum(total(jnp.sum(weight)), 1e-9)
+    real = (weight > 0).astype(logits.dtype)
+    right = real * (jnp.argmax(logits, axis=-1) == batch["label"])
+    accuracy = jnp.sum(right) * devices / jnp.maximum(total(jnp.sum(real)), 1.0)
+    return loss, {"loss": loss, "accuracy": accuracy}
+
+
+def supernet_loss(model, axis_name: str | None) -> bilevel.Loss:
+    """L(weights, alphas, (batch, key)) of a supernet in training mode, for `bilevel`."""
+
+    def loss(weights, alphas, batch):
+        data, key = batch
+        if axis_name is not None:  # each device drops its own units
+            key = jax.random.fold_in(key, lax.axis_index(axis_name))
+        logits = model.apply(
+            {"params": weights},
+            data["features"],
+            data["num_frames"],
+            alphas,
+            train=True,
+            rngs={"dropout": key},
+        )
+        return classification_loss(logits, data, axis_name)
+
+    return loss
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchSteps:
+    """The compiled pieces of the search on some devices.
+
+    Attributes:
+        update_alphas: (state, train batch, validation batch, order) -> state, figures.
+        update_weights: (state, train batch) -> state, figures.
+    """
+
+    update_alphas: Callable
+    update_weights: Callable
+
+
+def make_search_steps(
+    *,
+    loss: bilevel.Loss,
+    weights_optimiser: optax.GradientTransformation,
+    alphas_optimiser: optax.GradientTransformation,
+    devices: Sequence[jax.Device],
+    product: str = bilevel.EXACT,
+    difference_size: float = 0.01,
+) -> SearchSteps:
+    """The steps of both orders.
+
+    Args:
+        loss: per device, see `supernet_loss`.
+        weights_optimiser: also the inner step of the second order.
+        alphas_optimiser: of the alphas.
+        devices: to map over.
+        product, difference_size: see `bilevel.second_order`.
+    """
+
+    def mapped(function, count, batch_at=(), donate=()):
+        layout = [BATCH if i in batch_at else REPLICATED for i in range(count)]
+        return parallel.mapped(function, devices=devices, layout=layout, donate=donate)
+
+    def compiled(gradients, inner):
+        return (
+            bilevel.Gradients(
+                of_weights=mapped(gradients.of_weights, 3, {2}),
+                of_alphas=mapped(gradients.of_alphas, 3, {2}),
+                of_both=mapped(gradients.of_both, 3, {2}),
+                mixed_product=mapped(gradients.mixed_product, 4, {2}),
+            ),
+            bilevel.InnerStep(apply=mapped(inner.apply, 3), pull_back=mapped(inner.pull_back, 4)),
+        )
+
+    inner = bilevel.make_inner_step(weights_optimiser)
+    gradients, virtual = compiled(bilevel.make_gradients(loss, parallel.mean), inner)
+    algebra = bilevel.Algebra(
+        finite_difference_step=mapped(bilevel.finite_difference_step, 2),
+        move=mapped(bilevel.move, 3),
+        central_difference=mapped(bilevel.central_difference, 3),
+    )
+
+    def step_weights(state, gradient):
+        weights, weights_state = inner.apply(state.weights, gradient, state.weights_state)
+        return state.replace(weights=weights, weights_state=weights_state, step=state.step + 1)
+
+    def step_alphas(state, direct, term):
+        gradient = jax.tree.map(jnp.add, direct, term)
+        updates, alphas_state = alphas_optimiser.update(gradient, state.alphas_state, state.alphas)
+        figures = {"direct": optax.global_norm(direct), "term": optax.global_norm(term)}
+        alphas = optax.apply_updates(state.alphas, updates)
+        return state.replace(alphas=alphas, alphas_state=alphas_state), figures
+
+    step_weights = mapped(step_weights, 2, donate=(0,))
+    step_alphas = mapped(step_alphas, 3, donate=(0,))
+    zeros = mapped(lambda tree: jax.tree.map(jnp.zeros_like, tree), 1)
+    keys = mapped(lambda key, step, which: jax.random.fold_in(jax.random.fold_in(key, step), which), 3)
+
+    def update_alphas(state, train_data, val_data, order):
+        val_batch = (val_data, keys(state.key, state.step, 1))
+        if order == bilevel.FIRST:
+            (_, figures), direct = bilevel.first_order(
+                gradients=gradients, weights=state.weights, alphas=state.alphas, val_batch=val_batch
+            )
+            term = zeros(direct)
+        else:
+            # One dropout key serves every pass over the training batch: the product is of one function.
+            (_, figures), direct, term = bilevel.second_order(
+                gradients=gradients,
+                inner=virtual,
+                weights=state.weights,
+                alphas=state.alphas,
+                state=state.weights_state,
+                train_batch=(train_data, keys(state.key, state.step, 0)),
+                val_batch=val_batch,
+                product=product,
+                difference_size=difference_size,
+                algebra=algebra,
+            )
+        state, norms = step_alphas(state, direct, term)
+        return state, {**figures, **norms}
+
+    def update_weights(state, train_data):
+        batch = (train_data, keys(state.key, state.step, 0))
+        (_, figures), gradient = gradients.of_weights(state.weights, state.alphas, batch)
+        return step_weights(state, gradient), figures
+
+    return SearchSteps(update_alphas, update_weights)
+
+
+def init_state(
+    *,
+    weights: Any,
+    alphas: Any,
+    weights_optimiser: optax.GradientTransformation,
+    alphas_optimiser: optax.GradientTransformation,
+    key: jax.Array,
+    devices: Sequence[jax.Device],
+) -> SearchState:
+    """The state before the first step, on all devices."""
+    state = SearchState(
+        weights=weights,
+        alphas=alphas,
+        weights_state=weights_optimiser.init(weights),
+        alphas_state=alphas_optimiser.init(alphas),
+        step=jnp.zeros((), jnp.int32),
+        key=key,
+    )
+    return parallel.replicate(state, devices)
