@@ -65,13 +65,14 @@ def decibel(settings: Mapping[str, Any]) -> np.ndarray:
     Args:
         settings: "kind", "coefficients", "n_mels" of the features: `Corpus.metadata["features"]`.
     """
-    if settings["kind"] == "logmel":
+    kind = settings.get("kind")
+    if kind == "logmel":
         return np.ones(settings["coefficients"], np.float32)
-    if settings["kind"] == "mfcc":
+    if kind == "mfcc":
         added = np.zeros(settings["coefficients"], np.float32)
         added[0] = math.sqrt(settings["n_mels"])
         return added
-    raise ValueError(f"gain is not defined for features of kind {settings['kind']!r}: set it to 0")
+    raise ValueError(f"nobody knows what a decibel adds to features of kind {kind!r}: set gain to 0")
 
 
 def augment(

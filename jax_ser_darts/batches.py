@@ -80,15 +80,18 @@ def train_batches(
         augmentation: what to do to the features, drawn from (seed, epoch, step).
 
     Raises:
-        ValueError: an empty subset, a balanced class without utterances, an utterance longer than `frames`.
+        ValueError: an empty subset, a class without utterances and `balanced`, an utterance longer than
+            `frames`, a negative seed or step, gain on features of an unknown kind.
     """
     _check(subset, batch_size=batch_size, frames=frames)
+    if seed < 0 or step < 0:
+        raise ValueError(f"seed is {seed}, step is {step}; both must be 0 or more")
     if balanced:
         _check_classes(subset.counts)
     steps = steps_per_epoch(subset, batch_size=batch_size, balanced=balanced)
     gain = None
     if augmentation is not None and augmentation.gain:
-        gain = decibel(subset.corpus.metadata["features"]) / normalisation.std
+        gain = decibel(subset.corpus.metadata.get("features", {})) / normalisation.std
 
     def batches() -> Iterator[Batch]:
         for epoch in itertools.count(step // steps):

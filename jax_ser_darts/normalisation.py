@@ -68,6 +68,9 @@ class Normalisation:
             raise ValueError(
                 f"this is no normalisation, which has lists `mean` and `std`: {error!r}"
             ) from error
-        if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite(mean).all() or not (std > 0).all():
-            raise ValueError("a normalisation has as many finite means as standard deviations above 0")
+        same = mean.ndim == 1 and mean.shape == std.shape
+        if not same or not np.isfinite([mean, std]).all() or not (std > 0).all():
+            raise ValueError(
+                "a normalisation has as many means as standard deviations, finite, these above 0"
+            )
         return cls(mean, std)

@@ -6,9 +6,10 @@ an utterance takes 4 bytes a frame and coefficient, e.g. 64 KiB for 128 x 128, s
 """
 
 import collections
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -139,47 +140,43 @@ def load_records(folder: pathlib.Path | str) -> Corpus:
         if not (folder / name).is_file():
             raise RecordsError(_missing(folder, name))
     tf, tfds = _import_tensorflow()
-    try:
-        builder = tfds.builder_from_directory(folder)
-    except Exception as error:  # whatever a parser may raise
+    with _quiet():
+        try:
+            builder = tfds.builder_from_directory(folder)
+            info, metadata = builder.info, dict(builder.info.metadata or {})
+        except Exception as error:  # whatever a parser may raise
+            raise RecordsError(
+                f"the records in {folder} describe themselves wrongly ({error!r}): {_PREPARE}"
+            ) from error
+        sizes = _sizes(info, folder=folder)
+        # One pipeline over all splits: one each would take longer to build than to read.
+        dataset = builder.as_dataset(
+            split="+".join(sizes),
+            read_config=tfds.ReadConfig(interleave_cycle_length=1, assert_cardinality=False),
+        )
+        try:
+            examples = list(tfds.as_numpy(dataset))
+        except tf.errors.OpError as error:
+            raise RecordsError(
+                f"the records in {folder} are damaged ({error.message}): {_PREPARE}"
+            ) from error
+    total = sum(sizes.values())
+    if len(examples) != total:
         raise RecordsError(
-            f"the records in {folder} describe themselves wrongly ({error}): {_PREPARE}"
-        ) from error
-    info = builder.info
-    if missing := [name for name in _FIELDS if name not in info.features]:
-        raise RecordsError(f"the records in {folder} have no {', '.join(missing)}: {_PREPARE}")
-    splits = sorted(info.splits)
-    if not splits:
-        raise RecordsError(f"the records in {folder} have no split: {_PREPARE}")
-    sizes = [info.splits[split].num_examples for split in splits]
-    if empty := [split for split, size in zip(splits, sizes, strict=True) if not size]:
-        raise RecordsError(f"the records in {folder} have no utterance of {', '.join(empty)}: {_PREPARE}")
-    if lost := [path for split in splits for path in info.splits[split].filepaths if not path.exists()]:
-        raise RecordsError(f"files are missing, such as {lost[0]}: {_PREPARE}")
-
-    # One pipeline over all splits: one each would take longer to build than to read.
-    dataset = builder.as_dataset(
-        split="+".join(splits),
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, assert_cardinality=False),
-    )
-    try:
-        examples = list(tfds.as_numpy(dataset))
-    except tf.errors.OpError as error:
-        raise RecordsError(f"the records in {folder} are damaged ({error.message}): {_PREPARE}") from error
-    if len(examples) != sum(sizes):
-        raise RecordsError(
-            f"the records in {folder} are cut short: {len(examples)} utterances of {sum(sizes)}: {_PREPARE}"
+            f"the records in {folder} are cut short: {len(examples)} of {total} utterances: {_PREPARE}"
         )
 
     def column(name: str) -> np.ndarray:
         return np.array([example[name].decode() for example in examples])
 
-    speaker, group = column("speaker"), np.repeat(splits, sizes)
-    pairs = sorted(set(zip(group.tolist(), speaker.tolist(), strict=True)))
+    speaker, group = column("speaker"), np.repeat(list(sizes), list(sizes.values()))
+    speakers = collections.defaultdict(set)
+    for where, who in zip(group.tolist(), speaker.tolist(), strict=True):
+        speakers[where].add(who)
     features = tuple(example["features"] for example in examples)
     corpus = Corpus(
         classes=tuple(info.features["label"].names),
-        groups={split: tuple(who for where, who in pairs if where == split) for split in splits},
+        groups={name: tuple(sorted(speakers[name])) for name in sizes},
         features=features,
         num_frames=np.array([len(one) for one in features], np.int32),
         label=np.array([example["label"] for example in examples], np.int32),
@@ -187,25 +184,49 @@ def load_records(folder: pathlib.Path | str) -> Corpus:
         speaker=speaker,
         group=group,
         sex=column("sex"),
-        metadata=dict(info.metadata or {}),
+        metadata=metadata,
     )
     mebibytes = sum(one.nbytes for one in features) / 2**20
-    logging.info(
-        "Read %d utterances of %d groups, %.0f MiB: %s", len(corpus), len(corpus.groups), mebibytes, folder
-    )
+    logging.info("Read %d utterances of %d groups, %.0f MiB: %s", total, len(sizes), mebibytes, folder)
     return corpus
 
 
+def _sizes(info, *, folder: pathlib.Path) -> dict[str, int]:
+    """Split -> utterances, as the dataset's info has it; RecordsError where these cannot be read."""
+    if missing := [name for name in _FIELDS if name not in info.features]:
+        raise RecordsError(f"the records in {folder} have no {', '.join(missing)}: {_PREPARE}")
+    sizes = {split: info.splits[split].num_examples for split in sorted(info.splits)}
+    if not sizes:
+        raise RecordsError(f"the records in {folder} have no split: {_PREPARE}")
+    if empty := [split for split, size in sizes.items() if not size]:
+        raise RecordsError(f"the records in {folder} have no utterance of {', '.join(empty)}: {_PREPARE}")
+    if lost := [path for split in sizes for path in info.splits[split].filepaths if not path.exists()]:
+        raise RecordsError(f"files are missing, such as {lost[0]}: {_PREPARE}")
+    return sizes
+
+
 def _import_tensorflow():
+    """TensorFlow and TFDS, kept off the accelerators, which are JAX's."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     try:
         for kind in ("GPU", "TPU"):
             tf.config.set_visible_devices([], kind)
-    except RuntimeError:  # it has been used already, by someone who may have let it have the memory
+    except RuntimeError:  # it has been at work already, by someone who did not do this
         logging.warning("TensorFlow runs already: it may hold memory of the accelerators")
     return tf, tfds
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """TFDS logs lines about itself."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(min(verbosity, logging.ERROR))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _missing(folder: pathlib.Path, name: str) -> str:
