@@ -142,6 +142,8 @@ def load(path: str | pathlib.Path) -> Genotype:
         return from_json(json.loads(pathlib.Path(path).read_text()))
     except FileNotFoundError:
         raise GenotypeError(f"no genotype file {path}") from None
+    except OSError as error:
+        raise GenotypeError(f"{path}: cannot be read ({error.strerror})") from error
     except (GenotypeError, ValueError) as error:
         raise GenotypeError(f"{path}: {error}") from error
 
