@@ -102,7 +102,7 @@ def augment(
     if settings.shift:
         by = rng.integers(-settings.shift, settings.shift, size=(size, 1), endpoint=True)
         source = np.where(valid, (position - by) % np.maximum(num_frames, 1)[:, None], position)
-        features = np.take_along_axis(features, source[:, :, None], axis=1)
+        features = features[np.arange(size)[:, None], source]
     if settings.gain:
         louder = rng.uniform(-settings.gain, settings.gain, (size, 1, 1)).astype(np.float32)
         features = features + louder * decibel

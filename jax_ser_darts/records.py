@@ -9,13 +9,14 @@ import collections
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 _FIELDS = ("features", "label", "id", "speaker", "sex")
+_AT_ONCE = 256  # splits in one pipeline: one each takes long to build, and TFDS recurses over a thousand
 _PREPARE = "prepare the corpus again (--mode=prepare) and give the folder that it names"
 
 
@@ -149,13 +150,8 @@ def load_records(folder: pathlib.Path | str) -> Corpus:
                 f"the records in {folder} describe themselves wrongly ({error!r}): {_PREPARE}"
             ) from error
         sizes = _sizes(info, folder=folder)
-        # One pipeline over all splits: one each would take longer to build than to read.
-        dataset = builder.as_dataset(
-            split="+".join(sizes),
-            read_config=tfds.ReadConfig(interleave_cycle_length=1, assert_cardinality=False),
-        )
         try:
-            examples = list(tfds.as_numpy(dataset))
+            examples = _read(tfds, builder, splits=list(sizes))
         except tf.errors.OpError as error:
             raise RecordsError(
                 f"the records in {folder} are damaged ({error.message}): {_PREPARE}"
@@ -203,6 +199,16 @@ def _sizes(info, *, folder: pathlib.Path) -> dict[str, int]:
     if lost := [path for split in sizes for path in info.splits[split].filepaths if not path.exists()]:
         raise RecordsError(f"files are missing, such as {lost[0]}: {_PREPARE}")
     return sizes
+
+
+def _read(tfds, builder, *, splits: Sequence[str]) -> list[dict[str, Any]]:
+    """Every example, in the order of the splits and of their records."""
+    config = tfds.ReadConfig(interleave_cycle_length=1, assert_cardinality=False)  # 1: one file after another
+    examples = []
+    for first in range(0, len(splits), _AT_ONCE):
+        joined = "+".join(splits[first : first + _AT_ONCE])
+        examples.extend(tfds.as_numpy(builder.as_dataset(split=joined, read_config=config)))
+    return examples
 
 
 def _import_tensorflow():

@@ -10,6 +10,7 @@ import pytest
 from data_prep import builder
 from data_prep.compute import Computed
 from data_prep.corpora.base import Utterance
+from jax_ser_darts import records
 from jax_ser_darts.folds import make_folds
 from jax_ser_darts.records import Corpus, RecordsError, load_records, subset
 
@@ -89,6 +90,13 @@ def test_what_was_written_is_read_by_group_and_in_order(corpus):
         assert corpus.group[i] == split
     assert corpus.label.dtype == corpus.num_frames.dtype == np.int32
     assert corpus.coefficients == 5
+
+
+def test_more_groups_than_tfds_reads_at_once_are_read_alike(folder, corpus, monkeypatch):
+    monkeypatch.setattr(records, "_AT_ONCE", 3)
+    again = load_records(folder)
+    np.testing.assert_array_equal(again.id, corpus.id)
+    np.testing.assert_array_equal(again.group, corpus.group)
 
 
 def test_it_carries_what_was_said_of_it(corpus):
