@@ -118,12 +118,14 @@ def default() -> ml_collections.ConfigDict:
     c.train.class_weights = True
     c.train.patience = 0  # epochs without a better validation UA before stopping; 0 never stops early
     c.train.bn_momentum = 0.9
+    c.train.checkpoint_epochs = 5
     c.train.augment = ml_collections.ConfigDict()
     c.train.augment.time_masks = 0
-    c.train.augment.time_width = 20  # frames
+    c.train.augment.time_width = 20  # frames, after pooling
+    c.train.augment.time_share = 1.0  # of an utterance that one mask may cover
     c.train.augment.frequency_masks = 0
     c.train.augment.frequency_width = 8  # coefficients
-    c.train.augment.gain = 0.0  # dB, standard deviation
+    c.train.augment.gain = 0.0  # dB, at most
     c.train.augment.noise = 0.0  # standard deviation, in normalised units
     c.train.augment.shift = 0  # frames, at most
 
@@ -201,6 +203,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _within(config, 0.0, 0.95, "train.drop_path", "train.label_smoothing")
     _within(config, 0.0, 0.9999, "train.bn_momentum")
     _within(config, 0, 10**9, "train.patience", "train.auxiliary", "devices", "data.workers")
+    _positive(config, "train.checkpoint_epochs")
     if not config.train.seeds:
         raise ConfigError("config.train.seeds is empty: name at least one, e.g. (0,)")
     for fold in config.folds.run:

@@ -1,7 +1,7 @@
 """One step of the search: alphas on the validation batch, then weights on the training batch.
 
-Every piece is a program of its own, mapped over the devices (see `parallel`) and compiled when first called, so
-both orders share what they have in common.
+Every piece is a program of its own, compiled when first called, so both orders share what they have in common:
+the gradients are mapped over the devices (see `parallel`), what comes after their average is the same on each.
 """
 
 import dataclasses
@@ -116,27 +116,27 @@ def make_search_steps(
         product, difference_size: see `bilevel.second_order`.
     """
 
-    def mapped(function, count, batch_at=(), donate=()):
-        layout = [BATCH if i in batch_at else REPLICATED for i in range(count)]
-        return parallel.mapped(function, devices=devices, layout=layout, donate=donate)
+    def mapped(function, *others):
+        layout = (REPLICATED, REPLICATED, BATCH, *others)
+        return parallel.mapped(function, devices=devices, layout=layout)
 
     def compiled(gradients, inner):
         return (
             bilevel.Gradients(
-                of_weights=mapped(gradients.of_weights, 3, {2}),
-                of_alphas=mapped(gradients.of_alphas, 3, {2}),
-                of_both=mapped(gradients.of_both, 3, {2}),
-                mixed_product=mapped(gradients.mixed_product, 4, {2}),
+                of_weights=mapped(gradients.of_weights),
+                of_alphas=mapped(gradients.of_alphas),
+                of_both=mapped(gradients.of_both),
+                mixed_product=mapped(gradients.mixed_product, REPLICATED),
             ),
-            bilevel.InnerStep(apply=mapped(inner.apply, 3), pull_back=mapped(inner.pull_back, 4)),
+            bilevel.InnerStep(apply=jax.jit(inner.apply), pull_back=jax.jit(inner.pull_back)),
         )
 
     inner = bilevel.make_inner_step(weights_optimiser)
     gradients, virtual = compiled(bilevel.make_gradients(loss, parallel.mean), inner)
     algebra = bilevel.Algebra(
-        finite_difference_step=mapped(bilevel.finite_difference_step, 2),
-        move=mapped(bilevel.move, 3),
-        central_difference=mapped(bilevel.central_difference, 3),
+        finite_difference_step=jax.jit(bilevel.finite_difference_step),
+        move=jax.jit(bilevel.move),
+        central_difference=jax.jit(bilevel.central_difference),
     )
 
     def step_weights(state, gradient):
@@ -150,10 +150,13 @@ def make_search_steps(
         alphas = optax.apply_updates(state.alphas, updates)
         return state.replace(alphas=alphas, alphas_state=alphas_state), figures
 
-    step_weights = mapped(step_weights, 2, donate=(0,))
-    step_alphas = mapped(step_alphas, 3, donate=(0,))
-    zeros = mapped(lambda tree: jax.tree.map(jnp.zeros_like, tree), 1)
-    keys = mapped(lambda key, step, which: jax.random.fold_in(jax.random.fold_in(key, step), which), 3)
+    # What follows has no batch in it: the same on every device.
+    step_weights = jax.jit(step_weights, donate_argnums=0)
+    step_alphas = jax.jit(step_alphas, donate_argnums=0)
+    zeros = jax.jit(lambda tree: jax.tree.map(jnp.zeros_like, tree))
+    keys = jax.jit(
+        lambda key, step, which: jax.random.fold_in(jax.random.fold_in(key, step), which), static_argnums=2
+    )
 
     def update_alphas(state, train_data, val_data, order):
         val_batch = (val_data, keys(state.key, state.step, 1))

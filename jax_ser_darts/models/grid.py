@@ -4,7 +4,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from jax_ser_darts.models.normalisation import count_valid, frame_mask
+from jax_ser_darts.models.batch_norm import count_valid, frame_mask
 
 
 @flax.struct.dataclass

@@ -1,0 +1,31 @@
+"""The demo: both orders on synthetic speech, small enough for two cores and ten minutes.
+
+    python -m jax_ser_darts.main --config=configs/demo.py --workdir=/tmp/demo
+"""
+
+from jax_ser_darts import config
+
+
+def get_config():
+    """Eight synthetic voices, four emotions."""
+    c = config.default()
+    c.data.corpus = "demo"
+    c.features.seconds = 2.5
+    c.features.coefficients = 32
+    c.folds.count = 2
+    c.folds.run = (0,)
+    c.space.nodes = 2
+    c.model.stem_stride = 2
+    c.model.project = c.model.hidden = c.model.attention = 32
+    c.search.cells = 2
+    c.search.reductions = (1,)
+    c.search.epochs = 20
+    c.search.alphas_learning_rate = 3e-3  # few steps: each has to count
+    c.train.cells = 2
+    c.train.reductions = (1,)
+    c.train.epochs = 100
+    c.train.augment.time_masks = 1
+    c.train.augment.time_width = 8
+    c.train.augment.frequency_masks = 1
+    c.train.augment.frequency_width = 6
+    return c

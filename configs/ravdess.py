@@ -1,0 +1,34 @@
+"""RAVDESS speech, four classes, speaker-independent folds.
+
+    python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
+"""
+
+from jax_ser_darts import config
+
+
+def get_config(variant: str = "full"):
+    """`quick` for two cores: smaller cells, fewer epochs, three of six folds. `full` for an accelerator."""
+    c = config.default()
+    c.data.corpus = "ravdess"
+    c.data.emotions = {"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry"}
+    c.features.seconds = 5.0
+    c.folds.count = 6
+    c.folds.validation_groups = 2
+    c.model.stem_stride = 2
+    c.search.alphas_learning_rate = 3e-3
+    c.train.epochs = 80
+    c.train.channels = 16
+    c.train.augment.time_masks = 2
+    c.train.augment.time_width = 12
+    c.train.augment.frequency_masks = 2
+    c.train.augment.frequency_width = 8
+    c.train.augment.shift = 6
+    if variant == "quick":
+        c.folds.run = (0, 1, 2)
+        c.space.nodes = 3
+        c.search.cells = 3
+        c.search.epochs = 20
+        c.train.cells = 3
+    elif variant != "full":
+        raise ValueError(f"configs/ravdess.py has the variants quick and full, not {variant!r}")
+    return c

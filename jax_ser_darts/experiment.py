@@ -1,0 +1,114 @@
+"""What search, training and evaluation agree on: the corpus, its folds, the shapes, and where results lie.
+
+    WORKDIR/config.json
+    WORKDIR/records/...                           TFRecords (unless data.records says otherwise)
+    WORKDIR/search/ORDER/fold_K/                  checkpoints, metrics.jsonl, TensorBoard, genotype.json
+    WORKDIR/train/METHOD/fold_K/seed_S/           checkpoints, metrics.jsonl, network.json, answers.json
+    WORKDIR/scores.json, scores.txt
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from jax_ser_darts.batches import class_weights
+from jax_ser_darts.config import ConfigError
+from jax_ser_darts.folds import Fold, halves, make_folds
+from jax_ser_darts.normalisation import Normalisation
+from jax_ser_darts.records import Corpus, Subset, subset
+
+FRAMES_MULTIPLE = 4  # two reductions leave whole frames
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Training data of one fold, and what is known from it alone.
+
+    Attributes:
+        data: the utterances.
+        normalisation: of these utterances.
+        weights: of the classes, `[classes]`, or None for 1 each.
+    """
+
+    data: Subset
+    normalisation: Normalisation
+    weights: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A config applied to a corpus."""
+
+    config: ml_collections.ConfigDict
+    workdir: pathlib.Path
+    corpus: Corpus
+    folds: tuple[Fold, ...]
+
+    @property
+    def frames(self) -> int:
+        """T of every batch."""
+        return self.corpus.frames(multiple=FRAMES_MULTIPLE)
+
+    def search_parts(self, fold: Fold) -> tuple[Part, Part]:
+        """Data for the weights and for the alphas: disjoint speakers, none of them of the test part.
+
+        Both are normalised by the statistics of the weights' part.
+        """
+        names = sorted({*fold.train, *fold.validation})
+        groups = {name: self.corpus.groups[name] for name in names}
+        sexes = {name: sex for name, sex in self.corpus.group_sexes().items() if name in groups}
+        share = self.config.search.weights_share
+        for_weights, for_alphas = halves(groups, share=share, seed=self.config.folds.seed, sexes=sexes)
+        first = self._part(for_weights, self.config.search.class_weights)
+        second = self._part(for_alphas, self.config.search.class_weights)
+        return first, dataclasses.replace(second, normalisation=first.normalisation)
+
+    def train_part(self, fold: Fold) -> Part:
+        """Data to train the found network on."""
+        return self._part(fold.train, self.config.train.class_weights)
+
+    def search_folder(self, order: str, fold: Fold) -> pathlib.Path:
+        """Where a search keeps its results."""
+        return self.workdir / "search" / order / f"fold_{fold.index}"
+
+    def train_folder(self, method: str, fold: Fold, seed: int) -> pathlib.Path:
+        """Where a training keeps its results."""
+        return self.workdir / "train" / method / f"fold_{fold.index}" / f"seed_{seed}"
+
+    def _part(self, groups, weighted):
+        data = subset(self.corpus, groups)
+        weights = class_weights(data.labels, self.corpus.classes) if weighted else None
+        return Part(data, Normalisation.of(data), weights)
+
+
+def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Corpus) -> Experiment:
+    """The experiment: folds are made of the speakers, and those that `folds.run` names are kept.
+
+    Raises:
+        FoldError: the corpus has too few speakers for the config.
+        ConfigError: the features are too small for the cells.
+    """
+    folds = make_folds(
+        corpus.groups,
+        count=config.folds.count,
+        validation_groups=config.folds.validation_groups,
+        seed=config.folds.seed,
+        balance=corpus.group_counts(),
+        sexes=corpus.group_sexes(),
+    )
+    run = config.folds.run or tuple(range(len(folds)))
+    if unknown := [index for index in run if not 0 <= index < len(folds)]:
+        raise ConfigError(f"config.folds.run: there is no fold {unknown[0]} among {len(folds)}")
+    return Experiment(config, pathlib.Path(workdir), corpus, tuple(folds[index] for index in run))
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes a JSON file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(path.name + ".part")
+    half.write_text(json.dumps(value, indent=2) + "\n")
+    half.replace(path)

@@ -1,0 +1,143 @@
+"""Finds, trains and scores networks that hear emotion in speech.
+
+    python -m jax_ser_darts.main --config=configs/demo.py --workdir=/tmp/demo --mode=all
+    python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
+
+Modes: prepare (sound -> TFRecords), search (the cells, for each order and fold), train (the found networks from
+scratch), evaluate (scores on the test speakers), all (the four of them). Each goes on where it was stopped, and
+needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE; see jax_ser_darts/config.py.
+"""
+
+import logging as std_logging
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from data_prep.corpora.base import CorpusError
+from data_prep.features import SettingsError
+from data_prep.prepare import prepare
+from jax_ser_darts import evaluate, host_memory, records
+from jax_ser_darts.config import ConfigError, claim_workdir, validate
+from jax_ser_darts.experiment import Experiment, set_up
+from jax_ser_darts.folds import FoldError
+from jax_ser_darts.search import DivergedError, make_searcher, search
+from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.train import make_trainer, train
+
+MODES = ("prepare", "search", "train", "evaluate", "all")
+FOUND_BY_HAND = "genotype"  # the method's name where train.genotype names a file
+USER_ERRORS = (
+    ConfigError,
+    CorpusError,
+    DivergedError,
+    FoldError,
+    SettingsError,
+    genotypes.GenotypeError,
+    records.RecordsError,
+)
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "The run's settings, configs/NAME.py[:VARIANT].")
+WORKDIR = flags.DEFINE_string("workdir", None, "Where everything of this run is kept; a second run goes on.")
+MODE = flags.DEFINE_enum("mode", "all", MODES, "What to do; all does everything in turn.")
+CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    str(pathlib.Path.home() / ".cache" / "jax_ser_darts"),
+    "Folder that keeps compiled programs for later runs; empty keeps none.",
+)
+
+
+def run(config, workdir: pathlib.Path, mode: str) -> None:
+    """The whole job, or one mode of it."""
+    validate(config)
+    claim_workdir(config, workdir)
+    folder = prepare(
+        data=config.data,
+        features=config.features,
+        records=pathlib.Path(config.data.records or workdir / "records"),
+    )
+    if mode == "prepare":
+        print(f"Records: {folder}")
+        return
+    experiment = set_up(config, workdir, records.load_records(folder))
+    found = find(experiment, mode)
+    if mode == "search":
+        return
+    answers = {}
+    for method, of_folds in found.items():
+        trainers = {}
+        for fold, genotype in zip(experiment.folds, of_folds, strict=True):
+            trainer = trainers.setdefault(genotype, make_trainer(experiment, genotype))
+            for seed in config.train.seeds:
+                if mode in ("train", "all"):
+                    train(trainer, method, fold, seed)
+                elif not (experiment.train_folder(method, fold, seed) / "network.json").exists():
+                    raise ConfigError(
+                        f"{experiment.train_folder(method, fold, seed)} has no trained network: run --mode=train first"
+                    )
+                if mode in ("evaluate", "all"):
+                    answers.setdefault(method, {}).setdefault(seed, []).append(
+                        evaluate.answer(trainer, method, fold, seed)
+                    )
+    if answers:
+        print(evaluate.report(experiment, *evaluate.summarise(experiment, answers)))
+
+
+def find(experiment: Experiment, mode: str) -> dict:
+    """Method -> the genotype of each fold: searched, read from earlier searches, or from train.genotype."""
+    config = experiment.config
+    if config.train.genotype and mode != "search":
+        return {FOUND_BY_HAND: [genotypes.load(config.train.genotype)] * len(experiment.folds)}
+    searcher = make_searcher(experiment) if mode in ("search", "all") else None
+    found = {}
+    for order in config.search.orders:
+        for fold in experiment.folds:
+            path = experiment.search_folder(order, fold) / "genotype.json"
+            if searcher is None and not path.exists():
+                raise ConfigError(f"{path} is missing: run --mode=search first")
+            genotype = search(searcher, order, fold) if searcher else genotypes.load(path)
+            found.setdefault(order, []).append(genotype)
+            print(f"Genotype of {order} order, fold {fold.index}:\n{genotype}\n", flush=True)
+    return found
+
+
+def of_ours(record) -> bool:
+    """Whether a log record is for the user: libraries have their say only from warnings on."""
+    ours = str(pathlib.Path(__file__).parents[1])
+    return record.levelno >= std_logging.WARNING or (
+        record.pathname.startswith(ours) and "site-packages" not in record.pathname[len(ours) :]
+    )
+
+
+def main(argv: list[str]) -> int:
+    """The command; a user's mistake is one message and exit status 1."""
+    if len(argv) > 1:
+        print(f"error: unexpected arguments {argv[1:]}; settings are given as --config.NAME=VALUE", file=sys.stderr)
+        return 1
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().addFilter(of_ours)
+    host_memory.keep_freed_memory()
+    if CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", CACHE.value)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    try:
+        run(CONFIG.value, pathlib.Path(WORKDIR.value), MODE.value)
+    except USER_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def cli() -> None:
+    """Entry point."""
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(main)
+
+
+if __name__ == "__main__":
+    cli()

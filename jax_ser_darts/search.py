@@ -1,0 +1,237 @@
+"""The search loop: for each order and fold, from fresh weights and even alphas to a genotype."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from absl import logging
+
+from jax_ser_darts import bilevel, optimisers, parallel
+from jax_ser_darts.batches import steps_per_epoch, train_batches
+from jax_ser_darts.checkpoints import Checkpoints
+from jax_ser_darts.experiment import Experiment, write_json
+from jax_ser_darts.folds import Fold
+from jax_ser_darts.metrics import MetricsWriter
+from jax_ser_darts.models.backend import FAST, PLAIN
+from jax_ser_darts.models.initialise import init_variables
+from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.prefetch import prefetch
+from jax_ser_darts.progress import Progress
+from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.search_space.genotype import Genotype
+from jax_ser_darts.search_step import SearchState, SearchSteps, init_state, make_search_steps, supernet_loss
+
+ALPHAS_STREAM = 1  # added to the seed of the alphas' batches
+
+
+class DivergedError(RuntimeError):
+    """The loss is no longer finite; the message says where and what to try."""
+
+
+def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name: str | None) -> Supernet:
+    """The supernet of a config."""
+    return Supernet(
+        classes=classes,
+        operations=tuple(config.space.operations),
+        nodes=config.space.nodes,
+        cells=config.search.cells,
+        channels=config.search.channels,
+        reductions=frozenset(config.search.reductions) or None,
+        dropout=config.search.dropout,
+        backend=FAST if config.search.fast else PLAIN,
+        remat=config.search.remat,
+        axis_name=axis_name,
+        **config.model.to_dict(),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Searcher:
+    """What all searches of one experiment share: the compiled steps and the optimisers."""
+
+    experiment: Experiment
+    devices: Sequence[jax.Device]
+    model: Supernet
+    steps: SearchSteps
+    steps_per_epoch: int
+    fresh_state: Callable[[int], SearchState]
+
+
+def make_searcher(experiment: Experiment) -> Searcher:
+    """Builds model, optimisers and steps; nothing is compiled before the first step."""
+    config, s = experiment.config, experiment.config.search
+    devices = parallel.local_devices(config.devices)
+    model = make_supernet(config, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
+    sizes = [
+        steps_per_epoch(experiment.search_parts(fold)[0].data, batch_size=s.batch_size)
+        for fold in experiment.folds
+    ]
+    schedule = optimisers.cosine(
+        start=s.learning_rate, end=s.final_learning_rate, steps=max(sizes) * s.epochs
+    )
+    weights_optimiser = optimisers.sgd(
+        schedule=schedule, momentum=s.momentum, weight_decay=s.weight_decay, clip=s.clip
+    )
+    alphas_optimiser = optimisers.adam_with_l2(
+        learning_rate=s.alphas_learning_rate,
+        betas=tuple(s.alphas_betas),
+        weight_decay=s.alphas_weight_decay,
+    )
+    steps = make_search_steps(
+        loss=supernet_loss(model, parallel.AXIS),
+        weights_optimiser=weights_optimiser,
+        alphas_optimiser=alphas_optimiser,
+        devices=devices,
+        product=s.product,
+        difference_size=s.difference_size,
+    )
+
+    def fresh_state(seed: int) -> SearchState:
+        key = jax.random.key(seed)
+        alphas = init_alphas(
+            key, nodes=model.nodes, operations=len(model.operations), scale=s.alphas_scale
+        )
+        shapes = (
+            jax.ShapeDtypeStruct((1, experiment.frames, experiment.corpus.coefficients), jnp.float32),
+            jax.ShapeDtypeStruct((1,), jnp.int32),
+            alphas,
+        )
+        weights = init_variables(model.clone(axis_name=None), seed, *shapes, train=False)["params"]
+        return init_state(
+            weights=weights,
+            alphas=alphas,
+            weights_optimiser=weights_optimiser,
+            alphas_optimiser=alphas_optimiser,
+            key=key,
+            devices=devices,
+        )
+
+    return Searcher(experiment, devices, model, steps, max(sizes), fresh_state)
+
+
+def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
+    """Runs one search, or goes on with it, or returns the genotype of one that is done.
+
+    Args:
+        searcher: see `make_searcher`.
+        order: bilevel.FIRST or SECOND.
+        fold: its test part is not touched.
+
+    Returns:
+        The genotype of the last epoch's alphas, also in genotype.json of the search's folder.
+
+    Raises:
+        DivergedError: a loss or an alpha is not finite.
+    """
+    experiment, s = searcher.experiment, searcher.experiment.config.search
+    folder = experiment.search_folder(order, fold)
+    if (folder / "genotype.json").exists():
+        logging.info("Search %s, fold %d is done: %s", order, fold.index, folder / "genotype.json")
+        return genotypes.load(folder / "genotype.json")
+
+    steps_an_epoch = searcher.steps_per_epoch
+    state = searcher.fresh_state(experiment.config.seed)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        first_epoch, seconds = 0, 0.0
+        if restored := checkpoints.restore_latest(state):
+            first_epoch, state, extra = restored
+            seconds = extra["seconds"]
+            logging.info("Search %s, fold %d goes on after epoch %d", order, fold.index, first_epoch)
+        batches = _batches(searcher, fold, first_step=first_epoch * steps_an_epoch)
+        progress = Progress(
+            total=s.epochs * steps_an_epoch,
+            initial=first_epoch * steps_an_epoch,
+            description=f"search, {order} order, fold {fold.index}",
+        )
+        with MetricsWriter(folder, start=first_epoch) as writer, progress:
+            for epoch in range(first_epoch, s.epochs):
+                started = time.monotonic()
+                collected = []
+                for _ in range(steps_an_epoch):
+                    train_data, val_data = next(batches)
+                    figures = {}
+                    if epoch >= s.warmup_epochs:
+                        state, figures["val"] = searcher.steps.update_alphas(
+                            state, train_data, val_data, order
+                        )
+                    state, figures["train"] = searcher.steps.update_weights(state, train_data)
+                    collected.append(figures)
+                    progress.update()
+                alphas, means = jax.device_get((state.alphas, collected))
+                summary = summarise(alphas, means, searcher.model.operations)
+                _check_finite(summary, alphas, order, fold, epoch)
+                seconds += time.monotonic() - started
+                writer.write(epoch, {**summary, "seconds": seconds})
+                progress.update(0, loss=summary["train"]["loss"])
+                checkpoints.save(epoch + 1, state, {"seconds": seconds})
+        batches.close()
+
+    found = genotypes.derive(jax.device_get(state.alphas), searcher.model.operations)
+    write_json(
+        folder / "search.json",
+        {"order": order, "fold": dataclasses.asdict(fold), "epochs": s.epochs, "seconds": seconds},
+    )
+    found.save(folder / "genotype.json")
+    return found
+
+
+def _batches(searcher: Searcher, fold: Fold, *, first_step: int):
+    """Pairs of batches on the devices: (weights' part, alphas' part), from a step on, without end."""
+    experiment, s = searcher.experiment, searcher.experiment.config.search
+    streams = [
+        train_batches(
+            part.data,
+            normalisation=part.normalisation,
+            batch_size=s.batch_size,
+            frames=experiment.frames,
+            seed=experiment.config.seed + stream,
+            step=first_step,
+            weights=part.weights,
+        )
+        for stream, part in zip((0, ALPHAS_STREAM), experiment.search_parts(fold), strict=True)
+    ]
+    put = lambda pair: tuple(parallel.shard(batch, searcher.devices) for batch in pair)
+    return prefetch(zip(*streams, strict=True), put)
+
+
+def summarise(alphas: dict, figures: Sequence[dict], operations: Sequence[str]) -> dict:
+    """What an epoch leaves in metrics.jsonl.
+
+    Args:
+        alphas: after the epoch.
+        figures: of each step: "train" and, after the warm-up, "val", dicts of numbers.
+        operations: names of the alphas' columns.
+
+    Returns:
+        Means of the figures; alphas; genotype; entropy of the softmax weights in nats, a mean over edges; share
+        of skip connections in each cell of the genotype.
+    """
+    found = genotypes.derive(alphas, operations)
+    weights = {name: genotypes.softmax(np.asarray(a, np.float64)) for name, a in alphas.items()}
+    entropy = {name: float(-(w * np.log(w)).sum(axis=-1).mean()) for name, w in weights.items()}
+    means = {
+        part: jax.tree.map(lambda *x: float(np.mean(x)), *(f[part] for f in figures if part in f))
+        for part in ("train", "val")
+        if any(part in f for f in figures)
+    }
+    return {
+        **means,
+        "entropy": entropy,
+        "skip_share": {name: found.skip_share(name) for name in ("normal", "reduction")},
+        "genotype": found.to_json(),
+        "alphas": {name: np.asarray(a).tolist() for name, a in alphas.items()},
+    }
+
+
+def _check_finite(summary, alphas, order, fold, epoch):
+    losses = [summary[part]["loss"] for part in ("train", "val") if part in summary]
+    if not np.isfinite(losses).all() or not all(np.isfinite(a).all() for a in alphas.values()):
+        raise DivergedError(
+            f"search, {order} order, fold {fold.index}, epoch {epoch}: losses {losses} or the alphas are not "
+            "finite. The last good epoch is in its checkpoints; lower config.search.learning_rate or "
+            "config.search.clip, in another workdir."
+        )

@@ -1,0 +1,265 @@
+"""The training loop of a found network: from scratch, on one fold, stopped by its validation speakers.
+
+The test part of the fold is not touched here; `evaluate` looks at it, once.
+"""
+
+import dataclasses
+import json
+import pathlib
+import time
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from absl import logging
+from sklearn.metrics import recall_score
+
+from jax_ser_darts import optimisers, parallel
+from jax_ser_darts.augment import Augmentation
+from jax_ser_darts.batches import eval_batches, steps_per_epoch, train_batches
+from jax_ser_darts.checkpoints import Checkpoints
+from jax_ser_darts.experiment import Experiment, Part, write_json
+from jax_ser_darts.folds import Fold
+from jax_ser_darts.metrics import MetricsWriter
+from jax_ser_darts.models.initialise import init_variables
+from jax_ser_darts.models.network import Network, count_parameters
+from jax_ser_darts.prefetch import prefetch
+from jax_ser_darts.progress import Progress
+from jax_ser_darts.records import Subset, subset
+from jax_ser_darts.search import DivergedError
+from jax_ser_darts.search_space.genotype import Genotype
+from jax_ser_darts.train_step import TrainState, TrainSteps, make_train_steps
+
+
+def make_network(
+    config: ml_collections.ConfigDict, genotype: Genotype, *, classes: int, axis_name: str | None
+) -> Network:
+    """The network of a genotype at the config's size."""
+    return Network(
+        classes=classes,
+        genotype=genotype,
+        cells=config.train.cells,
+        channels=config.train.channels,
+        reductions=frozenset(config.train.reductions) or None,
+        dropout=config.train.dropout,
+        auxiliary=config.train.auxiliary > 0,
+        momentum=config.train.bn_momentum,
+        axis_name=axis_name,
+        **config.model.to_dict(),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """A genotype's network with its compiled steps; folds and seeds share it."""
+
+    experiment: Experiment
+    devices: Sequence[jax.Device]
+    network: Network
+    optimiser: object
+    steps: TrainSteps
+    steps_per_epoch: int
+
+    def fresh_state(self, seed: int) -> TrainState:
+        """The state before the first step."""
+        experiment = self.experiment
+        shapes = (
+            jax.ShapeDtypeStruct((1, experiment.frames, experiment.corpus.coefficients), jnp.float32),
+            jax.ShapeDtypeStruct((1,), jnp.int32),
+        )
+        variables = init_variables(self.network.clone(axis_name=None), seed, *shapes, train=False)
+        state = TrainState(
+            variables=variables,
+            optimiser=self.optimiser.init(variables["params"]),
+            step=jnp.zeros((), jnp.int32),
+            key=jax.random.key(seed),
+        )
+        return parallel.replicate(state, self.devices)
+
+
+def make_trainer(experiment: Experiment, genotype: Genotype) -> Trainer:
+    """Builds network, optimiser and steps; nothing is compiled before the first step."""
+    config, t = experiment.config, experiment.config.train
+    devices = parallel.local_devices(config.devices)
+    network = make_network(
+        config, genotype, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS
+    )
+    sizes = [
+        steps_per_epoch(experiment.train_part(fold).data, batch_size=t.batch_size)
+        for fold in experiment.folds
+    ]
+    schedule = optimisers.cosine(
+        start=t.learning_rate, end=t.final_learning_rate, steps=max(sizes) * t.epochs
+    )
+    if t.optimiser == "adamw":
+        optimiser = optimisers.adamw(schedule=schedule, weight_decay=t.weight_decay, clip=t.clip)
+    else:
+        optimiser = optimisers.sgd(
+            schedule=schedule, momentum=t.momentum, weight_decay=t.weight_decay, clip=t.clip
+        )
+    steps = make_train_steps(
+        network=network,
+        optimiser=optimiser,
+        devices=devices,
+        auxiliary_weight=t.auxiliary,
+        label_smoothing=t.label_smoothing,
+    )
+    return Trainer(experiment, devices, network, optimiser, steps, max(sizes))
+
+
+def predict(trainer: Trainer, variables: dict, data: Subset, part: Part) -> np.ndarray:
+    """Class probabilities of every utterance of `data`, in its order.
+
+    Args:
+        trainer: see `make_trainer`.
+        variables: of the network.
+        data: what to predict.
+        part: the training data, for its normalisation.
+
+    Returns:
+        float `[n, classes]`.
+    """
+    batches = eval_batches(
+        data,
+        normalisation=part.normalisation,
+        batch_size=trainer.experiment.config.train.batch_size,
+        frames=trainer.experiment.frames,
+    )
+    rows = np.zeros((len(data), len(data.corpus.classes)))
+    place = {int(index): row for row, index in enumerate(data.indices)}
+    for batch in batches:
+        output = trainer.steps.predict(variables, parallel.shard(batch, trainer.devices))
+        output = np.asarray(output).reshape(len(batch["index"]), -1)
+        for index, probabilities in zip(batch["index"], output, strict=True):
+            if index >= 0:
+                rows[place[int(index)]] = probabilities
+    return rows
+
+
+def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
+    """Trains one network, or goes on with it, or returns the summary of one that is done.
+
+    The weights that are kept are those of the epoch with the best UA on the validation speakers (the first of
+    equals); without validation groups, of the last epoch.
+
+    Returns:
+        What network.json holds: epoch, validation UA, parameters, seconds, normalisation, genotype, classes.
+
+    Raises:
+        DivergedError: a loss is not finite.
+    """
+    experiment, t = trainer.experiment, trainer.experiment.config.train
+    folder = experiment.train_folder(method, fold, seed)
+    done = folder / "network.json"
+    if done.exists():
+        logging.info("Training %s, fold %d, seed %d is done", method, fold.index, seed)
+        return read_network(folder)
+
+    part = experiment.train_part(fold)
+    validation = subset(experiment.corpus, fold.validation) if fold.validation else None
+    state = trainer.fresh_state(seed)
+    best = {"ua": -1.0, "epoch": -1}
+    kept = jax.tree.map(jnp.copy, state.variables)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        epoch, seconds = 0, 0.0
+        if restored := checkpoints.restore_latest({"state": state, "kept": kept}):
+            epoch, trees, extra = restored
+            state, kept, best, seconds = trees["state"], trees["kept"], extra["best"], extra["seconds"]
+            logging.info("Training %s, fold %d, seed %d goes on after epoch %d", method, fold.index, seed, epoch)
+        batches = _batches(trainer, part, seed, first_step=epoch * trainer.steps_per_epoch)
+        progress = Progress(
+            total=t.epochs,
+            initial=epoch,
+            unit="epoch",
+            description=f"train, {method}, fold {fold.index}, seed {seed}",
+        )
+        with MetricsWriter(folder, start=epoch) as writer, progress:
+            while epoch < t.epochs and not _patience_is_over(epoch, best, t.patience):
+                started = time.monotonic()
+                rate = np.float32(t.drop_path * epoch / t.epochs)  # grows with the epochs, as in DARTS
+                collected = []
+                for _ in range(trainer.steps_per_epoch):
+                    state, figures = trainer.steps.train(state, next(batches), rate)
+                    collected.append(figures)
+                collected = jax.device_get(collected)
+                figures = {"train": jax.tree.map(lambda *x: float(np.mean(x)), *collected)}
+                if not np.isfinite(figures["train"]["loss"]):
+                    raise DivergedError(
+                        f"training of {method}, fold {fold.index}, epoch {epoch}: the loss is not finite; "
+                        "lower config.train.learning_rate, in another workdir"
+                    )
+                ua = 0.0
+                if validation is not None:
+                    probabilities = predict(trainer, state.variables, validation, part)
+                    ua = float(
+                        recall_score(
+                            validation.labels, probabilities.argmax(axis=-1), average="macro", zero_division=0
+                        )
+                    )
+                    figures["validation"] = {"ua": ua}
+                if validation is None or ua > best["ua"]:
+                    best, kept = {"ua": ua, "epoch": epoch}, jax.tree.map(jnp.copy, state.variables)
+                seconds += time.monotonic() - started
+                writer.write(epoch, {**figures, "seconds": seconds})
+                epoch += 1
+                progress.update(1, loss=figures["train"]["loss"], ua=ua)
+                if epoch % t.checkpoint_epochs == 0 or epoch == t.epochs:
+                    checkpoints.save(
+                        epoch, {"state": state, "kept": kept}, {"best": best, "seconds": seconds}
+                    )
+        batches.close()
+        if not checkpoints.steps or checkpoints.steps[-1] < epoch:
+            checkpoints.save(epoch, {"state": state, "kept": kept}, {"best": best, "seconds": seconds})
+    write_json(
+        done,
+        {
+            "method": method,
+            "fold": dataclasses.asdict(fold),
+            "seed": seed,
+            "epoch": best["epoch"],
+            "validation_ua": best["ua"] if fold.validation else None,
+            "parameters": count_parameters(kept),
+            "seconds": seconds,
+            "classes": list(experiment.corpus.classes),
+            "genotype": trainer.network.genotype.to_json(),
+            "normalisation": part.normalisation.to_json(),
+        },
+    )
+    return read_network(folder)
+
+
+def read_network(folder: pathlib.Path) -> dict:
+    """What `train` wrote to network.json."""
+    return json.loads((folder / "network.json").read_text())
+
+
+def kept_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
+    """The weights that a finished training kept, on the trainer's devices."""
+    state = trainer.fresh_state(seed)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        restored = checkpoints.restore_latest({"state": state, "kept": state.variables})
+    if restored is None:
+        raise FileNotFoundError(f"{folder} has no checkpoint: run --mode=train")
+    return restored[1]["kept"]
+
+
+def _patience_is_over(epoch: int, best: dict, patience: int) -> bool:
+    return patience > 0 and best["epoch"] >= 0 and epoch - 1 - best["epoch"] >= patience
+
+
+def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int):
+    """Training batches on the devices, from a step on, without end."""
+    t = trainer.experiment.config.train
+    stream = train_batches(
+        part.data,
+        normalisation=part.normalisation,
+        batch_size=t.batch_size,
+        frames=trainer.experiment.frames,
+        seed=seed,
+        step=first_step,
+        weights=part.weights,
+        augmentation=Augmentation(**t.augment.to_dict()),
+    )
+    return prefetch(stream, lambda batch: parallel.shard(batch, trainer.devices))
