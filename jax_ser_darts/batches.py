@@ -4,7 +4,7 @@ A batch is a dict of NumPy arrays:
     features: float32 [B, T, F], normalised, 0 on padding.
     num_frames: int32 [B], 0 where no utterance is.
     label: int32 [B], 0 where no utterance is.
-    weight: float32 [B], the weight of the utterance's class; 0 where no utterance is.
+    weight: float32 [B], the weight of the utterance's class; 0 where no utterance is, and only there.
     index: int32 [B], the utterance's place in the corpus; -1 where no utterance is.
 
 A training batch depends on the seed and its number alone: training that starts again at step k sees what it
@@ -75,8 +75,8 @@ def train_batches(
         seed: 0 or more.
         step: number of the first batch; a resumed run gives its global step.
         weights: of the classes, see `class_weights`; None is 1 for each.
-        balanced: an epoch takes utterances of the smaller classes repeatedly, evenly often, until each class
-            has as many as the largest; then `weights` should be None.
+        balanced: an epoch takes utterances of the smaller classes again and again, in turn, until each
+            class has as many as the largest; then `weights` should be None.
         augmentation: what to do to the features, drawn from (seed, epoch, step).
 
     Raises:
@@ -94,22 +94,21 @@ def train_batches(
         gain = decibel(subset.corpus.metadata.get("features", {})) / normalisation.std
 
     def batches() -> Iterator[Batch]:
-        for epoch in itertools.count(step // steps):
-            order = _order(subset, batch_size=batch_size, seed=seed, epoch=epoch, balanced=balanced)
-            for here in range(step % steps if epoch == step // steps else 0, steps):
-                batch = _batch(
-                    subset.corpus,
-                    order[here * batch_size : (here + 1) * batch_size],
-                    normalisation=normalisation,
-                    frames=frames,
-                    weights=weights,
+        order = None
+        for number in itertools.count(step):
+            epoch, here = divmod(number, steps)
+            if order is None or here == 0:
+                order = _order(subset, batch_size=batch_size, seed=seed, epoch=epoch, balanced=balanced)
+            indices = order[here * batch_size : (here + 1) * batch_size]
+            batch = _batch(
+                subset.corpus, indices, normalisation=normalisation, frames=frames, weights=weights
+            )
+            if augmentation is not None:
+                rng = np.random.default_rng((_AUGMENT, seed, epoch, here))
+                batch["features"] = augment(
+                    batch["features"], batch["num_frames"], settings=augmentation, rng=rng, decibel=gain
                 )
-                if augmentation is not None:
-                    rng = np.random.default_rng((_AUGMENT, seed, epoch, here))
-                    batch["features"] = augment(
-                        batch["features"], batch["num_frames"], settings=augmentation, rng=rng, decibel=gain
-                    )
-                yield batch
+            yield batch
 
     return batches()
 
@@ -155,13 +154,12 @@ def _order(subset: Subset, *, batch_size: int, seed: int, epoch: int, balanced: 
 
 def _batch(
     corpus: Corpus,
-    indices: Sequence[int] | np.ndarray,
+    indices: np.ndarray,
     *,
     normalisation: Normalisation,
     frames: int,
     weights: np.ndarray | None,
 ) -> Batch:
-    indices = np.asarray(indices, np.int32)
     real = indices >= 0
     raw = np.zeros((len(indices), frames, corpus.coefficients), np.float32)
     for row, index in zip(raw, indices, strict=True):

@@ -166,8 +166,8 @@ def test_augmentation_changes_features_and_nothing_else(balanced):
 
 def test_each_step_is_augmented_by_its_own_draw():
     part = random_subset(1)
-    how = arguments(part, 0) | {"batch_size": 300, "seed": 0, "augmentation": Augmentation(noise=1.0)}
-    plain = arguments(part, 0) | {"batch_size": 300, "seed": 0}
+    plain = arguments(part, 0) | {"batch_size": (len(part) + 1) // 2, "seed": 0}  # two steps an epoch
+    how = plain | {"augmentation": Augmentation(noise=1.0)}
     noise = [
         one["features"][:, 0] - other["features"][:, 0]
         for one, other in itertools.islice(
@@ -175,7 +175,7 @@ def test_each_step_is_augmented_by_its_own_draw():
         )
     ]
     for one, other in itertools.combinations(noise, 2):
-        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.2
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.5
 
 
 def test_gain_is_added_before_normalisation():

@@ -66,6 +66,12 @@ def test_a_constant_coefficient_becomes_zero(value):
     np.testing.assert_allclose(normalisation.apply(features, np.array(1000))[:, 1], 0, atol=1e-6)
 
 
+def test_a_wobble_in_the_last_digit_counts_as_constant():
+    value = np.float32(-80)
+    features = np.where(np.arange(1000)[:, None] % 2, value, np.nextafter(value, np.float32(0)))
+    assert Normalisation.of_features([features]).std == 1
+
+
 def test_a_quiet_coefficient_is_not_taken_for_a_constant():
     rng = np.random.default_rng(0)
     features = (1e-12 * rng.standard_normal((1000, 2))).astype(np.float32)

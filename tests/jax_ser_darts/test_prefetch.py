@@ -89,7 +89,8 @@ def test_a_consumer_that_stops_ends_the_thread_and_closes_the_iterator(taken):
         finally:
             closed.set()
 
-    items = prefetch(source(), lambda item: item, depth=2)
+    held = source()
+    items = prefetch(held, lambda item: item, depth=2)
     for _ in range(taken):
         next(items)
     items.close()
