@@ -1,5 +1,6 @@
 """Prepares items ahead, in a thread, while the consumer computes."""
 
+import atexit
 import contextlib
 import queue
 import threading
@@ -53,7 +54,18 @@ def _prefetch(iterator: Iterable[Item], put: Callable[[Item], Placed], depth: in
         ready.put((False, error))
 
     thread = threading.Thread(target=work, name="prefetch", daemon=True)
+
+    def end() -> None:
+        stop.set()
+        room.release()
+        if thread.is_alive():
+            thread.join()
+
     thread.start()
+    # A global, or the traceback of a failed program, may hold this iterator while the interpreter takes
+    # itself apart. Then no thread can be joined, and modules are empty: end before, and hold what is needed.
+    atexit.register(end)
+    unregister = atexit.unregister
     try:
         while True:
             more, item = ready.get()
@@ -64,6 +76,5 @@ def _prefetch(iterator: Iterable[Item], put: Callable[[Item], Placed], depth: in
             room.release()
             yield item
     finally:
-        stop.set()
-        room.release()
-        thread.join()
+        end()
+        unregister(end)

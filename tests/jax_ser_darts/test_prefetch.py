@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import subprocess
+import sys
 import threading
 import time
 
@@ -116,6 +118,26 @@ def test_nothing_starts_before_the_first_item_is_asked_for():
     assert not threads()
     items.close()
     assert not made
+
+
+@pytest.mark.parametrize("last", ["", "raise RuntimeError('the step failed')"])
+def test_a_program_that_ends_meanwhile_ends_in_peace(last):
+    program = f"""
+import itertools
+import jax  # changes the order in which the interpreter takes itself apart
+from jax_ser_darts.prefetch import prefetch
+everywhere = prefetch(itertools.count(), str)
+def loop():
+    here = prefetch(itertools.count(), str)
+    print(next(everywhere), next(here))
+    {last}
+loop()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert ended.stdout == "0 0\n"
+    assert "ignored" not in ended.stderr
+    assert ended.stderr.endswith("RuntimeError: the step failed\n" if last else "")
+    assert ended.returncode == bool(last)
 
 
 def test_a_depth_of_nothing_is_refused():
