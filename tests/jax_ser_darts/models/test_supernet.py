@@ -1,0 +1,357 @@
+"""The supernet: FAST is PLAIN, padding and devices change nothing, and a cell is what DARTS says it is."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jax_ser_darts.models.backend import FAST, PLAIN
+from jax_ser_darts.models.grid import halved, make_grid
+from jax_ser_darts.models.primitives import BN_EPSILON
+from jax_ser_darts.models.relaxed import RelaxedCell
+from jax_ser_darts.models.supernet import Supernet, init_alphas, reduction_cells
+from jax_ser_darts.search_space.genotype import edge_index, num_edges
+from jax_ser_darts.search_space.operations import CONVOLUTIONS, OPERATIONS
+
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+T, F, CLASSES, NODES = 12, 8, 3, 2
+SMALL_KERNELS = tuple(name for name in OPERATIONS if "5x5" not in name)  # the others take long to compile
+LENGTHS = np.array([12, 5, 9, 0], np.int32)  # the last only fills the batch
+COUNTED = np.array([1.0, 1.0, 1.0, 0.0])
+SUPERNET = Supernet(
+    classes=CLASSES,
+    operations=SMALL_KERNELS,
+    cells=2,
+    nodes=NODES,
+    channels=4,
+    stem_multiplier=2,
+    reductions=frozenset({1}),
+    project=8,
+    hidden=6,
+    attention=5,
+    dtype=jnp.float64,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def random_params(module, *arguments):
+    """Weights of a module drawn by NumPy, biases too: no initialisation is compiled."""
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *arguments))["params"]
+    leaves, structure = jax.tree.flatten(shapes)
+    values = [0.4 * normal(1000 + i, *leaf.shape) for i, leaf in enumerate(leaves)]
+    return jax.tree.unflatten(structure, values)
+
+
+def make_alphas(operations, nodes=NODES):
+    shape = num_edges(nodes), len(operations)
+    return {"normal": normal(1, *shape), "reduction": normal(2, *shape)}
+
+
+def make_loss(supernet, train=False, **options):
+    def loss(params, alphas, features, num_frames, counted):
+        logits = supernet.apply({"params": params}, features, num_frames, alphas, train, **options)
+        return jnp.sum(counted * (jnp.sin(logits) @ jnp.arange(1.0, 1.0 + CLASSES))), logits
+
+    return loss
+
+
+def make_step(supernet):
+    """(params, alphas, features, lengths, counted) -> ((loss, logits), gradients of params and alphas)."""
+    return jit(jax.value_and_grad(make_loss(supernet), argnums=(0, 1), has_aux=True))
+
+
+@pytest.fixture(scope="module")
+def step():
+    return make_step(SUPERNET)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return normal(7, len(LENGTHS), T, F), LENGTHS, COUNTED
+
+
+@pytest.fixture(scope="module")
+def point(batch):
+    alphas = make_alphas(SMALL_KERNELS)
+    return random_params(SUPERNET, *batch[:2], alphas), alphas
+
+
+@pytest.fixture(scope="module")
+def outcome(step, point, batch):
+    return step(*point, *batch)
+
+
+def assert_close(found, expected, tolerance=1e-9):
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == np.float64
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(b).max())))
+
+
+# ---------------------------------------------------------------------------------------- FAST and PLAIN
+
+
+def test_fast_is_plain_in_logits_and_in_every_gradient(outcome, point, batch):
+    assert SUPERNET.backend is FAST
+    plain = make_step(SUPERNET.clone(backend=PLAIN))
+    assert_close(outcome, plain(*point, *batch))
+
+
+def test_the_gradient_reaches_every_weight_and_every_alpha(outcome):
+    _, (params, alphas) = outcome
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves((params, alphas)))
+    for kind, g in alphas.items():
+        assert (np.asarray(g) != 0).all(), kind
+    for path, g in jax.tree_util.tree_leaves_with_path(params):
+        name = jax.tree_util.keystr(path)
+        edges = g if "edges_from" in name else g[None]  # an edge's own weights are its row
+        assert all(np.any(np.asarray(e) != 0) for e in edges), name
+
+
+# ---------------------------------------------------------------------------------------- utterances
+
+
+def test_the_order_of_the_batch_does_not_matter(step, outcome, point, batch):
+    (loss, logits), gradients = outcome
+    order = np.array([2, 3, 0, 1])
+    (permuted_loss, permuted), permuted_gradients = step(*point, *(x[order] for x in batch))
+    assert_close(permuted, logits[order])
+    assert_close((permuted_loss, permuted_gradients), (loss, gradients))
+
+
+def test_what_stands_on_padding_does_not_matter(step, outcome, point, batch):
+    features, lengths, counted = batch
+    padding = np.arange(T)[None, :] >= lengths[:, None]
+    assert padding[3].all()  # one utterance is padding altogether
+    spoilt = np.where(padding[:, :, None], 1e6, features)
+    found, expected = step(*point, spoilt, lengths, counted), outcome
+    assert_close(found[0][1][:3], expected[0][1][:3])
+    assert_close(found[1], expected[1])
+    assert np.isfinite(found[0][1]).all()
+
+
+def test_more_padding_and_no_filling_utterance_change_nothing(outcome, point, batch):
+    features, lengths, _ = batch
+    longer = np.pad(features[:3], ((0, 0), (0, 5), (0, 0)))
+    logits = jit(lambda *inputs: SUPERNET.apply({"params": point[0]}, *inputs))(longer, lengths[:3], point[1])
+    assert_close(logits, outcome[0][1][:3])
+
+
+# ---------------------------------------------------------------------------------------- a cell, by hand
+
+SIZE, SMALL_LENGTHS, WIDTH = (7, 5), np.array([7, 4, 1, 0]), 3
+
+
+class ByHand:
+    """A relaxed cell in plain loops: NHWC, each candidate of each edge on its own, statistics by picking."""
+
+    def __init__(self, params, weights, lengths, *, reduction):
+        self.params, self.weights = params, np.asarray(weights)
+        self.before = lengths
+        self.after = (lengths + 1) // 2 if reduction else lengths
+        self.reduction = reduction
+
+    def cell(self, s0, s1, s0_stride):
+        states = [
+            self.preprocess("preprocess_0", s0, s0_stride),
+            self.preprocess("preprocess_1", s1, 1),
+        ]
+        for node in range(NODES):
+            edges = [self.edge(source, node, states[source]) for source in range(2 + node)]
+            states.append(sum(edges))
+        return np.concatenate(states[2:], axis=-1)
+
+    def preprocess(self, name, x, stride):
+        return self.norm(self.reduce(self.params[name]["conv"], 0, x, stride), self.before)
+
+    def edge(self, source, node, x):
+        params = self.params[f"edges_from_{source}"]
+        row = node - max(0, source - 1)  # edges leave a source for the nodes behind it, in order
+        stride = 2 if self.reduction and source < 2 else 1
+        lengths = self.before if source < 2 else self.after
+        weights = self.weights[edge_index(node, source)]
+        return sum(
+            weight * self.candidate(name, params, row, x, stride, lengths)
+            for weight, name in zip(weights, OPERATIONS, strict=True)
+        )
+
+    def candidate(self, name, params, row, x, stride, lengths):
+        if name == "none":
+            return 0.0
+        if name == "skip_connect":
+            if stride == 1:
+                return x
+            return self.norm(self.reduce(params["skip_connect"], row, x, stride), self.after)
+        if name in ("max_pool_3x3", "avg_pool_3x3"):
+            pool = np.nanmax if name == "max_pool_3x3" else np.nanmean
+            return self.norm(self.pool(pool, x, stride, lengths), self.after)
+        spec = CONVOLUTIONS[name]
+        for stage in range(2 if name.startswith("sep") else 1):
+            depthwise = params[f"{name}_depthwise_{stage}"][row].transpose(1, 2, 0)[:, :, None, :]
+            pointwise = params[f"{name}_pointwise_{stage}"][row][None, None]
+            x = self.conv(np.maximum(x, 0), depthwise, stride, spec.dilation, groups=x.shape[-1])
+            x = self.norm(self.conv(x, pointwise, 1, 1), self.after)
+            stride = 1
+        return x
+
+    def reduce(self, params, row, x, stride):
+        x = np.maximum(x, 0)
+        if stride == 1:
+            return x @ params["pointwise_0"][row]
+        x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
+        halves = [x[:, i::2, i::2] @ params[f"pointwise_{i}"][row] for i in range(2)]
+        return np.concatenate(halves, axis=-1)
+
+    def pool(self, function, x, stride, lengths):
+        """Pools what is valid in each window; 0 where nothing is."""
+        found = np.zeros((len(x), -(-x.shape[1] // stride), -(-x.shape[2] // stride), x.shape[3]))
+        for b, i, j, c in np.ndindex(found.shape):
+            t, f = stride * i, stride * j
+            window = x[b, max(t - 1, 0) : min(t + 2, lengths[b]), max(f - 1, 0) : f + 2, c]
+            found[b, i, j, c] = function(window) if t < lengths[b] else 0
+        return found
+
+    def conv(self, x, w, stride, dilation, groups=1):
+        pad = dilation * (w.shape[0] // 2)
+        return np.asarray(
+            lax.conv_general_dilated(
+                jnp.asarray(x),
+                jnp.asarray(w),
+                (stride, stride),
+                [(pad, pad), (pad, pad)],
+                rhs_dilation=(dilation, dilation),
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                feature_group_count=groups,
+            )
+        )
+
+    def norm(self, x, lengths):
+        valid = np.concatenate([x[b, : lengths[b]] for b in range(len(x))])
+        mean, variance = valid.mean(axis=(0, 1)), valid.var(axis=(0, 1))
+        x = (x - mean) / np.sqrt(variance + BN_EPSILON)
+        return np.where(np.arange(x.shape[1])[None, :, None, None] < lengths[:, None, None, None], x, 0)
+
+
+@pytest.mark.parametrize(("reduction", "s0_stride"), [(False, 2), (True, 1)], ids=["normal", "reduction"])
+def test_a_cell_is_what_plain_loops_make_of_it(reduction, s0_stride):
+    cell = RelaxedCell(
+        operations=OPERATIONS,
+        nodes=NODES,
+        channels=WIDTH,
+        reduction=reduction,
+        backend=FAST,
+        axis_name=None,
+        dtype=jnp.float64,
+    )
+    grid = make_grid(jnp.asarray(SMALL_LENGTHS), SIZE, jnp.float64, None)
+    after = halved(grid, None) if reduction else grid
+    s0_size = tuple(s0_stride * n - (s0_stride - 1) for n in SIZE)  # odd: the last window of a stride is cut
+    s0_lengths = jnp.asarray(np.minimum(s0_stride * SMALL_LENGTHS, s0_size[0]))
+    s0 = normal(0, 2, *s0_size, 4) * np.asarray(make_grid(s0_lengths, s0_size, jnp.float64, None).mask)
+    s1 = normal(1, 5, *SIZE, 4) * np.asarray(grid.mask)
+    weights = np.random.default_rng(2).dirichlet(np.ones(len(OPERATIONS)), num_edges(NODES))
+    rest = s0_stride, grid, after
+    params = random_params(cell, s0, s1, weights, *rest)
+    apply = jit(lambda params, *inputs: cell.apply({"params": params}, *inputs, *rest))
+    found = np.asarray(apply(params, s0, s1, weights))
+    assert found.shape == (NODES * WIDTH, *after.size, 4)
+    by_hand = ByHand(params, weights, SMALL_LENGTHS, reduction=reduction)
+    expected = by_hand.cell(np.moveaxis(s0, (0, 3), (3, 0)), np.moveaxis(s1, (0, 3), (3, 0)), s0_stride)
+    np.testing.assert_allclose(np.moveaxis(found, (0, 3), (3, 0)), expected, rtol=1e-9, atol=1e-10)
+
+
+# ---------------------------------------------------------------------------------------- devices, dropout
+
+TINY = SUPERNET.clone(
+    operations=("max_pool_3x3", "skip_connect"),
+    cells=1,
+    nodes=1,
+    channels=2,
+    reductions=frozenset({0}),
+    stem_stride=2,
+)
+
+
+@pytest.fixture(scope="module")
+def tiny(batch):
+    alphas = make_alphas(TINY.operations, nodes=1)
+    point = random_params(TINY, *batch[:2], alphas), alphas
+    return point, make_step(TINY)(*point, *batch)
+
+
+def test_two_devices_with_different_lengths_give_what_one_gives(tiny, batch):
+    point, expected = tiny
+    step = jax.value_and_grad(make_loss(TINY.clone(axis_name="devices")), argnums=(0, 1), has_aux=True)
+
+    def on_device(*inputs):
+        (loss, logits), gradients = step(*inputs)
+        return logits, lax.psum((loss, gradients), "devices")
+
+    mapped = jax.pmap(on_device, axis_name="devices", in_axes=(None, None, 0, 0, 0), out_axes=(0, None))
+    logits, (loss, gradients) = mapped(*point, *(x.reshape(2, 2, *x.shape[1:]) for x in batch))
+    assert_close(((loss, np.concatenate(np.asarray(logits))), gradients), expected)
+
+
+def test_recomputing_cells_in_the_backward_pass_changes_nothing(tiny, batch):
+    point, expected = tiny
+    assert_close(make_step(TINY.clone(remat=True))(*point, *batch), expected)
+
+
+def test_dropout_is_random_in_training_and_absent_otherwise(tiny, batch):
+    point, ((_, expected), _) = tiny
+    supernet = TINY.clone(dropout=0.5)
+
+    @functools.partial(jit, static_argnums=1)
+    def logits(key, train):
+        return make_loss(supernet, train, rngs={"dropout": key})(*point, *batch)[1]
+
+    assert_close(logits(jax.random.key(0), False), expected)
+    first, again, other = (np.asarray(logits(jax.random.key(seed), True)) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.allclose(first[:3], other[:3])
+
+
+def test_single_precision_stays_single(batch):
+    features, lengths, _ = batch
+    supernet = dataclasses.replace(TINY, dtype=jnp.float32)
+    alphas = init_alphas(jax.random.key(0), nodes=1, operations=2, scale=1e-3)
+    assert {a.dtype for a in jax.tree.leaves(alphas)} == {jnp.dtype("float32")}
+    inputs = features.astype(np.float32), lengths, alphas
+    variables = jax.eval_shape(supernet.init, jax.random.key(0), *inputs)
+    assert set(variables) == {"params"}
+    assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert jax.eval_shape(supernet.apply, variables, *inputs).dtype == jnp.float32
+
+
+# ---------------------------------------------------------------------------------------- depth, alphas
+
+
+@pytest.mark.parametrize("cells", range(2, 21))
+def test_two_cells_reduce(cells):
+    assert len(reduction_cells(cells)) == 2
+    assert max(reduction_cells(cells)) < cells
+
+
+def test_the_reference_reduces_in_the_middle_two_of_four_cells():
+    assert reduction_cells(4) == {1, 2}
+
+
+def test_alphas_start_near_zero_and_differ():
+    alphas = init_alphas(jax.random.key(0), nodes=4, operations=8, scale=1e-3)
+    assert {kind: a.shape for kind, a in alphas.items()} == {"normal": (14, 8), "reduction": (14, 8)}
+    values = np.concatenate([np.asarray(a).ravel() for a in alphas.values()])
+    assert len(np.unique(values)) == values.size
+    assert 0.5e-3 < values.std() < 2e-3
