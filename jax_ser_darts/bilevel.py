@@ -106,7 +106,7 @@ def move(weights: Tree, v: Tree, distance: jax.Array) -> Tree:
 
 def finite_difference_step(v: Tree, size: float) -> jax.Array:
     """r = size / ||v|| (Liu et al. 2019, eq. 8 with size = 0.01); 0-safe where v vanishes."""
-    norm = optax.global_norm(v)
+    norm = optax.tree.norm(v)
     return jnp.asarray(size, norm.dtype) / jnp.maximum(norm, jnp.finfo(norm.dtype).tiny ** 0.5)
 
 

@@ -13,10 +13,12 @@ def sgd(
     *, schedule: optax.Schedule, momentum: float, weight_decay: float, clip: float
 ) -> optax.GradientTransformation:
     """Gradient clipped by its global norm, L2 decay, momentum: PyTorch's SGD after clip_grad_norm."""
-    return optax.chain(
-        optax.clip_by_global_norm(clip),
-        optax.add_decayed_weights(weight_decay),
-        optax.sgd(schedule, momentum=momentum),
+    return _plain_promotion(
+        optax.chain(
+            optax.clip_by_global_norm(clip),
+            optax.add_decayed_weights(weight_decay),
+            optax.sgd(schedule, momentum=momentum),
+        )
     )
 
 
@@ -39,7 +41,7 @@ def adam_with_l2(
 
 
 def _plain_promotion(transformation):
-    """Adam's bias correction raises a float to an integer count, which strict promotion would refuse."""
+    """Schedules and Adam's bias correction mix floats with the integer count, which strict promotion refuses."""
 
     def update(updates, state, params=None, **extra):
         with jax.numpy_dtype_promotion("standard"):

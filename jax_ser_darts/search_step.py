@@ -59,8 +59,8 @@ def classification_loss(logits: jax.Array, batch: dict, axis_name: str | None) -
     nll = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
     loss = jnp.sum(weight * nll) * devices / jnp.maximum(total(jnp.sum(weight)), 1e-9)
     real = (weight > 0).astype(logits.dtype)
-    right = real * (jnp.argmax(logits, axis=-1) == batch["label"])
-    accuracy = jnp.sum(right) * devices / jnp.maximum(total(jnp.sum(real)), 1.0)
+    right = jnp.argmax(logits, axis=-1).astype(batch["label"].dtype) == batch["label"]
+    accuracy = jnp.sum(jnp.where(right, real, 0)) * devices / jnp.maximum(total(jnp.sum(real)), 1.0)
     return loss, {"loss": loss, "accuracy": accuracy}
 
 
@@ -146,7 +146,7 @@ def make_search_steps(
     def step_alphas(state, direct, term):
         gradient = jax.tree.map(jnp.add, direct, term)
         updates, alphas_state = alphas_optimiser.update(gradient, state.alphas_state, state.alphas)
-        figures = {"direct": optax.global_norm(direct), "term": optax.global_norm(term)}
+        figures = {"direct": optax.tree.norm(direct), "term": optax.tree.norm(term)}
         alphas = optax.apply_updates(state.alphas, updates)
         return state.replace(alphas=alphas, alphas_state=alphas_state), figures
 

@@ -1,0 +1,220 @@
+"""The gradient of the alphas against a closed form, and its second-order term against autodiff."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jax_ser_darts import bilevel, optimisers
+from jax_ser_darts.models.backend import PLAIN
+from jax_ser_darts.models.initialise import init_variables
+from jax_ser_darts.models.supernet import Supernet, init_alphas
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def difference(tree, other):
+    """Largest difference, relative to the largest value of `other`."""
+    a, b = (np.concatenate([np.ravel(x) for x in jax.tree.leaves(t)]) for t in (tree, other))
+    return np.abs(a - b).max() / np.abs(b).max()
+
+
+class TestClosedForm:
+    """DARTS's figure 2: L_val = a w - 2 a + 1, L_train = w^2 - 2 a w + a^2, plain gradient descent."""
+
+    XI = 0.3
+
+    @staticmethod
+    def loss(w, a, batch):
+        is_val = batch
+        val = a * w - 2 * a + 1
+        train = w**2 - 2 * a * w + a**2
+        return jnp.where(is_val, val, train), {}
+
+    @pytest.mark.parametrize(("w", "a"), [(2.0, 2.0), (-2.0, 2.0), (0.5, -1.5)])
+    @pytest.mark.parametrize("product", bilevel.PRODUCTS)
+    def test_second_order(self, w, a, product):
+        w, a = jnp.float64(w), jnp.float64(a)
+        optimiser = optax.sgd(self.XI)
+        _, direct, term = bilevel.second_order(
+            gradients=bilevel.make_gradients(self.loss),
+            inner=bilevel.make_inner_step(optimiser),
+            weights=w,
+            alphas=a,
+            state=optimiser.init(w),
+            train_batch=False,
+            val_batch=True,
+            product=product,
+        )
+        virtual = w - 2 * self.XI * (w - a)
+        assert direct == pytest.approx(float(virtual - 2), abs=1e-12)
+        assert term == pytest.approx(float(2 * self.XI * a), abs=1e-9)
+
+    def test_first_order_is_the_limit_of_no_step(self):
+        w, a = jnp.float64(0.7), jnp.float64(-1.2)
+        _, direct = bilevel.first_order(
+            gradients=bilevel.make_gradients(self.loss), weights=w, alphas=a, val_batch=True
+        )
+        assert direct == pytest.approx(float(w - 2), abs=1e-12)
+
+
+NODES, OPERATIONS = 1, ("max_pool_3x3", "skip_connect", "dil_conv_3x3", "none")
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """A tiny supernet with an optimiser that clips, decays and has momentum, some steps into a search."""
+    with jax.enable_x64(True):
+        model = Supernet(
+            classes=3,
+            operations=OPERATIONS,
+            cells=1,
+            nodes=NODES,
+            channels=2,
+            reductions=frozenset(),
+            project=5,
+            hidden=4,
+            attention=3,
+            backend=PLAIN,
+            dtype=jnp.float64,
+        )
+        rng = np.random.default_rng(0)
+        batches = [
+            (
+                jnp.asarray(rng.normal(size=(4, 10, 6))),
+                jnp.asarray([10, 7, 9, 4], jnp.int32),
+                jnp.asarray([0, 1, 2, 1]),
+            )
+            for _ in range(2)
+        ]
+        alphas = init_alphas(jax.random.key(0), nodes=NODES, operations=len(OPERATIONS), scale=0.5, dtype=jnp.float64)
+        weights = init_variables(model, 0, *batches[0][:2], alphas, train=False)["params"]
+        weights = jax.tree.map(lambda w: jnp.asarray(w, jnp.float64), weights)
+
+        def loss(weights, alphas, batch):
+            features, num_frames, labels = batch
+            logits = model.apply({"params": weights}, features, num_frames, alphas, train=False)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), {}
+
+        optimiser = optimisers.sgd(
+            schedule=optimisers.cosine(start=0.1, end=0.01, steps=10),
+            momentum=0.9,
+            weight_decay=3e-2,
+            clip=0.5,
+        )
+        momentum = jax.tree.map(lambda w: jnp.asarray(rng.normal(size=w.shape) * 0.1), weights)
+        state = optimiser.init(weights)
+        state = optax.tree.set(state, trace=momentum)
+        gradient = jax.jit(jax.grad(lambda w: loss(w, alphas, batches[0])[0]))(weights)
+        assert float(optax.tree.norm(gradient)) > 0.5, "clipping must be at work in this test"
+        return loss, optimiser, weights, alphas, state, *batches
+
+
+def second_order_of(problem, *, jit, **options):
+    loss, optimiser, weights, alphas, state, train_batch, val_batch = problem
+    gradients = bilevel.make_gradients(loss)
+    if jit:
+        gradients = bilevel.Gradients(
+            *(jax.jit(getattr(gradients, n)) for n in ("of_weights", "of_alphas", "of_both", "mixed_product"))
+        )
+    return bilevel.second_order(
+        gradients=gradients,
+        inner=bilevel.make_inner_step(optimiser),
+        weights=weights,
+        alphas=alphas,
+        state=state,
+        train_batch=train_batch,
+        val_batch=val_batch,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def exact(problem):
+    with jax.enable_x64(True):
+        return second_order_of(problem, jit=True)
+
+
+def test_the_exact_term_is_autodiff_through_the_whole_update(problem, exact):
+    """The TERM itself: the total derivative through clipping, decay and momentum, less the direct part."""
+    loss, optimiser, weights, alphas, state, train_batch, val_batch = problem
+
+    def through_the_update(inner_alphas):
+        g = jax.grad(lambda w: loss(w, inner_alphas, train_batch)[0])(weights)
+        updates, _ = optimiser.update(g, state, weights)
+        return loss(optax.apply_updates(weights, updates), alphas, val_batch)[0]
+
+    term = jax.jit(jax.grad(through_the_update))(alphas)
+    assert difference(exact[2], term) < 1e-9
+    assert float(optax.tree.norm(term)) > 1e-6, "a term that vanishes proves nothing"
+
+
+def test_the_direct_part_is_the_gradient_at_the_virtual_weights(problem, exact):
+    loss, optimiser, weights, alphas, state, train_batch, val_batch = problem
+    g = jax.jit(jax.grad(lambda w: loss(w, alphas, train_batch)[0]))(weights)
+    updates, _ = optimiser.update(g, state, weights)
+    virtual = optax.apply_updates(weights, updates)
+    direct = jax.jit(jax.grad(lambda a: loss(virtual, a, val_batch)[0]))(alphas)
+    assert difference(exact[1], direct) < 1e-9
+
+
+class TestFiniteDifferences:
+    """On a smooth loss, where the central difference errs by O(r^2)."""
+
+    @staticmethod
+    def smooth_problem():
+        rng = np.random.default_rng(1)
+        weights = {"a": jnp.asarray(rng.normal(size=(6, 5))), "b": jnp.asarray(rng.normal(size=(5, 3)))}
+        alphas = {"mix": jnp.asarray(rng.normal(size=(3,)))}
+
+        def loss(w, a, batch):
+            x, y = batch
+            mix = jax.nn.softmax(a["mix"])
+            h = x @ w["a"]
+            h = mix[0] * jnp.tanh(h) + mix[1] * nn.gelu(h) + mix[2] * jnp.sin(h)
+            return optax.softmax_cross_entropy_with_integer_labels(h @ w["b"], y).mean(), {}
+
+        batches = [
+            (jnp.asarray(rng.normal(size=(8, 6))), jnp.asarray(rng.integers(0, 3, 8))) for _ in range(2)
+        ]
+        optimiser = optimisers.sgd(
+            schedule=optimisers.cosine(start=0.1, end=0.01, steps=10),
+            momentum=0.9,
+            weight_decay=3e-4,
+            clip=0.5,
+        )
+        return loss, optimiser, weights, alphas, optimiser.init(weights), *batches
+
+    @pytest.mark.parametrize("size", [1e-2, 1e-4])
+    def test_agree_with_the_exact_term(self, size):
+        problem = self.smooth_problem()
+        options = {"product": bilevel.FINITE_DIFFERENCES, "difference_size": size}
+        _, _, by_differences = second_order_of(problem, jit=False, **options)
+        _, _, by_product = second_order_of(problem, jit=False)
+        assert difference(by_differences, by_product) < 10 * size**2
+
+    def test_a_wrong_scale_is_seen(self):
+        """The published code's `(p - n) / 2 * eps` is off by eps^2: the tests above must not let it pass."""
+        problem = self.smooth_problem()
+        wrong = bilevel.Algebra(
+            central_difference=lambda p, n, r: jax.tree.map(lambda a, b: (a - b) / 2.0 * r, p, n)
+        )
+        options = {"product": bilevel.FINITE_DIFFERENCES, "algebra": wrong}
+        _, _, by_wrong_scale = second_order_of(problem, jit=False, **options)
+        _, _, by_product = second_order_of(problem, jit=False)
+        assert difference(by_wrong_scale, by_product) > 0.5
+
+    def test_an_unknown_product_is_an_error(self):
+        with pytest.raises(ValueError, match=r"exact, finite_differences"):
+            second_order_of(self.smooth_problem(), jit=False, product="guess")
+
+
+def test_a_vanishing_direction_gives_no_nan():
+    r = bilevel.finite_difference_step({"w": jnp.zeros(3)}, 0.01)
+    assert np.isfinite(float(r))

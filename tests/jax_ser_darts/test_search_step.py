@@ -1,0 +1,130 @@
+"""Search steps: the same on one device and on eight, and each order does what it says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jax_ser_darts import bilevel, optimisers, parallel
+from jax_ser_darts.models.initialise import init_variables
+from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.search_step import init_state, make_search_steps, supernet_loss
+
+OPERATIONS = ("max_pool_3x3", "skip_connect", "dil_conv_3x3", "none")
+STEPS = 3
+
+
+class Problem:
+    """A tiny search on `count` devices, with utterances of different lengths and weights."""
+
+    def __init__(self, count, dtype):
+        self.dtype = dtype
+        self.devices = jax.devices()[:count]
+        self.model = Supernet(
+            classes=3,
+            operations=OPERATIONS,
+            cells=2,
+            nodes=1,
+            channels=2,
+            reductions=frozenset({1}),
+            project=4,
+            hidden=3,
+            attention=3,
+            axis_name=parallel.AXIS,
+            dtype=dtype,
+        )
+        schedule = optimisers.cosine(start=0.1, end=0.01, steps=10)
+        self.optimisers = {
+            "weights_optimiser": optimisers.sgd(
+                schedule=schedule, momentum=0.9, weight_decay=1e-2, clip=1.0
+            ),
+            "alphas_optimiser": optimisers.adam_with_l2(
+                learning_rate=0.1, betas=(0.5, 0.999), weight_decay=1e-3
+            ),
+        }
+        self.steps = make_search_steps(
+            loss=supernet_loss(self.model, parallel.AXIS), devices=self.devices, **self.optimisers
+        )
+
+    def fresh_state(self):
+        key = jax.random.key(0)
+        alphas = init_alphas(key, nodes=1, operations=len(OPERATIONS), scale=0.1, dtype=self.dtype)
+        shapes = (jax.ShapeDtypeStruct((8, 10, 6), self.dtype), jax.ShapeDtypeStruct((8,), jnp.int32))
+        weights = init_variables(self.model.clone(axis_name=None), 0, *shapes, alphas, train=False)["params"]
+        return init_state(
+            weights=weights, alphas=alphas, key=key, devices=self.devices, **self.optimisers
+        )
+
+    def batch(self, seed):
+        rng = np.random.default_rng(seed)
+        batch = {
+            "features": rng.normal(size=(8, 10, 6)).astype(self.dtype),
+            "num_frames": rng.integers(3, 11, size=8).astype(np.int32),
+            "label": rng.integers(0, 3, size=8).astype(np.int32),
+            "weight": rng.uniform(0.5, 2, size=8).astype(np.float32),
+        }
+        return parallel.shard(batch, self.devices)
+
+    def run(self, order):
+        state, figures = self.fresh_state(), []
+        for step in range(STEPS):
+            train, val = self.batch(step), self.batch(100 + step)
+            state, of_alphas = self.steps.update_alphas(state, train, val, order)
+            state, of_weights = self.steps.update_weights(state, train)
+            figures.append((of_alphas, of_weights))
+        return jax.device_get((state.weights, state.alphas, figures))
+
+
+@pytest.fixture(scope="module")
+def results():
+    """(devices, bits) -> order -> weights, alphas and figures after three steps."""
+    found = {}
+    for bits, dtype in ((64, jnp.float64), (32, jnp.float32)):
+        with jax.enable_x64(bits == 64):
+            for count in (1, 8):
+                problem = Problem(count, dtype)
+                found[count, bits] = {order: problem.run(order) for order in bilevel.ORDERS}
+    return found
+
+
+def largest_difference(tree, other):
+    return max(jax.tree.leaves(jax.tree.map(lambda a, b: float(np.abs(a - b).max()), tree, other)))
+
+
+@pytest.mark.parametrize("order", bilevel.ORDERS)
+@pytest.mark.parametrize(("bits", "tolerance"), [(64, 1e-8), (32, 5e-3)])
+def test_one_device_and_eight_agree(results, order, bits, tolerance):
+    """Weights, alphas and figures of the same global batches; float32 differs by rounding, grown by Adam."""
+    assert largest_difference(results[1, bits][order], results[8, bits][order]) < tolerance
+
+
+@pytest.mark.parametrize("order", bilevel.ORDERS)
+def test_the_step_moves_weights_and_alphas(results, order):
+    with jax.enable_x64(True):
+        start = jax.device_get(Problem(1, jnp.float64).fresh_state())
+    weights, alphas, _ = results[1, 64][order]
+    assert largest_difference(weights, start.weights) > 1e-3
+    assert largest_difference(alphas, start.alphas) > 1e-2
+
+
+def test_the_orders_differ_by_the_term(results):
+    first, second = results[1, 64]["first"], results[1, 64]["second"]
+    assert largest_difference(first[1], second[1]) > 1e-6
+    assert all(of_alphas["term"] == 0 for of_alphas, _ in first[2])
+    assert all(of_alphas["term"] > 0 for of_alphas, _ in second[2])
+
+
+def test_the_virtual_step_leaves_the_weights_alone(results):
+    """The alphas' step returns the state's own weights and optimiser."""
+    with jax.enable_x64(True):
+        problem = Problem(1, jnp.float64)
+        state = problem.fresh_state()
+        before = jax.device_get(state)
+        state, _ = problem.steps.update_alphas(state, problem.batch(0), problem.batch(1), bilevel.SECOND)
+        after = jax.device_get(state)
+    assert largest_difference(before.weights, after.weights) == 0
+    assert largest_difference(
+        optax.tree.get(before.weights_state, "trace"), optax.tree.get(after.weights_state, "trace")
+    ) == 0
+    assert before.step == after.step
