@@ -199,9 +199,9 @@ class AuxiliaryHead(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, grid: Grid) -> jax.Array:
-        """`[C, T, F, B]` -> `[B, classes]`."""
+        """`[C, T, F, B]`, zero on padding -> `[B, classes]`."""
         valid = jnp.maximum(grid.num_frames * grid.size[1], 1).astype(x.dtype)
-        mean = jnp.sum(nn.relu(x) * grid.mask, axis=(1, 2)) / valid[None]
+        mean = jnp.sum(nn.relu(x), axis=(1, 2)) / valid[None]
         return nn.Dense(self.classes, param_dtype=self.dtype, name="classify")(mean.T)
 
 

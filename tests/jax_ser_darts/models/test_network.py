@@ -23,8 +23,8 @@ LENGTHS = np.array([12, 5, 9, 0], np.int32)  # the last only fills the batch
 COUNTED = np.array([1.0, 1.0, 1.0, 0.0])
 GENOTYPE = Genotype(
     normal=(
-        (Edge("sep_conv_3x3", 0), Edge("max_pool_3x3", 1)),
-        (Edge("skip_connect", 0), Edge("avg_pool_3x3", 2)),
+        (Edge("avg_pool_3x3", 0), Edge("max_pool_3x3", 1)),
+        (Edge("skip_connect", 0), Edge("sep_conv_3x3", 2)),  # after a pool, whose padding it would see
     ),
     reduction=(
         (Edge("dil_conv_3x3", 0), Edge("skip_connect", 1)),
@@ -239,25 +239,31 @@ def test_drop_path_keeps_the_mean_an_utterance_at_a_time(rate):
 SKIPS = Genotype(normal=((Edge("skip_connect", 0),),), reduction=((Edge("skip_connect", 0),),))
 
 
-def test_all_edges_are_dropped_but_the_identities():
+@pytest.mark.parametrize("reduction", [False, True], ids=["normal", "reduction"])
+def test_all_edges_are_dropped_but_the_identities(reduction):
     grid = make_grid(jnp.array([6] * 16, jnp.int32), (6, 4), jnp.float64, None)
+    after = halved(grid, None) if reduction else grid
     s0, s1 = normal(0, 2, 6, 4, 16), normal(1, 2, 6, 4, 16)
     skip, pool = Edge("skip_connect", 0), Edge("max_pool_3x3", 1)
+    rest = 1, grid, after
     variables = random_variables(
-        Cell(((skip, pool),), 2, False, NORM), s0, s1, 1, grid, grid, train=False, drop_path_rate=0.0
+        Cell(((skip, pool),), 2, reduction, NORM), s0, s1, *rest, train=False, drop_path_rate=0.0
     )
 
     @functools.partial(jit, static_argnums=(0, 1))
     def output(edges, rate):
-        cell = Cell((edges,), 2, False, NORM)
-        options = {"train": True, "drop_path_rate": rate}
-        rngs, mutable = {"dropout": jax.random.key(0)}, ["batch_stats"]
-        return cell.apply(variables, s0, s1, 1, grid, grid, **options, rngs=rngs, mutable=mutable)[0]
+        cell = Cell((edges,), 2, reduction, NORM)
+        options = {"train": True, "drop_path_rate": rate, "mutable": ["batch_stats"]}
+        return cell.apply(variables, s0, s1, *rest, **options, rngs={"dropout": jax.random.key(0)})[0]
 
-    skipped, pooled = output((skip,), 0.0), output((pool,), 0.0)
-    assert_close(output((skip,), 0.5), skipped)
-    share = (np.asarray(output((skip, pool), 0.5)) - np.asarray(skipped)) / np.asarray(pooled)
-    assert {round(float(x), 6) for x in share.ravel()} == {0.0, 2.0}
+    skipped, pooled = (np.asarray(output((edge,), 0.0)) for edge in (skip, pool))
+    both = np.asarray(output((skip, pool), 0.5))
+    skip_factors = [1.0] if not reduction else [0.0, 2.0]  # with a stride a skip is no identity
+    for b in range(both.shape[-1]):
+        fates = [s * skipped[..., b] + p * pooled[..., b] for s in skip_factors for p in (0.0, 2.0)]
+        assert sum(np.allclose(both[..., b], fate) for fate in fates) == 1
+    found = np.asarray(output((skip,), 0.5))
+    assert np.allclose(found, skipped) == (not reduction)
 
 
 # ---------------------------------------------------------------------------------------- normalisation
