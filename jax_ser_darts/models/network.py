@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jax_ser_darts.models.backend import FAST, Backend
-from jax_ser_darts.models.grid import Grid, halved, make_grid
 from jax_ser_darts.models.batch_norm import moments
+from jax_ser_darts.models.grid import Grid, halved, make_grid
 from jax_ser_darts.models.primitives import BN_EPSILON, pointwise
 from jax_ser_darts.models.relaxed import (
     KERNEL_INIT,
