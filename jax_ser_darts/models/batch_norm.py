@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jax_ser_darts.models.primitives import BN_EPSILON, sums
+from jax_ser_darts.models.primitives import BN_EPSILON, alone, sums
 
 
 def frame_mask(num_frames: jax.Array, frames: int, dtype: jnp.dtype = jnp.float32) -> jax.Array:
@@ -96,7 +96,7 @@ def _mixture_backward(axis_name, saved, g):
     #   S_k = mean(g yhat_k) = r_k (mean(g y_k) - m_k mean(g)),   da_k = sum_c sum(g yhat_k),
     #   dy_k = a_k r_k (g - mean(g) - yhat_k S_k).
     ys, weights, mask, count, means, rs = saved
-    g = g * mask[None]
+    g = alone(g * mask[None])
     local = sums(g, *(g * y for y in ys))
     da = [jnp.sum(r * (gy - m * local[0]), axis=-1) for gy, m, r in zip(local[1:], means, rs, strict=True)]
     mean_g, *mean_gy = (s / count for s in over_devices(local, axis_name))

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jax_ser_darts.models.backend import Backend
 from jax_ser_darts.models.grid import Grid
-from jax_ser_darts.models.primitives import pointwise
+from jax_ser_darts.models.primitives import alone, pointwise
 from jax_ser_darts.search_space.genotype import edge_index
 from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_POOL, SKIP
 
@@ -84,7 +85,7 @@ class EdgesFrom(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, weights: jax.Array, before: Grid, after: Grid) -> jax.Array:
+    def __call__(self, x: jax.Array, weights: jax.Array, before: Grid, after: Grid) -> list[jax.Array]:
         """Candidates of E edges, mixed.
 
         Args:
@@ -94,8 +95,9 @@ class EdgesFrom(nn.Module):
             after: grid of the output.
 
         Returns:
-            `[E, C, T', F', B]`.
+            E arrays `[C, T', F', B]`.
         """
+        edges = weights.shape[0]
         column = {name: weights[:, k] for k, name in enumerate(self.operations)}
         mixed, mixing = [], []
         convolutions = {name: CONVOLUTIONS[name] for name in self.operations if name in CONVOLUTIONS}
@@ -103,20 +105,23 @@ class EdgesFrom(nn.Module):
             pad = max(spec.pad for spec in convolutions.values())
             padded = before.pad(nn.relu(x), pad)
             for name, spec in convolutions.items():
-                mixed.append(self._convolution(name, spec, padded, pad, weights.shape[0], after))
+                mixed.append(self._convolution(name, spec, padded, pad, edges, after))
                 mixing.append(column[name])
         shared = self._pools(x, before, after)
         if SKIP in column and self.stride == 1:
             shared[SKIP] = x
         elif SKIP in column:
-            skip = PointwiseReduction(weights.shape[0], self.channels, self.stride, self.dtype, name=SKIP)
+            skip = PointwiseReduction(edges, self.channels, self.stride, self.dtype, name=SKIP)
             mixed.append(skip(nn.relu(x), after.size))
             mixing.append(column[SKIP])
-        total = sum(column[name][:, None, None, None, None] * y[None] for name, y in shared.items())
+        outputs = [sum(column[name][e] * y for name, y in shared.items()) for e in range(edges)]
         if mixed:
             weights = jnp.stack(mixing, axis=-1)
-            total = total + self.backend.mixture(tuple(mixed), weights, after.mask, after.count, self.axis_name)
-        return total
+            total = self.backend.mixture(tuple(mixed), weights, after.mask, after.count, self.axis_name)
+            # Split, not indexed: its transpose is one concatenation.
+            parts = lax.split(total, [1] * edges)
+            outputs = [output + part[0] for output, part in zip(outputs, parts, strict=True)]
+        return outputs
 
     def _convolution(self, name, spec, padded, pad, edges, after):
         c, k = self.channels, spec.kernel
@@ -142,7 +147,7 @@ class EdgesFrom(nn.Module):
         if AVG_POOL in self.operations:
             pools[AVG_POOL] = average_pool(self.backend, x, self.stride, before, after)
         return {
-            name: normalised(self.backend, (y * after.mask)[None], after, self.axis_name)[0]
+            name: normalised(self.backend, alone(y * after.mask)[None], after, self.axis_name)[0]
             for name, y in pools.items()
         }
 
