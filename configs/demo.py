@@ -1,6 +1,6 @@
 """The demo: both orders on synthetic speech, small enough for two cores and ten minutes.
 
-    python -m jax_ser_darts.main --config=configs/demo.py --workdir=/tmp/demo
+python -m jax_ser_darts.main --config=configs/demo.py --workdir=/tmp/demo
 """
 
 from jax_ser_darts import config

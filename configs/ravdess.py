@@ -1,6 +1,6 @@
 """RAVDESS speech, four classes, speaker-independent folds.
 
-    python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
+python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
 """
 
 from jax_ser_darts import config
@@ -11,13 +11,14 @@ def get_config(variant: str = "full"):
     c = config.default()
     c.data.corpus = "ravdess"
     c.data.emotions = {"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry"}
-    c.features.seconds = 5.0
+    c.features.seconds = 4.0
     c.folds.count = 6
     c.folds.validation_groups = 2
     c.model.stem_stride = 2
-    c.search.alphas_learning_rate = 3e-3
     c.train.epochs = 80
     c.train.channels = 16
+    c.train.learning_rate = 2e-3
+    c.train.dropout = 0.2
     c.train.augment.time_masks = 2
     c.train.augment.time_width = 12
     c.train.augment.frequency_masks = 2
@@ -25,10 +26,12 @@ def get_config(variant: str = "full"):
     c.train.augment.shift = 6
     if variant == "quick":
         c.folds.run = (0, 1, 2)
-        c.space.nodes = 3
+        c.space.nodes = 2
         c.search.cells = 3
-        c.search.epochs = 20
+        c.search.epochs = 15
+        c.search.alphas_learning_rate = 1e-2  # few steps: each has to count
         c.train.cells = 3
+        c.train.epochs = 60
     elif variant != "full":
         raise ValueError(f"configs/ravdess.py has the variants quick and full, not {variant!r}")
     return c

@@ -167,7 +167,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
     Raises:
         ConfigError: naming the setting.
     """
-    _positive(config, "space.nodes", "model.stem_multiplier", "model.project", "model.hidden", "model.attention")
+    _positive(
+        config, "space.nodes", "model.stem_multiplier", "model.project", "model.hidden", "model.attention"
+    )
     _one_of(config, "model.stem_stride", (1, 2))
     try:
         check_operations(config.space.operations)

@@ -1,10 +1,10 @@
 """What search, training and evaluation agree on: the corpus, its folds, the shapes, and where results lie.
 
-    WORKDIR/config.json
-    WORKDIR/records/...                           TFRecords (unless data.records says otherwise)
-    WORKDIR/search/ORDER/fold_K/                  checkpoints, metrics.jsonl, TensorBoard, genotype.json
-    WORKDIR/train/METHOD/fold_K/seed_S/           checkpoints, metrics.jsonl, network.json, answers.json
-    WORKDIR/scores.json, scores.txt
+WORKDIR/config.json
+WORKDIR/records/...                           TFRecords (unless data.records says otherwise)
+WORKDIR/search/ORDER/fold_K/                  checkpoints, metrics.jsonl, TensorBoard, genotype.json
+WORKDIR/train/METHOD/fold_K/seed_S/           checkpoints, metrics.jsonl, network.json, answers.json
+WORKDIR/scores.json, scores.txt
 """
 
 import dataclasses

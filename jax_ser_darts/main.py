@@ -117,7 +117,10 @@ def of_ours(record) -> bool:
 def main(argv: list[str]) -> int:
     """The command; a user's mistake is one message and exit status 1."""
     if len(argv) > 1:
-        print(f"error: unexpected arguments {argv[1:]}; settings are given as --config.NAME=VALUE", file=sys.stderr)
+        print(
+            f"error: unexpected arguments {argv[1:]}; settings are given as --config.NAME=VALUE",
+            file=sys.stderr,
+        )
         return 1
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().addFilter(of_ours)
@@ -133,10 +136,23 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+    """absl's parser, with one message for a --config flag that the config does not take."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        print(
+            f"error: the config does not take these flags: {error}\nEvery setting, its default and its meaning: "
+            "jax_ser_darts/config.py; given as --config.SECTION.NAME=VALUE.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
 def cli() -> None:
     """Entry point."""
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)
 
 
 if __name__ == "__main__":

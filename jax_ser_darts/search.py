@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from jax_ser_darts import bilevel, optimisers, parallel
+from jax_ser_darts import optimisers, parallel
 from jax_ser_darts.batches import steps_per_epoch, train_batches
 from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.experiment import Experiment, write_json
@@ -92,9 +92,7 @@ def make_searcher(experiment: Experiment) -> Searcher:
 
     def fresh_state(seed: int) -> SearchState:
         key = jax.random.key(seed)
-        alphas = init_alphas(
-            key, nodes=model.nodes, operations=len(model.operations), scale=s.alphas_scale
-        )
+        alphas = init_alphas(key, nodes=model.nodes, operations=len(model.operations), scale=s.alphas_scale)
         shapes = (
             jax.ShapeDtypeStruct((1, experiment.frames, experiment.corpus.coefficients), jnp.float32),
             jax.ShapeDtypeStruct((1,), jnp.int32),

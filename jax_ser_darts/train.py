@@ -83,9 +83,7 @@ def make_trainer(experiment: Experiment, genotype: Genotype) -> Trainer:
     """Builds network, optimiser and steps; nothing is compiled before the first step."""
     config, t = experiment.config, experiment.config.train
     devices = parallel.local_devices(config.devices)
-    network = make_network(
-        config, genotype, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS
-    )
+    network = make_network(config, genotype, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
     sizes = [
         steps_per_epoch(experiment.train_part(fold).data, batch_size=t.batch_size)
         for fold in experiment.folds
@@ -167,7 +165,9 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
         if restored := checkpoints.restore_latest({"state": state, "kept": kept}):
             epoch, trees, extra = restored
             state, kept, best, seconds = trees["state"], trees["kept"], extra["best"], extra["seconds"]
-            logging.info("Training %s, fold %d, seed %d goes on after epoch %d", method, fold.index, seed, epoch)
+            logging.info(
+                "Training %s, fold %d, seed %d goes on after epoch %d", method, fold.index, seed, epoch
+            )
         batches = _batches(trainer, part, seed, first_step=epoch * trainer.steps_per_epoch)
         progress = Progress(
             total=t.epochs,

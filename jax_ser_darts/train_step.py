@@ -99,8 +99,6 @@ def make_train_steps(
         return jax.nn.softmax(logits)
 
     return TrainSteps(
-        train=parallel.mapped(
-            train, devices=devices, layout=(REPLICATED, SHARDED, REPLICATED), donate=(0,)
-        ),
+        train=parallel.mapped(train, devices=devices, layout=(REPLICATED, SHARDED, REPLICATED), donate=(0,)),
         predict=parallel.mapped(predict, devices=devices, layout=(REPLICATED, SHARDED), out=SHARDED),
     )

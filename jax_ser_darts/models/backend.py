@@ -15,9 +15,7 @@ class Backend:
     mixture: Callable
 
 
-FAST = Backend(
-    depthwise=primitives.depthwise, max_pool=primitives.max_pool, mixture=batch_norm.mixture
-)
+FAST = Backend(depthwise=primitives.depthwise, max_pool=primitives.max_pool, mixture=batch_norm.mixture)
 PLAIN = Backend(
     depthwise=primitives.depthwise_plain,
     max_pool=primitives.max_pool_plain,

@@ -7,7 +7,6 @@ the lengths on each device (Flax's BatchNorm averages the devices' means, which 
 import functools
 from collections.abc import Sequence
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax

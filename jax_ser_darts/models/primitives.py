@@ -10,7 +10,6 @@ autodiff: it is the oracle in the tests and can be differentiated in any order. 
 reverse, and then forward (which is what the exact second-order product needs).
 """
 
-import dataclasses
 import functools
 import itertools
 from collections.abc import Sequence
@@ -105,7 +104,12 @@ def _adjoint(term, starts, stride, padded):
     phases = []
     for phase in itertools.product(range(stride), repeat=2):
         terms = [
-            term(k, functools.partial(_tap, start=(reach - t // stride, reach - f // stride), size=(n, m), stride=1))
+            term(
+                k,
+                functools.partial(
+                    _tap, start=(reach - t // stride, reach - f // stride), size=(n, m), stride=1
+                ),
+            )
             for k, (t, f) in enumerate(starts)
             if (t % stride, f % stride) == phase
         ]
@@ -252,7 +256,11 @@ def _max_pool_backward(stride, pad, size, padded, index, g):
     wide = _margin(g, starts, stride, padded, 0)[None]
     winner = _margin(index, starts, stride, padded, -1)[None]
     zero = jnp.zeros((), g.dtype)
-    return (_adjoint(lambda k, window: jnp.where(window(winner) == k, window(wide), zero), starts, stride, padded),)
+    return (
+        _adjoint(
+            lambda k, window: jnp.where(window(winner) == k, window(wide), zero), starts, stride, padded
+        ),
+    )
 
 
 _max_pool.defvjp(_max_pool_forward, _max_pool_backward)

@@ -81,7 +81,9 @@ class Supernet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, features: jax.Array, num_frames: jax.Array, alphas: dict, train: bool = True) -> jax.Array:
+    def __call__(
+        self, features: jax.Array, num_frames: jax.Array, alphas: dict, train: bool = True
+    ) -> jax.Array:
         """Logits of every utterance.
 
         Args:

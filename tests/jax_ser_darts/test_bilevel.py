@@ -93,7 +93,9 @@ def problem():
             )
             for _ in range(2)
         ]
-        alphas = init_alphas(jax.random.key(0), nodes=NODES, operations=len(OPERATIONS), scale=0.5, dtype=jnp.float64)
+        alphas = init_alphas(
+            jax.random.key(0), nodes=NODES, operations=len(OPERATIONS), scale=0.5, dtype=jnp.float64
+        )
         weights = init_variables(model, 0, *batches[0][:2], alphas, train=False)["params"]
         weights = jax.tree.map(lambda w: jnp.asarray(w, jnp.float64), weights)
 

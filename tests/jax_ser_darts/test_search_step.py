@@ -36,9 +36,7 @@ class Problem:
         )
         schedule = optimisers.cosine(start=0.1, end=0.01, steps=10)
         self.optimisers = {
-            "weights_optimiser": optimisers.sgd(
-                schedule=schedule, momentum=0.9, weight_decay=1e-2, clip=1.0
-            ),
+            "weights_optimiser": optimisers.sgd(schedule=schedule, momentum=0.9, weight_decay=1e-2, clip=1.0),
             "alphas_optimiser": optimisers.adam_with_l2(
                 learning_rate=0.1, betas=(0.5, 0.999), weight_decay=1e-3
             ),
@@ -52,9 +50,7 @@ class Problem:
         alphas = init_alphas(key, nodes=1, operations=len(OPERATIONS), scale=0.1, dtype=self.dtype)
         shapes = (jax.ShapeDtypeStruct((8, 10, 6), self.dtype), jax.ShapeDtypeStruct((8,), jnp.int32))
         weights = init_variables(self.model.clone(axis_name=None), 0, *shapes, alphas, train=False)["params"]
-        return init_state(
-            weights=weights, alphas=alphas, key=key, devices=self.devices, **self.optimisers
-        )
+        return init_state(weights=weights, alphas=alphas, key=key, devices=self.devices, **self.optimisers)
 
     def batch(self, seed):
         rng = np.random.default_rng(seed)
@@ -124,7 +120,10 @@ def test_the_virtual_step_leaves_the_weights_alone(results):
         state, _ = problem.steps.update_alphas(state, problem.batch(0), problem.batch(1), bilevel.SECOND)
         after = jax.device_get(state)
     assert largest_difference(before.weights, after.weights) == 0
-    assert largest_difference(
-        optax.tree.get(before.weights_state, "trace"), optax.tree.get(after.weights_state, "trace")
-    ) == 0
+    assert (
+        largest_difference(
+            optax.tree.get(before.weights_state, "trace"), optax.tree.get(after.weights_state, "trace")
+        )
+        == 0
+    )
     assert before.step == after.step

@@ -1,0 +1,20 @@
+"""TESS, seven classes, two speakers: trained on the one, tested on the other.
+
+    python -m jax_ser_darts.main --config=configs/tess.py:quick --config.data.source=DIR --workdir=DIR
+
+With two speakers none is left to validate or to give the alphas speech of their own, so a search is not possible:
+name a genotype that was found elsewhere with --config.train.genotype=FILE.
+"""
+
+from configs import ravdess
+
+
+def get_config(variant: str = "full"):
+    """As RAVDESS's variants, without validation: the last epoch is kept."""
+    c = ravdess.get_config(variant)
+    c.data.corpus = "tess"
+    c.data.emotions = {}  # all as they are
+    c.folds.count = 0
+    c.folds.validation_groups = 0
+    c.folds.run = ()
+    return c

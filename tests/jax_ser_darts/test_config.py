@@ -1,0 +1,115 @@
+"""Configs: every file loads and is valid; what cannot work is named before any work."""
+
+import importlib
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from jax_ser_darts import config
+from jax_ser_darts.config import ConfigError, claim_workdir, validate
+
+CONFIGS = sorted(p.stem for p in (pathlib.Path(__file__).parents[2] / "configs").glob("[a-z]*.py"))
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_is_valid(name):
+    module = importlib.import_module(f"configs.{name}")
+    validate(module.get_config())
+    assert "python -m jax_ser_darts.main" in module.__doc__, "the docstring has the command"
+
+
+@pytest.mark.parametrize("name", [n for n in CONFIGS if n != "demo"])
+def test_every_config_has_a_quick_variant_and_names_unknown_ones(name):
+    get_config = importlib.import_module(f"configs.{name}").get_config
+    validate(get_config("quick"))
+    with pytest.raises(ValueError, match="nonsense"):
+        get_config("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("space.nodes", 0),
+        ("space.operations", ("sep_conv_7x7",)),
+        ("space.operations", ("none",)),
+        ("space.operations", ("skip_connect", "skip_connect")),
+        ("model.stem_stride", 3),
+        ("search.cells", -1),
+        ("search.channels", 3),
+        ("search.reductions", (9,)),
+        ("search.orders", ("third",)),
+        ("search.orders", ()),
+        ("search.product", "guess"),
+        ("search.weights_share", 1.5),
+        ("search.warmup_epochs", 1000),
+        ("train.optimiser", "adagrad"),
+        ("train.drop_path", 1.0),
+        ("train.seeds", ()),
+        ("train.checkpoint_epochs", 0),
+        ("train.batch_size", 0),
+        ("folds.run", (17,)),
+        ("features.coefficients", 2),
+    ],
+)
+def test_an_impossible_setting_is_named(name, value):
+    c = config.default()
+    section, key = name.rsplit(".", 1)
+    c[section][key] = value
+    with pytest.raises(ConfigError, match=rf"config\.({name}|search\.cells)"):
+        validate(c)
+
+
+class TestWorkdir:
+    def test_the_same_config_may_come_back(self, tmp_path):
+        claim_workdir(config.default(), tmp_path)
+        claim_workdir(config.default(), tmp_path)
+
+    def test_another_is_told_what_differs(self, tmp_path):
+        claim_workdir(config.default(), tmp_path)
+        other = config.default()
+        other.search.epochs = 7
+        other.features.hop = 80
+        with pytest.raises(ConfigError) as error:
+            claim_workdir(other, tmp_path)
+        assert "config.search.epochs: 50 there, 7 now" in str(error.value)
+        assert "config.features.hop: 160 there, 80 now" in str(error.value)
+
+    def test_more_folds_seeds_and_orders_may_be_added(self, tmp_path):
+        claim_workdir(config.default(), tmp_path)
+        more = config.default()
+        more.folds.run = (0, 1)
+        more.train.seeds = (0, 1)
+        more.search.orders = ("first",)
+        claim_workdir(more, tmp_path)
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "jax_ser_darts.main", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config.search.speed=9"], "speed"),
+        (["--config.search.epochs=many"], "many"),
+        (["--config.space.nodes=0"], "config.space.nodes = 0"),
+        (["--config.data.corpus=ravdess", "--config.data.source=/nowhere"], "/nowhere"),
+        (["--mode=dance"], "mode"),
+        (["extra"], "unexpected arguments"),
+    ],
+)
+def test_the_command_says_what_is_wrong(tmp_path, arguments, message):
+    """One clear message, no traceback of ours, an exit status that tells."""
+    done = command("--config=configs/demo.py", f"--workdir={tmp_path}", *arguments)
+    assert done.returncode != 0
+    assert message in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
