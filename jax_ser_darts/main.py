@@ -22,7 +22,7 @@ from ml_collections import config_flags
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
-from jax_ser_darts import evaluate, host_memory, records
+from jax_ser_darts import evaluate, host_memory, parallel, records
 from jax_ser_darts.config import ConfigError, claim_workdir, validate
 from jax_ser_darts.experiment import Experiment, set_up
 from jax_ser_darts.folds import FoldError
@@ -55,6 +55,7 @@ CACHE = flags.DEFINE_string(
 def run(config, workdir: pathlib.Path, mode: str) -> None:
     """The whole job, or one mode of it."""
     validate(config)
+    check_devices(config)
     claim_workdir(config, workdir)
     folder = prepare(
         data=config.data,
@@ -86,6 +87,25 @@ def run(config, workdir: pathlib.Path, mode: str) -> None:
                     )
     if answers:
         print(evaluate.report(experiment, *evaluate.summarise(experiment, answers)))
+
+
+def check_devices(config) -> None:
+    """Whether the devices are there and can share the batches evenly.
+
+    Raises:
+        ConfigError: they cannot; the message has the nearest batch size that can be.
+    """
+    try:
+        count = len(parallel.local_devices(config.devices))
+    except ValueError as error:
+        raise ConfigError(f"config.devices = {config.devices}: {error}") from None
+    for part in ("search", "train"):
+        size = config[part].batch_size
+        if size % count:
+            raise ConfigError(
+                f"config.{part}.batch_size = {size} cannot be divided over {count} devices: take "
+                f"{max(round(size / count), 1) * count}, or fewer devices by config.devices"
+            )
 
 
 def find(experiment: Experiment, mode: str) -> dict:

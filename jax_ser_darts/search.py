@@ -140,6 +140,8 @@ def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
             seconds = extra["seconds"]
             logging.info("Search %s, fold %d goes on after epoch %d", order, fold.index, first_epoch)
         batches = _batches(searcher, fold, first_step=first_epoch * steps_an_epoch)
+        _compile(searcher, state, batches, order)
+        batches = _batches(searcher, fold, first_step=first_epoch * steps_an_epoch)
         progress = Progress(
             total=s.epochs * steps_an_epoch,
             initial=first_epoch * steps_an_epoch,
@@ -175,6 +177,15 @@ def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
     )
     found.save(folder / "genotype.json")
     return found
+
+
+def _compile(searcher: Searcher, state: SearchState, batches, order: str) -> None:
+    """Compiles what an order needs, where no earlier search of this process has."""
+    started = time.monotonic()
+    logging.info("Compiling the search step, %s order: this takes a minute or two the first time", order)
+    searcher.steps.compile(state, *next(batches), order)
+    batches.close()
+    logging.info("Compiled in %.0f s", time.monotonic() - started)
 
 
 def _batches(searcher: Searcher, fold: Fold, *, first_step: int):

@@ -4,6 +4,7 @@ Every piece is a program of its own, compiled when first called, so both orders 
 the gradients are mapped over the devices (see `parallel`), what comes after their average is the same on each.
 """
 
+import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -91,10 +92,13 @@ class SearchSteps:
     Attributes:
         update_alphas: (state, train batch, validation batch, order) -> state, figures.
         update_weights: (state, train batch) -> state, figures.
+        compile: (state, train batch, validation batch, order) -> None: calls every gradient of an order once, side by
+            side, so that all cores compile. Without it the first step compiles them one after the other.
     """
 
     update_alphas: Callable
     update_weights: Callable
+    compile: Callable
 
 
 def make_search_steps(
@@ -187,7 +191,23 @@ def make_search_steps(
         (_, figures), gradient = gradients.of_weights(state.weights, state.alphas, batch)
         return step_weights(state, gradient), figures
 
-    return SearchSteps(update_alphas, update_weights)
+    def compile_all(state, train_data, val_data, order):
+        train_batch, val_batch = (
+            (data, keys(state.key, state.step, which)) for which, data in enumerate((train_data, val_data))
+        )
+        at = (state.weights, state.alphas)
+        calls = [lambda: gradients.of_weights(*at, train_batch)]
+        if order == bilevel.FIRST or product == bilevel.FINITE_DIFFERENCES:
+            calls.append(lambda: gradients.of_alphas(*at, val_batch))
+        if order == bilevel.SECOND:
+            calls.append(lambda: gradients.of_both(*at, val_batch))
+            if product == bilevel.EXACT:
+                calls.append(lambda: gradients.mixed_product(*at, train_batch, state.weights))
+        with concurrent.futures.ThreadPoolExecutor(max_workers=len(calls)) as pool:
+            for done in [pool.submit(call) for call in calls]:
+                jax.block_until_ready(done.result())
+
+    return SearchSteps(update_alphas, update_weights, compile_all)
 
 
 def init_state(

@@ -20,6 +20,21 @@ from jax import lax
 
 BN_EPSILON = 1e-5
 
+
+def alone(x: jax.Array) -> jax.Array:
+    """x, computed in a loop of its own: on a CPU nothing is fused across it.
+
+    XLA:CPU would loop over the shape of whatever reads x, or compute x again for every tap that does. Where x is a
+    shift-and-add and its reader a matrix product over flat positions, the loop then no longer runs over whole
+    vectors: measured 21 ms instead of 4 for the pair (C = 8, 5 x 5 taps, 64 x 64 positions, batch 16, 4 edges).
+    An `optimization_barrier` is gone before fusion; a conditional stays. A NaN in front makes x all NaN.
+    """
+    if jax.default_backend() != "cpu":
+        return x  # there a conditional may wait for the host
+    first = x[(0,) * x.ndim]
+    return lax.cond(first == first, lambda y: y, lambda y: jnp.full_like(y, jnp.nan), x)
+
+
 # ---------------------------------------------------------------------------------------------------- sums
 
 
@@ -48,20 +63,6 @@ def sums(*arrays: jax.Array) -> tuple[jax.Array, ...]:
 
 
 # ---------------------------------------------------------------------------------------------------- depthwise
-
-
-def alone(x: jax.Array) -> jax.Array:
-    """x, computed in a loop of its own: on a CPU nothing is fused across it.
-
-    XLA:CPU would loop over the shape of whatever reads x, or compute x again for every tap that does. Where x is a
-    shift-and-add and its reader a matrix product over flat positions, the loop then no longer runs over whole
-    vectors: measured 21 ms instead of 4 for the pair (C = 8, 5 x 5 taps, 64 x 64 positions, batch 16, 4 edges).
-    An `optimization_barrier` is gone before fusion; a conditional stays. A NaN in front makes x all NaN.
-    """
-    if jax.default_backend() != "cpu":
-        return x  # accelerators fuse well, and a conditional would wait for the host
-    first = x[(0,) * x.ndim]
-    return lax.cond(first == first, lambda y: y, lambda y: jnp.full_like(y, jnp.nan), x)
 
 
 def _tap(x: jax.Array, start: tuple[int, int], size: tuple[int, int], stride: int) -> jax.Array:
