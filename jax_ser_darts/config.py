@@ -18,6 +18,7 @@ import pathlib
 import ml_collections
 
 from jax_ser_darts import bilevel
+from jax_ser_darts.augment import Augmentation
 from jax_ser_darts.search_space.operations import OPERATIONS, check_operations
 
 FILE_NAME = "config.json"
@@ -208,20 +209,41 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _positive(config, "train.checkpoint_epochs")
     if not config.train.seeds:
         raise ConfigError("config.train.seeds is empty: name at least one, e.g. (0,)")
+    for name in ("train.seeds", "folds.run", "search.orders"):
+        values = tuple(_get(config, name))
+        if len(set(values)) < len(values):
+            raise ConfigError(f"config.{name} = {values} names one twice")
+    _within(config, 0, 2**31 - 1, "seed", "folds.seed")
+    for seed in config.train.seeds:
+        if seed < 0:
+            raise ConfigError(f"config.train.seeds: {seed} is below 0")
     for fold in config.folds.run:
-        if config.folds.count and not 0 <= fold < config.folds.count:
+        if fold < 0 or (config.folds.count and fold >= config.folds.count):
             raise ConfigError(f"config.folds.run: there is no fold {fold} among {config.folds.count}")
+    if len(config.search.alphas_betas) != 2 or not all(0 <= b < 1 for b in config.search.alphas_betas):
+        raise ConfigError(
+            f"config.search.alphas_betas = {config.search.alphas_betas} must be two numbers in [0, 1)"
+        )
+    for part in ("search", "train"):
+        _within(config, 0.0, 1.0, f"{part}.momentum", f"{part}.weight_decay")
+        _within(config, 0.0, config[part].learning_rate, f"{part}.final_learning_rate")
+    _positive(config, "search.alphas_learning_rate", "search.difference_size", "scores.resamples")
+    _within(config, 0.5, 0.9999, "scores.level")
+    try:
+        Augmentation(**config.train.augment.to_dict())
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"config.train.augment: {error}") from None
 
 
 def _smallest_side(config, part):
     section = config[part]
-    reductions = len(section.reductions or {section.cells // 3, 2 * section.cells // 3})
+    reductions = len(set(section.reductions) or {section.cells // 3, 2 * section.cells // 3})
     if config.model.stem_stride == 2:
         reductions += 1
     return config.features.coefficients // 2**reductions
 
 
-# A second run may change these in the same workdir: they add to what is there, or change nothing in it.
+# A second run may change these in the same workdir: they add to its searches and networks, or change nothing in them.
 FREE = frozenset(
     ("devices", "data.workers", "data.records", "folds.run", "search.orders", "train.seeds", "train.genotype")
 )
@@ -235,29 +257,48 @@ def _flat(config, prefix=""):
             yield f"{prefix}{name}", value
 
 
-def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
-    """Makes the workdir this config's, or checks that it is.
+def check_workdir(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str | None = None
+) -> None:
+    """Checks that the workdir is new, or holds a run of this config and corpus.
+
+    Args:
+        config: of this run.
+        workdir: where it is kept.
+        corpus: the corpus's digest, where it is known yet.
 
     Raises:
-        ConfigError: the workdir holds another config's run; the message lists the differences.
+        ConfigError: it holds another run; the message lists the differences.
     """
     path = pathlib.Path(workdir) / FILE_NAME
-    ours = json.loads(json.dumps(config.to_dict()))
-    if path.exists():
-        theirs = json.loads(path.read_text())
-        a, b = dict(_flat(ours)), dict(_flat(theirs))
-        changed = [
-            f"  config.{name}: {b.get(name, 'absent')!r} there, {a.get(name, 'absent')!r} now"
-            for name in sorted({*a, *b} - FREE)
-            if a.get(name, "absent") != b.get(name, "absent")
-        ]
-        if changed:
-            raise ConfigError(
-                f"{workdir} holds a run with another config:\n"
-                + "\n".join(changed)
-                + "\nUse another --workdir, or the same config to go on with that run."
-            )
+    if not path.exists():
+        return
+    claimed = json.loads(path.read_text())
+    a, b = dict(_flat(_plain(config))), dict(_flat(claimed["config"]))
+    changed = [
+        f"  config.{name}: {b.get(name, 'absent')!r} there, {a.get(name, 'absent')!r} now"
+        for name in sorted({*a, *b} - FREE)
+        if a.get(name, "absent") != b.get(name, "absent")
+    ]
+    if corpus not in (None, claimed["corpus"]):
+        changed.append("  the corpus has other utterances, labels or speakers than it had")
+    if changed:
+        raise ConfigError(
+            f"{workdir} holds another run:\n"
+            + "\n".join(changed)
+            + "\nUse another --workdir, or the same config and corpus to go on with that run."
+        )
+
+
+def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str) -> None:
+    """Makes the workdir this config's and corpus's; arguments and errors as of `check_workdir`."""
+    check_workdir(config, workdir, corpus)
+    path = pathlib.Path(workdir) / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(path.name + ".part")
-    half.write_text(json.dumps(ours, indent=2, sort_keys=True) + "\n")
+    half.write_text(json.dumps({"config": _plain(config), "corpus": corpus}, indent=2, sort_keys=True) + "\n")
     half.replace(path)
+
+
+def _plain(config):
+    return json.loads(json.dumps(config.to_dict()))

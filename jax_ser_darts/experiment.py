@@ -8,6 +8,7 @@ WORKDIR/scores.json, scores.txt
 """
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 from typing import Any
@@ -21,7 +22,7 @@ from jax_ser_darts.folds import Fold, halves, make_folds
 from jax_ser_darts.normalisation import Normalisation
 from jax_ser_darts.records import Corpus, Subset, subset
 
-FRAMES_MULTIPLE = 4  # two reductions leave whole frames
+FRAMES_MULTIPLE = 4  # two reductions of the cells leave whole frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +42,21 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A config applied to a corpus."""
+    """A config applied to a corpus.
+
+    Attributes:
+        config: the settings.
+        workdir: where results lie.
+        corpus: all utterances.
+        folds: those to run.
+        all_folds: every fold: what all of them share, such as the length of a schedule, does not depend on which run.
+    """
 
     config: ml_collections.ConfigDict
     workdir: pathlib.Path
     corpus: Corpus
     folds: tuple[Fold, ...]
+    all_folds: tuple[Fold, ...]
 
     @property
     def frames(self) -> int:
@@ -90,7 +100,7 @@ def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Cor
 
     Raises:
         FoldError: the corpus has too few speakers for the config.
-        ConfigError: the features are too small for the cells.
+        ConfigError: there is no such fold, or a class has no training utterance in one.
     """
     folds = make_folds(
         corpus.groups,
@@ -103,7 +113,21 @@ def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Cor
     run = config.folds.run or tuple(range(len(folds)))
     if unknown := [index for index in run if not 0 <= index < len(folds)]:
         raise ConfigError(f"config.folds.run: there is no fold {unknown[0]} among {len(folds)}")
-    return Experiment(config, pathlib.Path(workdir), corpus, tuple(folds[index] for index in run))
+    chosen = tuple(folds[index] for index in run)
+    experiment = Experiment(config, pathlib.Path(workdir), corpus, chosen, tuple(folds))
+    for fold in chosen:
+        try:
+            experiment.train_part(fold)
+        except ValueError as error:
+            raise ConfigError(f"fold {fold.index}: {error}") from None
+    return experiment
+
+
+def digest(corpus: Corpus) -> str:
+    """What a run's results depend on besides its config: who says which utterance, and with which emotion."""
+    rows = sorted(zip(corpus.id.tolist(), corpus.label.tolist(), corpus.speaker.tolist(), strict=True))
+    text = json.dumps([corpus.classes, {g: list(s) for g, s in corpus.groups.items()}, rows], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

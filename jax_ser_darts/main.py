@@ -8,6 +8,8 @@ scratch), evaluate (scores on the test speakers), all (the four of them). Each g
 needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE; see jax_ser_darts/config.py.
 """
 
+import contextlib
+import fcntl
 import logging as std_logging
 import os
 import pathlib
@@ -23,9 +25,12 @@ from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
 from jax_ser_darts import evaluate, host_memory, parallel, records
-from jax_ser_darts.config import ConfigError, claim_workdir, validate
-from jax_ser_darts.experiment import Experiment, set_up
+from jax_ser_darts.checkpoints import CheckpointError
+from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, validate
+from jax_ser_darts.experiment import Experiment, digest, set_up
 from jax_ser_darts.folds import FoldError
+from jax_ser_darts.metrics import MetricsError
+from jax_ser_darts.scores import ScoreError
 from jax_ser_darts.search import DivergedError, make_searcher, search
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.train import make_trainer, train
@@ -33,10 +38,14 @@ from jax_ser_darts.train import make_trainer, train
 MODES = ("prepare", "search", "train", "evaluate", "all")
 FOUND_BY_HAND = "genotype"  # the method's name where train.genotype names a file
 USER_ERRORS = (
+    CheckpointError,
     ConfigError,
     CorpusError,
     DivergedError,
     FoldError,
+    MetricsError,
+    OSError,
+    ScoreError,
     SettingsError,
     genotypes.GenotypeError,
     records.RecordsError,
@@ -56,7 +65,7 @@ def run(config, workdir: pathlib.Path, mode: str) -> None:
     """The whole job, or one mode of it."""
     validate(config)
     check_devices(config)
-    claim_workdir(config, workdir)
+    check_workdir(config, workdir)
     folder = prepare(
         data=config.data,
         features=config.features,
@@ -65,7 +74,16 @@ def run(config, workdir: pathlib.Path, mode: str) -> None:
     if mode == "prepare":
         print(f"Records: {folder}")
         return
-    experiment = set_up(config, workdir, records.load_records(folder))
+    corpus = records.load_records(folder)
+    experiment = set_up(config, workdir, corpus)
+    claim_workdir(config, workdir, digest(corpus))
+    with only_run(workdir):
+        work(experiment, mode)
+
+
+def work(experiment: Experiment, mode: str) -> None:
+    """Search, training and evaluation, or those of them that the mode asks for."""
+    config = experiment.config
     found = find(experiment, mode)
     if mode == "search":
         return
@@ -73,7 +91,9 @@ def run(config, workdir: pathlib.Path, mode: str) -> None:
     for method, of_folds in found.items():
         trainers = {}
         for fold, genotype in zip(experiment.folds, of_folds, strict=True):
-            trainer = trainers.setdefault(genotype, make_trainer(experiment, genotype))
+            if genotype not in trainers:
+                trainers[genotype] = make_trainer(experiment, genotype)
+            trainer = trainers[genotype]
             for seed in config.train.seeds:
                 if mode in ("train", "all"):
                     train(trainer, method, fold, seed)
@@ -87,6 +107,21 @@ def run(config, workdir: pathlib.Path, mode: str) -> None:
                     )
     if answers:
         print(evaluate.report(experiment, *evaluate.summarise(experiment, answers)))
+
+
+@contextlib.contextmanager
+def only_run(workdir: pathlib.Path):
+    """Holds the workdir for this process.
+
+    Raises:
+        ConfigError: another process is at work in it.
+    """
+    with (workdir / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"another process is at work in {workdir}: wait for it, or stop it") from None
+        yield
 
 
 def check_devices(config) -> None:

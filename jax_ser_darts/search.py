@@ -68,7 +68,7 @@ def make_searcher(experiment: Experiment) -> Searcher:
     model = make_supernet(config, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
     sizes = [
         steps_per_epoch(experiment.search_parts(fold)[0].data, batch_size=s.batch_size)
-        for fold in experiment.folds
+        for fold in experiment.all_folds
     ]
     schedule = optimisers.cosine(
         start=s.learning_rate, end=s.final_learning_rate, steps=max(sizes) * s.epochs

@@ -20,6 +20,7 @@ from jax_ser_darts import optimisers, parallel
 from jax_ser_darts.augment import Augmentation
 from jax_ser_darts.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.checkpoints import Checkpoints
+from jax_ser_darts.config import ConfigError
 from jax_ser_darts.experiment import Experiment, Part, write_json
 from jax_ser_darts.folds import Fold
 from jax_ser_darts.metrics import MetricsWriter
@@ -29,6 +30,7 @@ from jax_ser_darts.prefetch import prefetch
 from jax_ser_darts.progress import Progress
 from jax_ser_darts.records import Subset, subset
 from jax_ser_darts.search import DivergedError
+from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import Genotype
 from jax_ser_darts.train_step import TrainState, TrainSteps, make_train_steps
 
@@ -85,8 +87,8 @@ def make_trainer(experiment: Experiment, genotype: Genotype) -> Trainer:
     devices = parallel.local_devices(config.devices)
     network = make_network(config, genotype, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
     sizes = [
-        steps_per_epoch(experiment.train_part(fold).data, batch_size=t.batch_size)
-        for fold in experiment.folds
+        steps_per_epoch(subset(experiment.corpus, fold.train), batch_size=t.batch_size)
+        for fold in experiment.all_folds
     ]
     schedule = optimisers.cosine(
         start=t.learning_rate, end=t.final_learning_rate, steps=max(sizes) * t.epochs
@@ -103,6 +105,7 @@ def make_trainer(experiment: Experiment, genotype: Genotype) -> Trainer:
         devices=devices,
         auxiliary_weight=t.auxiliary,
         label_smoothing=t.label_smoothing,
+        drop_path=t.drop_path > 0,
     )
     return Trainer(experiment, devices, network, optimiser, steps, max(sizes))
 
@@ -147,9 +150,11 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
 
     Raises:
         DivergedError: a loss is not finite.
+        ConfigError: the folder holds the training of another genotype.
     """
     experiment, t = trainer.experiment, trainer.experiment.config.train
     folder = experiment.train_folder(method, fold, seed)
+    _claim(folder, trainer.network.genotype)
     done = folder / "network.json"
     if done.exists():
         logging.info("Training %s, fold %d, seed %d is done", method, fold.index, seed)
@@ -195,7 +200,10 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
                     probabilities = predict(trainer, state.variables, validation, part)
                     ua = float(
                         recall_score(
-                            validation.labels, probabilities.argmax(axis=-1), average="macro", zero_division=0
+                            validation.labels,
+                            probabilities.argmax(axis=-1),
+                            labels=np.unique(validation.labels),  # of the classes there are, as in `scores`
+                            average="macro",
                         )
                     )
                     figures["validation"] = {"ua": ua}
@@ -243,6 +251,15 @@ def kept_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
     if restored is None:
         raise FileNotFoundError(f"{folder} has no checkpoint: run --mode=train")
     return restored[1]["kept"]
+
+
+def _claim(folder: pathlib.Path, genotype: Genotype) -> None:
+    path = folder / "genotype.json"
+    if path.exists() and genotypes.load(path) != genotype:
+        raise ConfigError(
+            f"{folder} holds the training of another genotype ({path}): use another --workdir for this one"
+        )
+    genotype.save(path)
 
 
 def _patience_is_over(epoch: int, best: dict, patience: int) -> bool:

@@ -51,7 +51,7 @@ def smoothed(loss: jax.Array, logits: jax.Array, batch: dict, smoothing: float, 
     if not smoothing:
         return loss
     even = -jnp.mean(jax.nn.log_softmax(logits), axis=-1)
-    weight = batch["weight"]
+    weight = batch["weight"].astype(logits.dtype)
     total = lax.psum(jnp.sum(weight), axis_name) / lax.axis_size(axis_name)
     return (1 - smoothing) * loss + smoothing * jnp.sum(weight * even) / jnp.maximum(total, 1e-9)
 
@@ -63,8 +63,18 @@ def make_train_steps(
     devices: Sequence[jax.Device],
     auxiliary_weight: float,
     label_smoothing: float,
+    drop_path: bool,
 ) -> TrainSteps:
-    """The steps of a network whose `axis_name` is parallel.AXIS."""
+    """The steps of a network whose `axis_name` is parallel.AXIS.
+
+    Args:
+        network: what to train.
+        optimiser: of its weights.
+        devices: to map over.
+        auxiliary_weight: of the auxiliary head's loss.
+        label_smoothing: see `smoothed`.
+        drop_path: whether edges are dropped at all; without it nothing is drawn for them.
+    """
 
     def train(state, batch, drop_path_rate):
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), lax.axis_index(parallel.AXIS))
@@ -76,7 +86,7 @@ def make_train_steps(
                 batch["features"],
                 batch["num_frames"],
                 train=True,
-                drop_path_rate=drop_path_rate,
+                drop_path_rate=drop_path_rate if drop_path else 0.0,
                 mutable=["batch_stats"],
                 rngs={"dropout": key},
             )

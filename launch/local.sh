@@ -17,13 +17,15 @@ TEXT
 }
 
 dry_run=false workdir="" arguments=()
-for argument in "$@"; do
-  case "$argument" in
+while [ $# -gt 0 ]; do
+  case "$1" in
     --help | -h) usage; exit 0 ;;
     --dry-run) dry_run=true ;;
-    --workdir=*) workdir="${argument#--workdir=}"; arguments+=("$argument") ;;
-    *) arguments+=("$argument") ;;
+    --workdir=*) workdir="${1#--workdir=}" ;;
+    --workdir) workdir="${2:-}"; shift ;;
+    *) arguments+=("$1") ;;
   esac
+  shift
 done
 if [ -z "$workdir" ]; then
   echo "error: --workdir=DIR is missing" >&2
@@ -31,11 +33,10 @@ if [ -z "$workdir" ]; then
   exit 2
 fi
 
-cd "$(dirname "$0")/.."
-command=(python -m jax_ser_darts.main "${arguments[@]}")
+command=(python -m jax_ser_darts.main "${arguments[@]}" "--workdir=$workdir")
 if "$dry_run"; then
   printf '%q ' "${command[@]}"
-  echo ">> $workdir/log.txt"
+  printf '>> %q\n' "$workdir/log.txt"
   exit 0
 fi
 mkdir -p "$workdir"

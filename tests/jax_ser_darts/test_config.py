@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from jax_ser_darts import config
-from jax_ser_darts.config import ConfigError, claim_workdir, validate
+from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, validate
 
 CONFIGS = sorted(p.stem for p in (pathlib.Path(__file__).parents[2] / "configs").glob("[a-z]*.py"))
 ROOT = pathlib.Path(__file__).parents[2]
@@ -48,7 +48,17 @@ def test_every_config_has_a_quick_variant_and_names_unknown_ones(name):
         ("train.optimiser", "adagrad"),
         ("train.drop_path", 1.0),
         ("train.seeds", ()),
+        ("train.seeds", (0, 0)),
+        ("train.seeds", (-1,)),
+        ("train.final_learning_rate", 1.0),
+        ("train.momentum", 9.0),
         ("train.checkpoint_epochs", 0),
+        ("search.orders", ("first", "first")),
+        ("search.alphas_betas", (0.5,)),
+        ("scores.level", 95.0),
+        ("scores.resamples", 0),
+        ("seed", -1),
+        ("folds.run", (0, 0)),
         ("train.batch_size", 0),
         ("folds.run", (17,)),
         ("features.coefficients", 2),
@@ -56,34 +66,39 @@ def test_every_config_has_a_quick_variant_and_names_unknown_ones(name):
 )
 def test_an_impossible_setting_is_named(name, value):
     c = config.default()
-    section, key = name.rsplit(".", 1)
-    c[section][key] = value
+    *section, key = name.split(".")
+    (c[section[0]] if section else c)[key] = value
     with pytest.raises(ConfigError, match=rf"config\.({name}|search\.cells)"):
         validate(c)
 
 
 class TestWorkdir:
     def test_the_same_config_may_come_back(self, tmp_path):
-        claim_workdir(config.default(), tmp_path)
-        claim_workdir(config.default(), tmp_path)
+        claim_workdir(config.default(), tmp_path, "corpus")
+        claim_workdir(config.default(), tmp_path, "corpus")
 
     def test_another_is_told_what_differs(self, tmp_path):
-        claim_workdir(config.default(), tmp_path)
+        claim_workdir(config.default(), tmp_path, "corpus")
         other = config.default()
         other.search.epochs = 7
         other.features.hop = 80
         with pytest.raises(ConfigError) as error:
-            claim_workdir(other, tmp_path)
+            check_workdir(other, tmp_path)
         assert "config.search.epochs: 50 there, 7 now" in str(error.value)
         assert "config.features.hop: 160 there, 80 now" in str(error.value)
 
     def test_more_folds_seeds_and_orders_may_be_added(self, tmp_path):
-        claim_workdir(config.default(), tmp_path)
+        claim_workdir(config.default(), tmp_path, "corpus")
         more = config.default()
         more.folds.run = (0, 1)
         more.train.seeds = (0, 1)
         more.search.orders = ("first",)
-        claim_workdir(more, tmp_path)
+        claim_workdir(more, tmp_path, "corpus")
+
+    def test_another_corpus_is_refused(self, tmp_path):
+        claim_workdir(config.default(), tmp_path, "corpus")
+        with pytest.raises(ConfigError, match="the corpus has other utterances"):
+            claim_workdir(config.default(), tmp_path, "another")
 
 
 def command(*arguments):

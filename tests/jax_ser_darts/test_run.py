@@ -12,8 +12,10 @@ from tiny import tiny_config
 from jax_ser_darts import main, search
 from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.config import ConfigError
+from jax_ser_darts.folds import FoldError
 from jax_ser_darts.metrics import MetricsWriter, read
 from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.search_space.genotype import Edge, Genotype
 
 # TensorFlow's protobuf code and TFDS, when first imported.
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
@@ -100,7 +102,7 @@ class TestGoingOn:
         changed = {
             p.name for p in finished.rglob("*") if p.is_file() and before.get(p) != p.stat().st_mtime_ns
         }
-        assert changed <= {"scores.json", "scores.txt", "config.json"}
+        assert changed <= {"scores.json", "scores.txt", "config.json", "genotype.json", ".lock"}
 
     @pytest.mark.parametrize("kind", ["search", "train"])
     def test_a_stopped_run_ends_as_one_that_was_not(self, finished, tmp_path, monkeypatch, kind):
@@ -177,6 +179,32 @@ class TestClearErrors:
         config.data.records = str(finished / "records")
         with pytest.raises(ConfigError, match=message):
             main.run(config, tmp_path, mode)
+
+    def test_another_genotype_in_the_place_of_one_that_was_trained(self, finished, tmp_path):
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        for operation in ("skip_connect", "avg_pool_3x3"):
+            cell = ((Edge(operation, 0), Edge(operation, 1)),)
+            Genotype(normal=cell, reduction=cell).save(tmp_path / f"{operation}.json")
+        config.train.genotype = str(tmp_path / "skip_connect.json")
+        main.run(config, tmp_path / "run", "train")
+        config.train.genotype = str(tmp_path / "avg_pool_3x3.json")
+        with pytest.raises(ConfigError, match="another genotype"):
+            main.run(config, tmp_path / "run", "train")
+
+    def test_two_processes_in_one_workdir(self, finished):
+        config = tiny_config()
+        with main.only_run(finished), pytest.raises(ConfigError, match="another process"):
+            main.run(config, finished, "evaluate")
+
+    def test_a_mistake_does_not_claim_the_workdir(self, finished, tmp_path):
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.count = 99
+        with pytest.raises(FoldError):
+            main.run(config, tmp_path, "search")
+        assert not (tmp_path / "config.json").exists()
 
     def test_evaluation_before_training(self, finished, tmp_path):
         shutil.copytree(finished / "search", tmp_path / "search")
