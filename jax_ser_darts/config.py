@@ -19,6 +19,7 @@ import ml_collections
 
 from jax_ser_darts import bilevel
 from jax_ser_darts.augment import Augmentation
+from jax_ser_darts.files import write_json
 from jax_ser_darts.search_space.operations import OPERATIONS, check_operations
 
 FILE_NAME = "config.json"
@@ -293,11 +294,7 @@ def check_workdir(
 def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str) -> None:
     """Makes the workdir this config's and corpus's; arguments and errors as of `check_workdir`."""
     check_workdir(config, workdir, corpus)
-    path = pathlib.Path(workdir) / FILE_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(path.name + ".part")
-    half.write_text(json.dumps({"config": _plain(config), "corpus": corpus}, indent=2, sort_keys=True) + "\n")
-    half.replace(path)
+    write_json(pathlib.Path(workdir) / FILE_NAME, {"config": _plain(config), "corpus": corpus})
 
 
 def _plain(config):

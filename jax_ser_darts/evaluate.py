@@ -1,11 +1,11 @@
 """Scores of the trained networks: each fold's test speakers are heard once, by networks that never met them."""
 
 import json
-import pathlib
 from collections.abc import Mapping, Sequence
 
 from jax_ser_darts import scores
-from jax_ser_darts.experiment import Experiment, write_json
+from jax_ser_darts.experiment import Experiment
+from jax_ser_darts.files import write_json, write_text
 from jax_ser_darts.folds import Fold
 from jax_ser_darts.records import subset
 from jax_ser_darts.scores import Answers, Scores
@@ -85,16 +85,10 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
         lines += ["", f"Confusion of {name}, % of the true class (rows):", scores.confusion_table(row)]
     text = "\n".join(lines)
     write_json(experiment.workdir / "scores.json", {"corpus": metadata["corpus"], "rows": figures})
-    _write_text(experiment.workdir / "scores.txt", text + "\n")
+    write_text(experiment.workdir / "scores.txt", text + "\n")
     return text
 
 
 def _spread(key: str, spread: Mapping) -> str:
     deviation = "" if spread["std"] is None else f" ({spread['std']:.3f})"
     return f"{key.upper()} {spread['mean']:.3f}{deviation}"
-
-
-def _write_text(path: pathlib.Path, text: str) -> None:
-    half = path.with_name(path.name + ".part")
-    half.write_text(text)
-    half.replace(path)

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from typing import Any
 
 import ml_collections
 import numpy as np
@@ -128,11 +127,3 @@ def digest(corpus: Corpus) -> str:
     rows = sorted(zip(corpus.id.tolist(), corpus.label.tolist(), corpus.speaker.tolist(), strict=True))
     text = json.dumps([corpus.classes, {g: list(s) for g, s in corpus.groups.items()}, rows], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(path.name + ".part")
-    half.write_text(json.dumps(value, indent=2) + "\n")
-    half.replace(path)

@@ -19,6 +19,8 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 # The record format alone: TensorBoard's EventFileWriter would import TensorFlow, and starts a thread.
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from jax_ser_darts.files import write_text
+
 FILE_NAME = "metrics.jsonl"
 
 
@@ -42,7 +44,7 @@ class MetricsWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / FILE_NAME
         kept = [line for line in read(path) if line["epoch"] < start] if path.exists() else []
-        _replace(path, "".join(map(_line, kept)))
+        write_text(path, "".join(map(_line, kept)))
         self._file = path.open("a", encoding="utf-8")
         self._next = start
         self._events = RecordWriter(_event_path(self._folder).open("wb"))
@@ -147,15 +149,6 @@ def _scalars(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield from _scalars(value, f"{prefix}{name}/")
         elif isinstance(value, int | float):
             yield f"{prefix}{name}", float(value)
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _event_path(folder: pathlib.Path) -> pathlib.Path:

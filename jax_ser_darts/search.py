@@ -13,7 +13,8 @@ from absl import logging
 from jax_ser_darts import optimisers, parallel
 from jax_ser_darts.batches import steps_per_epoch, train_batches
 from jax_ser_darts.checkpoints import Checkpoints
-from jax_ser_darts.experiment import Experiment, write_json
+from jax_ser_darts.experiment import Experiment
+from jax_ser_darts.files import write_json
 from jax_ser_darts.folds import Fold
 from jax_ser_darts.metrics import MetricsWriter
 from jax_ser_darts.models.backend import FAST, PLAIN

@@ -21,7 +21,8 @@ from jax_ser_darts.augment import Augmentation
 from jax_ser_darts.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.config import ConfigError
-from jax_ser_darts.experiment import Experiment, Part, write_json
+from jax_ser_darts.experiment import Experiment, Part
+from jax_ser_darts.files import write_json
 from jax_ser_darts.folds import Fold
 from jax_ser_darts.metrics import MetricsWriter
 from jax_ser_darts.models.initialise import init_variables

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from jax_ser_darts.files import write_json
 from jax_ser_darts.search_space.operations import NONE, OPERATIONS
 
 EDGES_PER_NODE = 2
@@ -74,11 +75,7 @@ class Genotype:
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes the JSON file, whole or not at all."""
-        path = pathlib.Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half = path.with_name(path.name + ".part")
-        half.write_text(json.dumps(self.to_json(), indent=2) + "\n")
-        half.replace(path)
+        write_json(pathlib.Path(path), self.to_json())
 
     def operations(self, cell: str) -> list[str]:
         """Operations of a cell ("normal" or "reduction"), in order."""
