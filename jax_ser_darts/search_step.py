@@ -92,7 +92,7 @@ class SearchSteps:
     Attributes:
         update_alphas: (state, train batch, validation batch, order) -> state, figures.
         update_weights: (state, train batch) -> state, figures.
-        compile: (state, train batch, validation batch, order) -> None: calls every gradient of an order once, side by
+        compile: (state, train batch, validation batch, order) -> None: calls every program of an order once, side by
             side, so that all cores compile. Without it the first step compiles them one after the other.
     """
 
@@ -200,7 +200,10 @@ def make_search_steps(
         if order == bilevel.FIRST or product == bilevel.FINITE_DIFFERENCES:
             calls.append(lambda: gradients.of_alphas(*at, val_batch))
         if order == bilevel.SECOND:
+            at_step = (state.weights, state.weights, state.weights_state)  # any direction will do
             calls.append(lambda: gradients.of_both(*at, val_batch))
+            calls.append(lambda: virtual.apply(*at_step))
+            calls.append(lambda: virtual.pull_back(*at_step, state.weights))
             if product == bilevel.EXACT:
                 calls.append(lambda: gradients.mixed_product(*at, train_batch, state.weights))
         with concurrent.futures.ThreadPoolExecutor(max_workers=len(calls)) as pool:
