@@ -1,7 +1,7 @@
 """Memory of CPU runs: freed pages stay with the process.
 
 glibc gives every large buffer back to the system when it is freed and faults it in anew, page by page, at the next
-step: measured 2 to 5 times the time of an operation on 33 MB arrays.
+step. Single operations on 33 MB arrays took up to 5 times as long so, others no longer.
 """
 
 import ctypes
