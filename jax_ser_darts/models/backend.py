@@ -3,21 +3,31 @@
 import dataclasses
 from collections.abc import Callable
 
-from jax_ser_darts.models import batch_norm, primitives
+from jax_ser_darts.models import batch_norm, depthwise, pooling
 
 
 @dataclasses.dataclass(frozen=True)
 class Backend:
-    """One implementation of each operation; see primitives.py and batch_norm.py for what they compute."""
+    """One implementation of each operation; see depthwise.py, pooling.py and batch_norm.py for what they compute."""
 
+    pad: Callable
     depthwise: Callable
     max_pool: Callable
     mixture: Callable
+    normalised_relu: Callable
 
 
-FAST = Backend(depthwise=primitives.depthwise, max_pool=primitives.max_pool, mixture=batch_norm.mixture)
+FAST = Backend(
+    pad=depthwise.pad,
+    depthwise=depthwise.depthwise,
+    max_pool=pooling.max_pool,
+    mixture=batch_norm.mixture,
+    normalised_relu=batch_norm.normalised_relu,
+)
 PLAIN = Backend(
-    depthwise=primitives.depthwise_plain,
-    max_pool=primitives.max_pool_plain,
+    pad=depthwise.pad_plain,
+    depthwise=depthwise.depthwise_plain,
+    max_pool=pooling.max_pool_plain,
     mixture=batch_norm.mixture_plain,
+    normalised_relu=batch_norm.normalised_relu_plain,
 )

@@ -3,18 +3,22 @@
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from jax_ser_darts.models.batch_norm import count_valid, frame_mask
+
+def over_devices(tree, axis_name: str | None):
+    """Sums over the devices of a mapped axis, where there is one."""
+    return tree if axis_name is None else lax.psum(tree, axis_name)
 
 
 @flax.struct.dataclass
 class Grid:
-    """The positions of activations `[..., T, F, B]`.
+    """The positions of activations `[C, T, F, B]`.
 
     Attributes:
         num_frames: valid frames an utterance, `[B]`; 0 for an utterance that only fills the batch.
-        mask: 1 on valid frames, `[1, T, 1, B]`.
-        count: valid positions (T x F x B) over all devices.
+        mask: 1 on valid frames, 0 on padding, `[1, T, F, B]`: whole, so that no loop has to compute it.
+        count: valid positions (T x F x B) over all devices, at least 1.
         size: (T, F).
     """
 
@@ -23,21 +27,15 @@ class Grid:
     count: jax.Array
     size: tuple[int, int] = flax.struct.field(pytree_node=False)
 
-    def pad(self, x: jax.Array, pad: int) -> jax.Array:
-        """Zeros round T and F of `[..., T, F, B]`; activations are zero on padding frames already."""
-        return jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [(pad, pad), (pad, pad), (0, 0)])
-
-    def pad_lowest(self, x: jax.Array, pad: int) -> jax.Array:
-        """As `pad`, but padding frames and margin are the lowest number there is: never a maximum."""
-        lowest = jnp.finfo(x.dtype).min
-        inside = jnp.where(self.mask > 0, x, jnp.asarray(lowest, x.dtype))
-        return jnp.pad(inside, [(0, 0), (pad, pad), (pad, pad), (0, 0)], constant_values=lowest)
-
 
 def make_grid(num_frames: jax.Array, size: tuple[int, int], dtype: jnp.dtype, axis_name: str | None) -> Grid:
     """The grid of utterances of `num_frames` `[B]` in an array of `size` (T, F)."""
-    mask = frame_mask(num_frames, size[0], dtype)
-    return Grid(num_frames=num_frames, mask=mask, count=count_valid(mask, size[1], axis_name), size=size)
+    t, f = size
+    valid = jnp.arange(t, dtype=num_frames.dtype)[:, None] < num_frames[None, :]
+    valid = valid.astype(dtype)
+    count = jnp.maximum(over_devices(jnp.sum(valid) * f, axis_name), 1)
+    mask = jnp.broadcast_to(valid[None, :, None, :], (1, t, f, num_frames.shape[0]))
+    return Grid(num_frames=num_frames, mask=mask, count=count, size=(t, f))
 
 
 def halved(grid: Grid, axis_name: str | None) -> Grid:

@@ -13,14 +13,9 @@ from jax import lax
 from jax_ser_darts.models.backend import FAST, Backend
 from jax_ser_darts.models.batch_norm import moments
 from jax_ser_darts.models.grid import Grid, halved, make_grid
-from jax_ser_darts.models.primitives import BN_EPSILON, pointwise
-from jax_ser_darts.models.relaxed import (
-    KERNEL_INIT,
-    PointwiseReduction,
-    average_pool,
-    depthwise_init,
-    normalised,
-)
+from jax_ser_darts.models.pooling import average_pool
+from jax_ser_darts.models.primitives import BN_EPSILON, a_channel, pointwise
+from jax_ser_darts.models.relaxed import KERNEL_INIT, ReluConv, depthwise_init, normalised
 from jax_ser_darts.models.sequence import SequencePart
 from jax_ser_darts.models.supernet import reduction_cells
 from jax_ser_darts.search_space.genotype import Edge, Genotype
@@ -39,10 +34,6 @@ def drop_path(key: jax.Array, x: jax.Array, rate: float | jax.Array) -> jax.Arra
     """
     keep = 1 - jnp.asarray(rate, x.dtype)
     return x * (jax.random.bernoulli(key, keep, x.shape[-1:]).astype(x.dtype) / keep)[None, None, None]
-
-
-def _broadcast(statistic):
-    return statistic[:, None, None, None]
 
 
 class Norm(nn.Module):
@@ -66,14 +57,14 @@ class Norm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, shape, self.dtype)
         if not train:
             slope = scale * lax.rsqrt(variance.value + BN_EPSILON)
-            return (_broadcast(slope) * y + _broadcast(bias - slope * mean.value)) * grid.mask
+            return (a_channel(slope) * y + a_channel(bias - slope * mean.value)) * grid.mask
         if not self.is_initializing():
             # The normalisation below makes the same sums: compiled, they are made once.
-            now = moments([lax.stop_gradient(y)[None]], grid.mask, grid.count, self.axis_name)
+            now = moments([lax.stop_gradient(y)], grid.mask, grid.count, self.axis_name)
             for average, (batch,) in zip((mean, variance), now, strict=True):
-                average.value = self.momentum * average.value + (1 - self.momentum) * batch[0]
-        y = normalised(self.backend, y[None], grid, self.axis_name)[0]
-        return (_broadcast(scale) * y + _broadcast(bias)) * grid.mask
+                average.value = self.momentum * average.value + (1 - self.momentum) * batch
+        y = normalised(self.backend, y, grid, self.axis_name)
+        return (a_channel(scale) * y + a_channel(bias)) * grid.mask
 
 
 class ReluConvNorm(nn.Module):
@@ -85,8 +76,8 @@ class ReluConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, after: Grid, stride: int, train: bool) -> jax.Array:
         """`[C, T, F, B]` -> `[channels, T', F', B]`; `after` is the grid of the output."""
-        conv = PointwiseReduction(1, self.channels, stride, self.norm["dtype"], name="conv")
-        return Norm(**self.norm, name="norm")(conv(nn.relu(x), after.size)[0], after, train)
+        conv = ReluConv(self.channels, stride, self.norm["dtype"], name="conv")
+        return Norm(**self.norm, name="norm")(conv(x, after.size), after, train)
 
 
 class SeparableConv(nn.Module):
@@ -101,11 +92,11 @@ class SeparableConv(nn.Module):
         spec, c = CONVOLUTIONS[self.operation], x.shape[0]
         backend, dtype = self.norm["backend"], self.norm["dtype"]
         for stage in range(spec.stages):
-            dw = self.param(f"depthwise_{stage}", depthwise_init, (1, c, spec.kernel, spec.kernel), dtype)
-            pw = self.param(f"pointwise_{stage}", KERNEL_INIT, (1, c, c), dtype)
-            x = before.pad(nn.relu(x), spec.pad)
-            x = pointwise(backend.depthwise(x, dw, stride, spec.dilation, spec.pad, after.size), pw)[0]
-            x = Norm(**self.norm, name=f"norm_{stage}")(x, after, train)
+            dw = self.param(f"depthwise_{stage}", depthwise_init, (c, spec.kernel, spec.kernel), dtype)
+            pw = self.param(f"pointwise_{stage}", KERNEL_INIT, (c, c), dtype)
+            padded = backend.pad(nn.relu(x), spec.pad, stride)
+            (z,) = backend.depthwise(padded, (dw,), (spec.dilation,), after.size)
+            x = Norm(**self.norm, name=f"norm_{stage}")(pointwise(z, pw), after, train)
             before, stride = after, 1
         return x
 
@@ -119,10 +110,11 @@ class Operation(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, before: Grid, after: Grid, stride: int, train: bool) -> jax.Array:
         """`[C, T, F, B]`, zero on padding -> `[C, T', F', B]`, zero on padding."""
+        backend = self.norm["backend"]
         if self.operation == MAX_POOL:
-            return self.norm["backend"].max_pool(before.pad_lowest(x, 1), stride, 1, after.size) * after.mask
+            return backend.max_pool(x, before.mask, stride, after.size) * after.mask
         if self.operation == AVG_POOL:
-            return average_pool(self.norm["backend"], x, stride, before, after) * after.mask
+            return average_pool(backend.pad, backend.depthwise, x, stride, before, after) * after.mask
         if self.operation == SKIP:
             if stride == 1:
                 return x
@@ -186,9 +178,10 @@ class Stem(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array, before: Grid, after: Grid, stride: int, train: bool) -> jax.Array:
         """`[1, T, F, B]` -> `[channels, T', F', B]`."""
-        w = self.param("depthwise", depthwise_init, (self.channels, 1, 3, 3), self.norm["dtype"])
-        y = self.norm["backend"].depthwise(before.pad(features, 1), w, stride, 1, 1, after.size)
-        return Norm(**self.norm, name="norm")(y[:, 0], after, train)
+        backend = self.norm["backend"]
+        w = self.param("depthwise", depthwise_init, (self.channels, 3, 3), self.norm["dtype"])
+        (y,) = backend.depthwise(backend.pad(features, 1, stride), (w,), (1,), after.size)
+        return Norm(**self.norm, name="norm")(y, after, train)
 
 
 class AuxiliaryHead(nn.Module):

@@ -1,36 +1,78 @@
 """The relaxed cell: every edge is the softmax-weighted sum of all candidates (DARTS, equation 2)."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ser_darts.models import sweep
 from jax_ser_darts.models.backend import Backend
+from jax_ser_darts.models.depthwise import Padded
 from jax_ser_darts.models.grid import Grid
-from jax_ser_darts.models.primitives import alone, pointwise
-from jax_ser_darts.search_space.genotype import edge_index
-from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_POOL, SKIP
+from jax_ser_darts.models.pooling import average_pool
+from jax_ser_darts.models.primitives import pointwise
+from jax_ser_darts.search_space.genotype import edge_index, num_edges
+from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_POOL, SKIP, Convolution
 
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal", in_axis=-2, out_axis=-1)
+LOOPED, UNROLLED = "looped", "unrolled"
+EDGES = (LOOPED, UNROLLED)
+ALPHAS = "alphas"
 
 
 def depthwise_init(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
-    """He-normal for `[E, C, k, k]`: each output reads one channel, k * k values."""
+    """He-normal for `[..., k, k]`: each output reads one channel, k * k values."""
     return jax.random.normal(key, shape, dtype) * (2.0 / (shape[-1] * shape[-2])) ** 0.5
 
 
 def normalised(backend: Backend, y: jax.Array, grid: Grid, axis_name: str | None) -> jax.Array:
-    """Batch normalisation without an affine part of `[E, C, T, F, B]`, zero on padding."""
-    return backend.mixture((y,), jnp.ones((y.shape[0], 1), y.dtype), grid.mask, grid.count, axis_name)
+    """Batch normalisation without an affine part of `[C, T, F, B]`, zero on padding."""
+    return backend.mixture((y,), (), jnp.ones(1, y.dtype), grid, axis_name)
+
+
+def halves(x: jax.Array, size: tuple[int, int]) -> list[jax.Array]:
+    """The even and the odd positions of `[C, T, F, B]`: two arrays `[C, T', F', B]`, size = (T', F')."""
+    t, f = size
+    x = jnp.pad(x, ((0, 0), (0, 2 * t - x.shape[1]), (0, 2 * f - x.shape[2]), (0, 0)))
+    return [x[:, ::2, ::2], x[:, 1::2, 1::2]]
+
+
+def reduced(parts: Sequence[jax.Array], ws: Sequence[jax.Array]) -> jax.Array:
+    """1x1 convolutions of some arrays, their channels one after the other."""
+    outputs = [pointwise(part, w) for part, w in zip(parts, ws, strict=True)]
+    return jnp.concatenate(outputs, axis=0) if len(outputs) > 1 else outputs[0]
+
+
+def half_widths(channels: int) -> tuple[int, int]:
+    """Output channels of the two halves of DARTS's factorised reduction."""
+    return channels - channels // 2, channels // 2
+
+
+class ReluConv(nn.Module):
+    """ReLU and 1x1 convolution; with stride 2 in two halves, shifted by one position (factorised reduction)."""
+
+    channels: int
+    stride: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, size: tuple[int, int]) -> jax.Array:
+        """`[C, T, F, B]` -> `[channels, T', F', B]`, size = (T', F')."""
+        x = nn.relu(x)
+        parts, widths = ([x], [self.channels]) if self.stride == 1 else (halves(x, size), half_widths(self.channels))
+        ws = [
+            self.param(f"pointwise_{i}", KERNEL_INIT, (x.shape[0], width), self.dtype)
+            for i, width in enumerate(widths)
+        ]
+        return reduced(parts, ws)
 
 
 class ReluConvNorm(nn.Module):
-    """ReLU, 1x1 convolution, normalisation; with stride 2 the two halves see odd and even positions.
-
-    The stride-2 form is DARTS's factorised reduction.
-    """
+    """ReLU, 1x1 convolution, normalisation: brings the inputs of a cell to its channels and size."""
 
     channels: int
     backend: Backend
@@ -40,129 +82,113 @@ class ReluConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, grid: Grid, stride: int = 1) -> jax.Array:
         """`[C, T, F, B]` -> `[channels, T', F', B]`; `grid` is that of the output."""
-        y = PointwiseReduction(1, self.channels, stride, self.dtype, name="conv")(nn.relu(x), grid.size)
-        return normalised(self.backend, y, grid, self.axis_name)[0]
+        y = ReluConv(self.channels, stride, self.dtype, name="conv")(x, grid.size)
+        return normalised(self.backend, y, grid, self.axis_name)
 
 
-class PointwiseReduction(nn.Module):
-    """1x1 convolution of one input for each of E edges; with stride 2 in two halves, shifted by one position."""
+class State(NamedTuple):
+    """A state of a cell (one of its inputs, or a node), with all that the edges which leave it share.
 
-    edges: int
-    channels: int
-    stride: int
-    dtype: jnp.dtype
+    Attributes:
+        padded: ReLU of the state, for the convolutions; None if there are none.
+        shared: candidates without weights of their own, by name: pools (normalised) and identity.
+        halves: of the ReLU, for the skip connection of stride 2; empty with stride 1.
+    """
 
-    @nn.compact
-    def __call__(self, x: jax.Array, size: tuple[int, int]) -> jax.Array:
-        """`[C, T, F, B]` -> `[E, channels, T', F', B]`, size = (T', F')."""
-        t, f = size
-        c = x.shape[0]
-        if self.stride == 1:
-            parts, widths = [x], [self.channels]
-        else:
-            x = jnp.pad(x, ((0, 0), (0, 2 * t - x.shape[1]), (0, 2 * f - x.shape[2]), (0, 0)))
-            parts = [x[:, ::2, ::2], x[:, 1::2, 1::2]]
-            widths = [self.channels - self.channels // 2, self.channels // 2]
-        outputs = []
-        for i, (part, width) in enumerate(zip(parts, widths, strict=True)):
-            w = self.param(f"pointwise_{i}", KERNEL_INIT, (self.edges, c, width), self.dtype)
-            wide = w.transpose(1, 0, 2).reshape(1, c, self.edges * width)  # all edges read the same input
-            outputs.append(pointwise(part[None], wide).reshape(self.edges, width, *part.shape[1:]))
-        return jnp.concatenate(outputs, axis=1) if len(outputs) > 1 else outputs[0]
+    padded: Padded | None
+    shared: Mapping[str, jax.Array]
+    halves: Sequence[jax.Array]
 
 
-class EdgesFrom(nn.Module):
-    """All edges that leave one state, each the weighted sum of every candidate.
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+    """The candidate operations of an edge, as pure functions of states and weights.
 
-    What the edges share is computed once: the ReLU, the padding, the pools and their normalisation.
+    Attributes:
+        operations: their names.
+        backend: FAST or PLAIN.
+        axis_name: mapped axis of devices that share the statistics, or None.
     """
 
     operations: Sequence[str]
-    channels: int
-    stride: int
     backend: Backend
     axis_name: str | None
-    dtype: jnp.dtype
 
-    @nn.compact
-    def __call__(self, x: jax.Array, weights: jax.Array, before: Grid, after: Grid) -> list[jax.Array]:
-        """Candidates of E edges, mixed.
+    @property
+    def convolutions(self) -> list[tuple[str, Convolution]]:
+        """Those that convolve, in the order of the operations."""
+        return [(name, CONVOLUTIONS[name]) for name in self.operations if name in CONVOLUTIONS]
+
+    def prepare(self, x: jax.Array, stride: int, before: Grid, after: Grid) -> State:
+        """What all edges that leave a state `[C, T, F, B]` share."""
+        backend = self.backend
+        relu = nn.relu(x)
+        reach = max((spec.pad for _, spec in self.convolutions), default=0)
+        shared = {}
+        if MAX_POOL in self.operations:
+            shared[MAX_POOL] = backend.max_pool(x, before.mask, stride, after.size) * after.mask
+        if AVG_POOL in self.operations:
+            shared[AVG_POOL] = average_pool(backend.pad, backend.depthwise, x, stride, before, after)
+        shared = {name: normalised(backend, y, after, self.axis_name) for name, y in shared.items()}
+        if SKIP in self.operations and stride == 1:
+            shared[SKIP] = x
+        return State(
+            padded=backend.pad(relu, reach, stride) if reach else None,
+            shared=shared,
+            halves=halves(relu, after.size) if SKIP in self.operations and stride == 2 else [],
+        )
+
+    def mix(self, state: State, weights: Mapping[str, jax.Array], row: jax.Array, after: Grid) -> jax.Array:
+        """The sum of all candidates of one edge, weighted.
 
         Args:
-            x: `[C, T, F, B]`, zero on padding.
-            weights: `[E, operations]`, softmax weights.
-            before: grid of x.
+            state: where the edge starts.
+            weights: of the operations on this edge.
+            row: softmax weights `[operations]`.
             after: grid of the output.
 
         Returns:
-            E arrays `[C, T', F', B]`.
+            `[C, T', F', B]`.
         """
-        edges = weights.shape[0]
-        column = {name: weights[:, k] for k, name in enumerate(self.operations)}
-        mixed, mixing = [], []
-        convolutions = {name: CONVOLUTIONS[name] for name in self.operations if name in CONVOLUTIONS}
-        if convolutions:
-            pad = max(spec.pad for spec in convolutions.values())
-            padded = before.pad(nn.relu(x), pad)
-            for name, spec in convolutions.items():
-                mixed.append(self._convolution(name, spec, padded, pad, edges, after))
-                mixing.append(column[name])
-        shared = self._pools(x, before, after)
-        if SKIP in column and self.stride == 1:
-            shared[SKIP] = x
-        elif SKIP in column:
-            skip = PointwiseReduction(edges, self.channels, self.stride, self.dtype, name=SKIP)
-            mixed.append(skip(nn.relu(x), after.size))
-            mixing.append(column[SKIP])
-        outputs = [sum(column[name][e] * y for name, y in shared.items()) for e in range(edges)]
-        if mixed:
-            weights = jnp.stack(mixing, axis=-1)
-            total = self.backend.mixture(tuple(mixed), weights, after.mask, after.count, self.axis_name)
-            # Split, not indexed: its transpose is one concatenation.
-            parts = lax.split(total, [1] * edges)
-            outputs = [output + part[0] for output, part in zip(outputs, parts, strict=True)]
+        ys = self._convolve(state.padded, weights, after)
+        if state.halves:
+            ys[SKIP] = reduced(state.halves, [weights[f"{SKIP}_pointwise_{i}"] for i in range(2)])
+        share = jnp.stack([row[self.operations.index(name)] for name in (*ys, *state.shared)])
+        xs = tuple(state.shared.values())
+        return self.backend.mixture(tuple(ys.values()), xs, share, after, self.axis_name)
+
+    def _convolve(self, padded, weights, after):
+        """The convolutions of one edge, before their last normalisation, by name."""
+        if not self.convolutions:
+            return {}
+        backend, outputs = self.backend, {}
+        first = [weights[f"{name}_depthwise_0"] for name, _ in self.convolutions]
+        dilations = [spec.dilation for _, spec in self.convolutions]
+        zs = backend.depthwise(padded, first, dilations, after.size)
+        for (name, spec), z in zip(self.convolutions, zs, strict=True):
+            y = pointwise(z, weights[f"{name}_pointwise_0"])
+            for stage in range(1, spec.stages):
+                h = backend.normalised_relu(y, after, spec.pad, self.axis_name)
+                (z,) = backend.depthwise(h, [weights[f"{name}_depthwise_{stage}"]], [spec.dilation], after.size)
+                y = pointwise(z, weights[f"{name}_pointwise_{stage}"])
+            outputs[name] = y
         return outputs
-
-    def _convolution(self, name, spec, padded, pad, edges, after):
-        c, k = self.channels, spec.kernel
-        y = padded
-        for stage in range(spec.stages):
-            dw = self.param(f"{name}_depthwise_{stage}", depthwise_init, (edges, c, k, k), self.dtype)
-            pw = self.param(f"{name}_pointwise_{stage}", KERNEL_INIT, (edges, c, c), self.dtype)
-            if stage == 0:
-                y = self.backend.depthwise(y, dw, self.stride, spec.dilation, pad, after.size)
-            else:  # each edge has its own input: its channels are further channels of one convolution
-                y = nn.relu(normalised(self.backend, y, after, self.axis_name))
-                y = after.pad(y, spec.pad).reshape(edges * c, *(n + 2 * spec.pad for n in after.size), -1)
-                dw = dw.reshape(1, edges * c, k, k)
-                y = self.backend.depthwise(y, dw, 1, spec.dilation, spec.pad, after.size)
-                y = y.reshape(edges, c, *y.shape[2:])
-            y = pointwise(y, pw)
-        return y
-
-    def _pools(self, x, before, after):
-        pools = {}
-        if MAX_POOL in self.operations:
-            pools[MAX_POOL] = self.backend.max_pool(before.pad_lowest(x, 1), self.stride, 1, after.size)
-        if AVG_POOL in self.operations:
-            pools[AVG_POOL] = average_pool(self.backend, x, self.stride, before, after)
-        return {
-            name: normalised(self.backend, alone(y * after.mask)[None], after, self.axis_name)[0]
-            for name, y in pools.items()
-        }
-
-
-def average_pool(backend: Backend, x: jax.Array, stride: int, before: Grid, after: Grid) -> jax.Array:
-    """Mean over the valid positions of each 3x3 window: `[C, T, F, B]` -> `[C, T', F', B]`."""
-    window = lambda y: backend.depthwise(
-        before.pad(y, 1), jnp.ones((1, y.shape[0], 3, 3), y.dtype), stride, 1, 1, after.size
-    )[0]
-    counts = window(jnp.broadcast_to(before.mask, (1, *before.size, x.shape[-1])))
-    return window(x) / jnp.maximum(counts, 1)
 
 
 class RelaxedCell(nn.Module):
-    """A cell of `nodes` nodes, each the sum of its relaxed incoming edges; their outputs are concatenated."""
+    """A cell of `nodes` nodes, each the sum of its relaxed incoming edges; their outputs are concatenated.
+
+    The weights of an operation are stacked over the edges, in their order (see `edge_index`).
+
+    Attributes:
+        operations: candidates of an edge.
+        nodes: nodes of the cell.
+        channels: of each node.
+        reduction: halves T and F.
+        backend: FAST or PLAIN.
+        edges: LOOPED (see sweep.py) or UNROLLED.
+        axis_name: mapped axis of devices that share the statistics, or None.
+    """
 
     operations: Sequence[str]
     nodes: int
@@ -171,6 +197,7 @@ class RelaxedCell(nn.Module):
     backend: Backend
     axis_name: str | None
     dtype: jnp.dtype
+    edges: str = LOOPED
 
     @nn.compact
     def __call__(
@@ -189,24 +216,89 @@ class RelaxedCell(nn.Module):
             `[nodes * channels, T', F', B]`.
         """
         common = {"backend": self.backend, "axis_name": self.axis_name, "dtype": self.dtype}
-        states = [
+        inputs = [
             ReluConvNorm(self.channels, name="preprocess_0", **common)(s0, before, s0_stride),
             ReluConvNorm(self.channels, name="preprocess_1", **common)(s1, before),
         ]
-        sums = [jnp.zeros((), self.dtype)] * self.nodes
-        for source in range(1 + self.nodes):
-            is_input = source < 2
-            targets = range(0 if is_input else source - 1, self.nodes)
-            rows = jnp.stack([weights[edge_index(node, source)] for node in targets])
-            edges = EdgesFrom(
-                operations=self.operations,
-                channels=self.channels,
-                stride=2 if self.reduction and is_input else 1,
-                name=f"edges_from_{source}",
-                **common,
-            )(states[source], rows, before if is_input else after, after)
-            for edge, node in enumerate(targets):
-                sums[node] = sums[node] + edges[edge]
-            if not is_input or source == 1:  # every source of the next node has been added
-                states.append(sums[len(states) - 2])
-        return jnp.concatenate(states[2:], axis=0)
+        stride = 2 if self.reduction else 1
+        candidates = Candidates(self.operations, self.backend, self.axis_name)
+        parameters = self._edge_parameters(candidates.convolutions)
+        connect = self._looped if self.edges == LOOPED else self._unrolled
+        return connect(candidates, inputs, parameters, weights, before, after)
+
+    def _unrolled(self, candidates, inputs, parameters, weights, before, after):
+        stride = 2 if self.reduction else 1
+        states = [candidates.prepare(x, stride, before, after) for x in inputs]
+        rows = {name: unstack(stack) for name, stack in parameters.items()}
+        alphas = unstack(weights)
+        nodes = []
+        for node in range(self.nodes):
+            total = jnp.zeros((), self.dtype)
+            for source, state in enumerate(states):
+                here = {name: rows[name][self._row(name, source, node)] for name in rows if self._has(name, source)}
+                total = total + candidates.mix(state, here, alphas[edge_index(node, source)], after)
+            nodes.append(total)
+            if node < self.nodes - 1:
+                states.append(candidates.prepare(total, 1, after, after))
+        return jnp.concatenate(nodes, axis=0)
+
+    def _looped(self, candidates, inputs, parameters, weights, before, after):
+        grids = before, after
+        stacks = jnp.stack(inputs), jnp.zeros((self.nodes, *inputs[0].shape[:1], *after.size, inputs[0].shape[-1]), self.dtype)
+        all_sources = 2 + self.nodes - 1
+        if self.reduction:
+            stacks = stacks[0], self._sweep(candidates, 0, 2, 2, 0)(stacks, parameters, weights, grids)
+            nodes = self._sweep(candidates, 2, all_sources, 1, 0)(stacks[1:], parameters, weights, grids)
+        else:
+            one = jnp.concatenate(stacks)
+            nodes = self._sweep(candidates, 0, all_sources, 1, 2)((one,), parameters, weights, grids)[2:]
+        return nodes.reshape(-1, *nodes.shape[2:])
+
+    def _sweep(self, candidates, first, last, stride, node_row):
+        def prepare(x, grids):
+            before, after = grids
+            return candidates.prepare(x, stride, before if stride == 2 else after, after)
+
+        def mix(prepared, here, grids):
+            weights = {name: w for name, w in here.items() if name != ALPHAS}
+            return candidates.mix(prepared, weights, here[ALPHAS], grids[1])
+
+        loop = sweep.Sweep(prepare, mix, first, last, self.nodes, node_row, self._row)
+
+        def run(stacks, parameters, weights, grids):
+            used = {name: stack for name, stack in parameters.items() if self._has(name, first)}
+            return sweep.run(loop, stacks, {**used, ALPHAS: weights}, grids)
+
+        return run
+
+    @staticmethod
+    def _has(name, source):
+        """Whether the edges that leave a source have this weight: only those from the inputs reduce."""
+        return source < 2 or not name.startswith(SKIP)
+
+    @staticmethod
+    def _row(name, source, node):
+        """Where the weight of an edge stands in its stack."""
+        return 2 * node + source if name.startswith(SKIP) else node * (node + 3) // 2 + source
+
+    def _edge_parameters(self, convolutions):
+        """{name: stack `[edges, ...]`} of every operation that has weights."""
+        c, found = self.channels, {}
+
+        def add(name, init, edges, *shape):
+            found[name] = self.param(name, init, (edges, *shape), self.dtype)
+
+        edges = num_edges(self.nodes)
+        for name, spec in convolutions:
+            for stage in range(spec.stages):
+                add(f"{name}_depthwise_{stage}", depthwise_init, edges, c, spec.kernel, spec.kernel)
+                add(f"{name}_pointwise_{stage}", KERNEL_INIT, edges, c, c)
+        if SKIP in self.operations and self.reduction:
+            for i, width in enumerate(half_widths(c)):
+                add(f"{SKIP}_pointwise_{i}", KERNEL_INIT, 2 * self.nodes, c, width)
+        return found
+
+
+def unstack(x: jax.Array) -> list[jax.Array]:
+    """The rows of x. Split, not indexed: its transpose is one concatenation."""
+    return [part[0] for part in lax.split(x, [1] * x.shape[0])]

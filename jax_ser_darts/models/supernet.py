@@ -8,7 +8,13 @@ import jax.numpy as jnp
 
 from jax_ser_darts.models.backend import FAST, Backend
 from jax_ser_darts.models.grid import Grid, halved, make_grid
-from jax_ser_darts.models.relaxed import RelaxedCell, depthwise_init, normalised
+from jax_ser_darts.models.relaxed import (
+    EDGES,
+    LOOPED,
+    RelaxedCell,
+    depthwise_init,
+    normalised,
+)
 from jax_ser_darts.models.sequence import SequencePart
 from jax_ser_darts.search_space.genotype import num_edges
 
@@ -37,9 +43,9 @@ class Stem(nn.Module):
     def __call__(self, features: jax.Array, before: Grid, after: Grid) -> jax.Array:
         """`[1, T, F, B]` -> `[channels, T', F', B]`."""
         stride = 1 if before.size == after.size else 2
-        w = self.param("depthwise", depthwise_init, (self.channels, 1, 3, 3), self.dtype)
-        y = self.backend.depthwise(before.pad(features, 1), w, stride, 1, 1, after.size)
-        return normalised(self.backend, y.swapaxes(0, 1), after, self.axis_name)[0]
+        w = self.param("depthwise", depthwise_init, (self.channels, 3, 3), self.dtype)
+        (y,) = self.backend.depthwise(self.backend.pad(features, 1, stride), (w,), (1,), after.size)
+        return normalised(self.backend, y, after, self.axis_name)
 
 
 class Supernet(nn.Module):
@@ -59,7 +65,8 @@ class Supernet(nn.Module):
         dropout: after each cell.
         project, hidden, attention: widths of the sequence part, see `SequencePart`.
         backend: FAST or PLAIN.
-        remat: recompute each cell in the backward pass, for memory.
+        edges: LOOPED (compiles fast, little memory) or UNROLLED (compiles long, a faster step, much memory).
+        remat: recompute each cell in the backward pass, for memory, where the edges are UNROLLED.
         axis_name: mapped axis of devices that share the statistics, or None.
     """
 
@@ -76,6 +83,7 @@ class Supernet(nn.Module):
     hidden: int = 64
     attention: int = 64
     backend: Backend = FAST
+    edges: str = LOOPED
     remat: bool = False
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
@@ -96,6 +104,8 @@ class Supernet(nn.Module):
             `[B, classes]`.
         """
         common = {"backend": self.backend, "axis_name": self.axis_name, "dtype": self.dtype}
+        if self.edges not in EDGES:
+            raise ValueError(f"edges {self.edges!r} are not one of {', '.join(EDGES)}")
         weights = {name: nn.softmax(a, axis=-1) for name, a in alphas.items()}
         reductions = reduction_cells(self.cells) if self.reductions is None else self.reductions
         whole = make_grid(num_frames, features.shape[1:], self.dtype, self.axis_name)
@@ -113,6 +123,7 @@ class Supernet(nn.Module):
                 nodes=self.nodes,
                 channels=channels,
                 reduction=reduction,
+                edges=self.edges,
                 name=f"cell_{i}",
                 **common,
             )
