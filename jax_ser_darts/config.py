@@ -20,6 +20,7 @@ import ml_collections
 from jax_ser_darts import bilevel
 from jax_ser_darts.augment import Augmentation
 from jax_ser_darts.files import write_json
+from jax_ser_darts.models.relaxed import EDGES, LOOPED
 from jax_ser_darts.search_space.operations import OPERATIONS, check_operations
 
 FILE_NAME = "config.json"
@@ -34,6 +35,7 @@ def default() -> ml_collections.ConfigDict:
     c = ml_collections.ConfigDict()
     c.seed = 0
     c.devices = 0  # local devices to use; 0 is all
+    c.fast_math = True  # lets a CPU add in another order: sums are vectorised
 
     c.data = ml_collections.ConfigDict()
     c.data.corpus = "manifest"  # demo, ravdess, emodb, crema_d, savee, tess, manifest
@@ -96,7 +98,7 @@ def default() -> ml_collections.ConfigDict:
     c.search.difference_size = 0.01
     c.search.dropout = 0.0
     c.search.class_weights = True
-    c.search.remat = False  # recompute cells in the backward pass, for memory
+    c.search.edges = LOOPED  # little memory, compiled soon; or unrolled: faster steps
     c.search.fast = True  # False: plain XLA convolutions and autodiff
 
     c.train = ml_collections.ConfigDict()
@@ -196,6 +198,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
                 f"{config.features.coefficients} coefficients; use fewer reductions or more coefficients"
             )
     _one_of(config, "search.product", bilevel.PRODUCTS)
+    _one_of(config, "search.edges", EDGES)
     for order in config.search.orders:
         if order not in bilevel.ORDERS:
             raise ConfigError(f"config.search.orders: {order!r} is not one of {', '.join(bilevel.ORDERS)}")

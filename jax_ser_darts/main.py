@@ -17,14 +17,13 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
-from jax_ser_darts import evaluate, host_memory, parallel, records
+from jax_ser_darts import compilation, evaluate, host_memory, parallel, records
 from jax_ser_darts.checkpoints import CheckpointError
 from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, validate
 from jax_ser_darts.experiment import Experiment, digest, set_up
@@ -180,9 +179,7 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().addFilter(of_ours)
     host_memory.keep_freed_memory()
-    if CACHE.value:
-        jax.config.update("jax_compilation_cache_dir", CACHE.value)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    compilation.cache_compilations(CACHE.value)
     try:
         run(CONFIG.value, pathlib.Path(WORKDIR.value), MODE.value)
     except USER_ERRORS as error:

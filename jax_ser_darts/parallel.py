@@ -39,6 +39,7 @@ def mapped(
     layout: Sequence[Any],
     out: Any = REPLICATED,
     donate: Sequence[int] = (),
+    compiler_options: dict | None = None,
 ) -> Callable:
     """`function` compiled for the devices by pmap.
 
@@ -48,8 +49,9 @@ def mapped(
         layout: an argument each, REPLICATED or SHARDED (or a tuple of them for a tuple argument).
         out: the same for the result.
         donate: numbers of arguments whose memory the results may take.
+        compiler_options: see compilation.py; pmap itself takes none, the jit round it does.
     """
-    return jax.pmap(
+    over_devices = jax.pmap(
         function,
         axis_name=AXIS,
         devices=devices,
@@ -57,6 +59,7 @@ def mapped(
         out_axes=out,
         donate_argnums=tuple(donate),
     )
+    return jax.jit(over_devices, donate_argnums=tuple(donate), compiler_options=compiler_options)
 
 
 def shard(batch: Any, devices: Sequence[jax.Device]) -> Any:

@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from jax_ser_darts import optimisers, parallel
+from jax_ser_darts import compilation, optimisers, parallel
 from jax_ser_darts.batches import steps_per_epoch, train_batches
 from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.experiment import Experiment
@@ -44,7 +44,7 @@ def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name:
         reductions=frozenset(config.search.reductions) or None,
         dropout=config.search.dropout,
         backend=FAST if config.search.fast else PLAIN,
-        remat=config.search.remat,
+        edges=config.search.edges,
         axis_name=axis_name,
         **config.model.to_dict(),
     )
@@ -89,6 +89,7 @@ def make_searcher(experiment: Experiment) -> Searcher:
         devices=devices,
         product=s.product,
         difference_size=s.difference_size,
+        compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
     )
 
     def fresh_state(seed: int) -> SearchState:
@@ -183,7 +184,7 @@ def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
 def _compile(searcher: Searcher, state: SearchState, batches, order: str) -> None:
     """Compiles what an order needs, where no earlier search of this process has."""
     started = time.monotonic()
-    logging.info("Compiling the search step, %s order: this takes a minute or two the first time", order)
+    logging.info("Compiling the search step, %s order: this takes about a minute the first time", order)
     searcher.steps.compile(state, *next(batches), order)
     batches.close()
     logging.info("Compiled in %.0f s", time.monotonic() - started)

@@ -94,11 +94,13 @@ class SearchSteps:
         update_weights: (state, train batch) -> state, figures.
         compile: (state, train batch, validation batch, order) -> None: calls every program of an order once, side by
             side, so that all cores compile. Without it the first step compiles them one after the other.
+        programs: the gradients, mapped over the devices.
     """
 
     update_alphas: Callable
     update_weights: Callable
     compile: Callable
+    programs: bilevel.Gradients
 
 
 def make_search_steps(
@@ -109,6 +111,7 @@ def make_search_steps(
     devices: Sequence[jax.Device],
     product: str = bilevel.EXACT,
     difference_size: float = 0.01,
+    compiler_options: dict | None = None,
 ) -> SearchSteps:
     """The steps of both orders.
 
@@ -118,11 +121,12 @@ def make_search_steps(
         alphas_optimiser: of the alphas.
         devices: to map over.
         product, difference_size: see `bilevel.second_order`.
+        compiler_options: of the gradients, see compilation.py.
     """
 
     def mapped(function, *others):
         layout = (REPLICATED, REPLICATED, BATCH, *others)
-        return parallel.mapped(function, devices=devices, layout=layout)
+        return parallel.mapped(function, devices=devices, layout=layout, compiler_options=compiler_options)
 
     def compiled(gradients, inner):
         return (
@@ -210,7 +214,7 @@ def make_search_steps(
             for done in [pool.submit(call) for call in calls]:
                 jax.block_until_ready(done.result())
 
-    return SearchSteps(update_alphas, update_weights, compile_all)
+    return SearchSteps(update_alphas, update_weights, compile_all, gradients)
 
 
 def init_state(

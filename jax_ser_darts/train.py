@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 from sklearn.metrics import recall_score
 
-from jax_ser_darts import optimisers, parallel
+from jax_ser_darts import compilation, optimisers, parallel
 from jax_ser_darts.augment import Augmentation
 from jax_ser_darts.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.checkpoints import Checkpoints
@@ -107,6 +107,7 @@ def make_trainer(experiment: Experiment, genotype: Genotype) -> Trainer:
         auxiliary_weight=t.auxiliary,
         label_smoothing=t.label_smoothing,
         drop_path=t.drop_path > 0,
+        compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
     )
     return Trainer(experiment, devices, network, optimiser, steps, max(sizes))
 

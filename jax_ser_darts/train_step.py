@@ -1,6 +1,7 @@
 """One training step of a discrete network, and its predictions, mapped over the devices."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -64,6 +65,7 @@ def make_train_steps(
     auxiliary_weight: float,
     label_smoothing: float,
     drop_path: bool,
+    compiler_options: dict | None = None,
 ) -> TrainSteps:
     """The steps of a network whose `axis_name` is parallel.AXIS.
 
@@ -74,7 +76,9 @@ def make_train_steps(
         auxiliary_weight: of the auxiliary head's loss.
         label_smoothing: see `smoothed`.
         drop_path: whether edges are dropped at all; without it nothing is drawn for them.
+        compiler_options: see compilation.py.
     """
+    mapped = functools.partial(parallel.mapped, devices=devices, compiler_options=compiler_options)
 
     def train(state, batch, drop_path_rate):
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), lax.axis_index(parallel.AXIS))
@@ -109,6 +113,6 @@ def make_train_steps(
         return jax.nn.softmax(logits)
 
     return TrainSteps(
-        train=parallel.mapped(train, devices=devices, layout=(REPLICATED, SHARDED, REPLICATED), donate=(0,)),
-        predict=parallel.mapped(predict, devices=devices, layout=(REPLICATED, SHARDED), out=SHARDED),
+        train=mapped(train, layout=(REPLICATED, SHARDED, REPLICATED), donate=(0,)),
+        predict=mapped(predict, layout=(REPLICATED, SHARDED), out=SHARDED),
     )

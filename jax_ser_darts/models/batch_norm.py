@@ -206,7 +206,9 @@ def _mixture_backward(axis_name, saved, g):
         scale = weights[k] * r
         slope, offset = _slope_and_offset(scale, r, total_g / count, total_gy / count)
         dys.append(_input_gradient(g, y, m, mask, scale, slope, offset))
-    dxs = tuple(weights[len(ys) + k] * g for k in range(len(xs)))  # left to be fused with those of other edges
+    dxs = tuple(
+        weights[len(ys) + k] * g for k in range(len(xs))
+    )  # left to be fused with those of other edges
     return tuple(dys), dxs, jnp.stack(da), jnp.zeros_like(mask), jnp.zeros_like(count)
 
 

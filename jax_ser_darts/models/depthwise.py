@@ -159,7 +159,9 @@ def _correlate_back(gs, ws, dilations, fronts, stride, size):
             ]
             if terms:
                 totals.append(_sum_by_rows(terms, len(taps_f)))
-        total = functools.reduce(jnp.add, totals) if totals else jnp.zeros((c, size[0], size[1] * b), gs[0].dtype)
+        total = (
+            functools.reduce(jnp.add, totals) if totals else jnp.zeros((c, size[0], size[1] * b), gs[0].dtype)
+        )
         phases.append(total.reshape(c, *size, b))
     return tuple(phases)
 
@@ -216,9 +218,7 @@ def _depthwise_backward(dilations, geometry, saved, gs):
     phases, ws = saved
     _, stride, size, _ = geometry
     taps = _taps_of(ws, dilations, geometry)
-    dws = [
-        _weight_gradient(phases, g, taps=t).reshape(w.shape) for g, w, t in zip(gs, ws, taps, strict=True)
-    ]
+    dws = [_weight_gradient(phases, g, taps=t).reshape(w.shape) for g, w, t in zip(gs, ws, taps, strict=True)]
     dx = _input_gradient(gs, ws, dilations, stride, size)
     if phases[0].shape[0] == 1:
         dx = jnp.sum(dx, axis=0, keepdims=True)
@@ -239,7 +239,7 @@ def depthwise_plain(padded, ws, dilations, size):
     outputs = []
     (x,) = padded.phases
     for w, dilation in zip(ws, dilations, strict=True):
-        c, k, _ = w.shape
+        k = w.shape[-1]
         slack = padded.pad - dilation * (k // 2)
         y = lax.conv_general_dilated(
             x[:, slack : x.shape[1] - slack, slack : x.shape[2] - slack],

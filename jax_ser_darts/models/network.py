@@ -97,7 +97,7 @@ class SeparableConv(nn.Module):
             padded = backend.pad(nn.relu(x), spec.pad, stride)
             (z,) = backend.depthwise(padded, (dw,), (spec.dilation,), after.size)
             x = Norm(**self.norm, name=f"norm_{stage}")(pointwise(z, pw), after, train)
-            before, stride = after, 1
+            stride = 1
         return x
 
 

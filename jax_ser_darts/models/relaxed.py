@@ -63,7 +63,9 @@ class ReluConv(nn.Module):
     def __call__(self, x: jax.Array, size: tuple[int, int]) -> jax.Array:
         """`[C, T, F, B]` -> `[channels, T', F', B]`, size = (T', F')."""
         x = nn.relu(x)
-        parts, widths = ([x], [self.channels]) if self.stride == 1 else (halves(x, size), half_widths(self.channels))
+        parts, widths = (
+            ([x], [self.channels]) if self.stride == 1 else (halves(x, size), half_widths(self.channels))
+        )
         ws = [
             self.param(f"pointwise_{i}", KERNEL_INIT, (x.shape[0], width), self.dtype)
             for i, width in enumerate(widths)
@@ -169,7 +171,9 @@ class Candidates:
             y = pointwise(z, weights[f"{name}_pointwise_0"])
             for stage in range(1, spec.stages):
                 h = backend.normalised_relu(y, after, spec.pad, self.axis_name)
-                (z,) = backend.depthwise(h, [weights[f"{name}_depthwise_{stage}"]], [spec.dilation], after.size)
+                (z,) = backend.depthwise(
+                    h, [weights[f"{name}_depthwise_{stage}"]], [spec.dilation], after.size
+                )
                 y = pointwise(z, weights[f"{name}_pointwise_{stage}"])
             outputs[name] = y
         return outputs
@@ -220,7 +224,6 @@ class RelaxedCell(nn.Module):
             ReluConvNorm(self.channels, name="preprocess_0", **common)(s0, before, s0_stride),
             ReluConvNorm(self.channels, name="preprocess_1", **common)(s1, before),
         ]
-        stride = 2 if self.reduction else 1
         candidates = Candidates(self.operations, self.backend, self.axis_name)
         parameters = self._edge_parameters(candidates.convolutions)
         connect = self._looped if self.edges == LOOPED else self._unrolled
@@ -235,8 +238,12 @@ class RelaxedCell(nn.Module):
         for node in range(self.nodes):
             total = jnp.zeros((), self.dtype)
             for source, state in enumerate(states):
-                here = {name: rows[name][self._row(name, source, node)] for name in rows if self._has(name, source)}
-                total = total + candidates.mix(state, here, alphas[edge_index(node, source)], after)
+                edge = {
+                    name: row[self._row(name, source, node)]
+                    for name, row in rows.items()
+                    if self._has(name, source)
+                }
+                total = total + candidates.mix(state, edge, alphas[edge_index(node, source)], after)
             nodes.append(total)
             if node < self.nodes - 1:
                 states.append(candidates.prepare(total, 1, after, after))
@@ -244,11 +251,12 @@ class RelaxedCell(nn.Module):
 
     def _looped(self, candidates, inputs, parameters, weights, before, after):
         grids = before, after
-        stacks = jnp.stack(inputs), jnp.zeros((self.nodes, *inputs[0].shape[:1], *after.size, inputs[0].shape[-1]), self.dtype)
+        c, *_, b = inputs[0].shape
+        stacks = jnp.stack(inputs), jnp.zeros((self.nodes, c, *after.size, b), self.dtype)
         all_sources = 2 + self.nodes - 1
-        if self.reduction:
-            stacks = stacks[0], self._sweep(candidates, 0, 2, 2, 0)(stacks, parameters, weights, grids)
-            nodes = self._sweep(candidates, 2, all_sources, 1, 0)(stacks[1:], parameters, weights, grids)
+        if self.reduction:  # the inputs have another size than the nodes
+            summed = self._sweep(candidates, 0, 2, 2, 0)(stacks, parameters, weights, grids)
+            nodes = self._sweep(candidates, 2, all_sources, 1, 0)((summed,), parameters, weights, grids)
         else:
             one = jnp.concatenate(stacks)
             nodes = self._sweep(candidates, 0, all_sources, 1, 2)((one,), parameters, weights, grids)[2:]

@@ -66,7 +66,6 @@ class Supernet(nn.Module):
         project, hidden, attention: widths of the sequence part, see `SequencePart`.
         backend: FAST or PLAIN.
         edges: LOOPED (compiles fast, little memory) or UNROLLED (compiles long, a faster step, much memory).
-        remat: recompute each cell in the backward pass, for memory, where the edges are UNROLLED.
         axis_name: mapped axis of devices that share the statistics, or None.
     """
 
@@ -84,7 +83,6 @@ class Supernet(nn.Module):
     attention: int = 64
     backend: Backend = FAST
     edges: str = LOOPED
-    remat: bool = False
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
 
@@ -113,12 +111,11 @@ class Supernet(nn.Module):
         x = features.transpose(1, 2, 0)[None] * whole.mask
         s0 = s1 = Stem(self.stem_multiplier * self.channels, name="stem", **common)(x, whole, grid)
         channels, s0_stride = self.channels, 1
-        cell_class = nn.remat(RelaxedCell, static_argnums=(4,)) if self.remat else RelaxedCell
         for i in range(self.cells):
             reduction = i in reductions
             channels *= 2 if reduction else 1
             after = halved(grid, self.axis_name) if reduction else grid
-            cell = cell_class(
+            cell = RelaxedCell(
                 operations=self.operations,
                 nodes=self.nodes,
                 channels=channels,

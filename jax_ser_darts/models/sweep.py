@@ -100,7 +100,9 @@ def run(sweep: Sweep, stacks: tuple[jax.Array, ...], weights: Tree, constants: T
 def _forward(sweep, stacks, weights, constants):
     # The gradient of the alphas does without those of the weights: only what is asked for is computed.
     moved = {name for name, w in weights.items() if w.perturbed}
-    stacks, weights, constants = jax.tree.map(lambda p: p.value, (stacks, weights, constants), is_leaf=_is_primal)
+    stacks, weights, constants = jax.tree.map(
+        lambda p: p.value, (stacks, weights, constants), is_leaf=_is_primal
+    )
     written = run.fun(sweep, stacks, weights, constants)
     wanted = {name: w for name, w in weights.items() if name in moved}
     fixed = {name: w for name, w in weights.items() if name not in moved}

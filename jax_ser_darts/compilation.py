@@ -1,0 +1,24 @@
+"""What the compilers are told."""
+
+import jax
+
+# Sums over whole activations are most of a backward pass on a CPU, and no sum is vectorised unless its terms may be
+# added in another order: a 5x5 weight gradient takes 1.9 ms with that leave and 12.7 without. Not-a-number and
+# infinity keep their meaning, so that a search which diverges is seen to.
+FAST_MATH = {
+    "xla_cpu_enable_fast_math": True,
+    "xla_cpu_fast_math_honor_nans": True,
+    "xla_cpu_fast_math_honor_infs": True,
+}
+
+
+def options(platform: str, *, fast_math: bool) -> dict:
+    """Compiler options for the devices of a platform ("cpu", "gpu", "tpu"); other compilers need none."""
+    return dict(FAST_MATH) if fast_math and platform == "cpu" else {}
+
+
+def cache_compilations(folder: str) -> None:
+    """Keeps what is compiled for later processes; "" keeps nothing."""
+    if folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
