@@ -152,6 +152,7 @@ def make_search_steps(
         return state.replace(weights=weights, weights_state=weights_state, step=state.step + 1)
 
     def step_alphas(state, direct, term):
+        term = jax.tree.map(jnp.zeros_like, direct) if term is None else term
         gradient = jax.tree.map(jnp.add, direct, term)
         updates, alphas_state = alphas_optimiser.update(gradient, state.alphas_state, state.alphas)
         figures = {"direct": optax.tree.norm(direct), "term": optax.tree.norm(term)}
@@ -161,7 +162,6 @@ def make_search_steps(
     # What follows has no batch in it: the same on every device.
     step_weights = jax.jit(step_weights, donate_argnums=0)
     step_alphas = jax.jit(step_alphas, donate_argnums=0)
-    zeros = jax.jit(lambda tree: jax.tree.map(jnp.zeros_like, tree))
     keys = jax.jit(
         lambda key, step, which: jax.random.fold_in(jax.random.fold_in(key, step), which), static_argnums=2
     )
@@ -172,7 +172,7 @@ def make_search_steps(
             (_, figures), direct = bilevel.first_order(
                 gradients=gradients, weights=state.weights, alphas=state.alphas, val_batch=val_batch
             )
-            term = zeros(direct)
+            term = None
         else:
             # One dropout key serves every pass over the training batch: the product is of one function.
             (_, figures), direct, term = bilevel.second_order(

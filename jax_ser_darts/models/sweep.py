@@ -121,7 +121,7 @@ def _backward(sweep, saved, g):
     grads = (*(jnp.zeros_like(s) for s in stacks[:-1]), g)
 
     def source_body(k, carry):
-        source = sweep.first + sweep.last - 1 - k
+        source = sweep.last - 1 - k
         grads, dweights = carry
         x = _row(sources, source - sweep.first)
         prepared, pull_prepare = jax.vjp(lambda x: sweep.prepare(x, constants), x)

@@ -111,6 +111,28 @@ def test_the_orders_differ_by_the_term(results):
     assert all(of_alphas["term"] > 0 for of_alphas, _ in second[2])
 
 
+COMPILED = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, _, **__: COMPILED.append(event) if "backend_compile" in event else None
+)
+
+
+@pytest.mark.parametrize("order", bilevel.ORDERS)
+def test_after_the_first_step_nothing_is_compiled_and_nothing_moves_between_host_and_devices(order):
+    problem = Problem(2, jnp.float32)
+    state = problem.fresh_state()
+    batches = [(problem.batch(i), problem.batch(100 + i)) for i in range(3)]
+    COMPILED.clear()
+    for i, (train, val) in enumerate(batches):
+        with jax.transfer_guard("disallow" if i else "allow"):
+            state, _ = problem.steps.update_alphas(state, train, val, order)
+            state, _ = problem.steps.update_weights(state, train)
+        if i == 0:
+            assert COMPILED
+            COMPILED.clear()
+    assert not COMPILED
+
+
 def test_the_virtual_step_leaves_the_weights_alone(results):
     """The alphas' step returns the state's own weights and optimiser."""
     with jax.enable_x64(True):

@@ -341,13 +341,9 @@ def test_a_cell_is_the_relaxed_cell_that_has_decided(reduction):
         if names[1].startswith("preprocess"):
             return weights[names[1]]["conv"][names[-1]]
         node, source = (int(part) for part in names[1].removeprefix("node_").split("_from_"))
-        row = node - max(0, source - 1)
         (operation,) = (edge.operation for edge in nodes[node] if edge.source == source)
-        edges = weights[f"edges_from_{source}"]
-        found = (
-            edges[operation][names[-1]] if operation == "skip_connect" else edges[f"{operation}_{names[-1]}"]
-        )
-        return found[row : row + 1]
+        row = 2 * node + source if operation == "skip_connect" else edge_index(node, source)
+        return weights[f"{operation}_{names[-1]}"][row]
 
     variables = jax.tree_util.tree_map_with_path(matching, variables)
     found, _ = jit(
