@@ -386,12 +386,18 @@ def main(argv: list[str]) -> None:
     if unknown := set(_WHAT.value) - set(WHAT):
         raise app.UsageError(f"--what: {', '.join(sorted(unknown))} is not one of {', '.join(WHAT)}")
     figures = []
-    for i, what in enumerate(_WHAT.value):
-        print(
-            f"{what} ({i + 1} of {len(_WHAT.value)}): compiles, for a minute or two, then steps",
-            file=sys.stderr,
-        )
-        figures.append(measure(what) if len(_WHAT.value) == 1 else in_own_process(what))
+    try:
+        if len(_WHAT.value) == 1:
+            figures.append(measure(*_WHAT.value))
+        else:
+            for i, what in enumerate(_WHAT.value):
+                print(
+                    f"{what} ({i + 1} of {len(_WHAT.value)}): compiles for a minute or two, then steps",
+                    file=sys.stderr,
+                )
+                figures.append(in_own_process(what))
+    except (genotypes.GenotypeError, OSError, RuntimeError, ValueError) as error:
+        sys.exit(f"error: {error}")
     if _JSON.value:
         write_json(pathlib.Path(_JSON.value), {**describe(), "figures": figures})
     settings = ", ".join(f"{name} {value}" for name, value in describe().items())

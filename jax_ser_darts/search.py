@@ -136,10 +136,10 @@ def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
     steps_an_epoch = searcher.steps_per_epoch
     state = searcher.fresh_state(experiment.config.seed)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        first_epoch, seconds = 0, 0.0
+        first_epoch, seconds, outside = 0, 0.0, 0.0
         if restored := checkpoints.restore_latest(state):
             first_epoch, state, extra = restored
-            seconds = extra["seconds"]
+            seconds, outside = extra["seconds"], extra["outside"]
             logging.info("Search %s, fold %d goes on after epoch %d", order, fold.index, first_epoch)
         batches = _batches(searcher, fold, first_step=first_epoch * steps_an_epoch)
         _compile(searcher, state, batches, order)
@@ -154,7 +154,9 @@ def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
                 started = time.monotonic()
                 collected = []
                 for _ in range(steps_an_epoch):
+                    asked = time.monotonic()
                     train_data, val_data = next(batches)
+                    outside += time.monotonic() - asked
                     figures = {}
                     if epoch >= s.warmup_epochs:
                         state, figures["val"] = searcher.steps.update_alphas(
@@ -166,10 +168,11 @@ def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
                 alphas, means = jax.device_get((state.alphas, collected))
                 summary = summarise(alphas, means, searcher.model.operations)
                 _check_finite(summary, alphas, order, fold, epoch)
-                seconds += time.monotonic() - started
-                writer.write(epoch, {**summary, "seconds": seconds})
+                stepped = time.monotonic()
+                writer.write(epoch, {**summary, "seconds": seconds + stepped - started, "outside": outside})
                 progress.update(0, loss=summary["train"]["loss"])
-                checkpoints.save(epoch + 1, state, {"seconds": seconds})
+                seconds, outside = seconds + time.monotonic() - started, outside + time.monotonic() - stepped
+                checkpoints.save(epoch + 1, state, {"seconds": seconds, "outside": outside})
         batches.close()
 
     found = genotypes.derive(jax.device_get(state.alphas), searcher.model.operations)

@@ -1,0 +1,60 @@
+"""The benchmark's command: figures that can be true, as a table and as JSON."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from jax_ser_darts.search_space.genotype import Edge, Genotype
+
+SMALL = (
+    "--batch=2",
+    "--frames=8",
+    "--coefficients=8",
+    "--cells=1",
+    "--nodes=1",
+    "--channels=2",
+    "--steps=2",
+    "--devices=1",
+)
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "jax_ser_darts.benchmark", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_figures_in_the_table_and_as_json(tmp_path):
+    cell = ((Edge("skip_connect", 0), Edge("avg_pool_3x3", 1)),)
+    Genotype(normal=cell, reduction=cell).save(tmp_path / "genotype.json")
+    path = tmp_path / "figures.json"
+    done = run("--what=evaluate,train", f"--json={path}", f"--genotype={tmp_path / 'genotype.json'}", *SMALL)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text())
+    assert [row["what"] for row in found["figures"]] == ["evaluate", "train"]
+    for row in found["figures"]:
+        assert len(row["seconds"]) == 2
+        assert min(row["seconds"]) <= row["step"] <= max(row["seconds"])
+        assert row["utterances_per_second"] == pytest.approx(2 / row["step"])
+        assert row["gflop_per_second"] == pytest.approx(row["gflop"] / row["step"])
+        assert 0 < row["gflop_per_second"] < row["gemm_gflop_per_second"]
+        assert row["cached"] < row["cold"]
+        assert row["temporary_gb"] < row["peak_gb"] < 4
+        assert row["what"] in done.stdout
+    evaluate, train = found["figures"]
+    assert evaluate["gflop"] < train["gflop"]
+    assert (found["batch"], found["cells"]) == (2, 1)
+
+
+def test_an_unknown_step_is_an_error_that_names_the_known_ones():
+    done = run("--what=third", *SMALL)
+    assert done.returncode != 0
+    assert "third" in done.stderr + done.stdout
+    assert "second_differences" in done.stderr + done.stdout
+
+
+def test_a_batch_that_cannot_be_divided_is_an_error():
+    done = run("--what=evaluate", "--devices=8", *SMALL[:-1])
+    assert done.returncode == 1
+    assert "error: a batch of 2 cannot be divided over 8 devices" in done.stderr
