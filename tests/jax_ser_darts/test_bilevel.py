@@ -10,6 +10,7 @@ import pytest
 from jax_ser_darts import bilevel, optimisers
 from jax_ser_darts.models.backend import PLAIN
 from jax_ser_darts.models.initialise import init_variables
+from jax_ser_darts.models.relaxed import UNROLLED
 from jax_ser_darts.models.supernet import Supernet, init_alphas
 
 
@@ -82,6 +83,7 @@ def problem():
             hidden=4,
             attention=3,
             backend=PLAIN,
+            edges=UNROLLED,  # a loop cannot be differentiated backwards twice, as the oracle here is
             dtype=jnp.float64,
         )
         rng = np.random.default_rng(0)
