@@ -189,10 +189,10 @@ def search_case(what: str, devices, options: dict) -> tuple[Callable, Callable, 
     whole = jax.tree.map(lambda x: jax.ShapeDtypeStruct((_BATCH.value, *x.shape[2:]), x.dtype), train)
     gradients = bilevel.make_gradients(supernet_loss(alone, None))
     at = (*_shapes((weights, alphas)), (whole, jax.random.key(0)))
-    counts = {"of_weights": 1, "of_alphas": 1}
+    counts = {"of_both": 1, "of_alphas": 1}
     if order == bilevel.SECOND:
         exact = {"mixed_product": 1} if product == bilevel.EXACT else {"of_alphas": 2}
-        counts = {"of_weights": 2, "of_both": 1, **exact}
+        counts = {"of_both": 3, **exact}
     extra = {"mixed_product": at[:1]}
     flops = {name: _flops(getattr(gradients, name), *at, *extra.get(name, ())) for name in counts}
     here = (state.weights, state.alphas, (train, jax.random.key(0)))

@@ -34,16 +34,15 @@ ORDERS = (FIRST, SECOND)
 class Gradients:
     """The gradients that both orders are made of, each a function that can be compiled by itself.
 
-    One program each, instead of one a step: the second order calls `of_weights` twice, and both orders share it.
+    One program each, instead of one a step: both orders share them. The weights have none of their own: beside their
+    gradient that of the alphas costs next to nothing, and a program to compile is saved.
 
     Attributes:
-        of_weights: (weights, alphas, batch) -> ((loss, auxiliary), gradient).
-        of_alphas: the same for the alphas.
+        of_alphas: (weights, alphas, batch) -> ((loss, auxiliary), gradient).
         of_both: the same for the pair (weights, alphas).
         mixed_product: (weights, alphas, batch, v) -> d2 L / da dw . v, like the alphas.
     """
 
-    of_weights: Callable
     of_alphas: Callable
     of_both: Callable
     mixed_product: Callable
@@ -63,13 +62,31 @@ def make_gradients(loss: Loss, mean: Callable[[Tree], Tree] = lambda tree: tree)
         return lambda weights, alphas, batch: mean(gradient(weights, alphas, batch))
 
     def mixed_product(weights, alphas, batch, v):
-        # Forward over reverse. Both arguments are differentiated and one is dropped: some of the model does not
-        # depend on the alphas, and a custom_vjp there has no forward rule of its own.
-        both = jax.grad(loss, argnums=(0, 1), has_aux=True)
-        of_alphas = lambda w: both(w, alphas, batch)[0][1]
+        # Forward over reverse. The reverse part goes to the alphas and to the batch's numbers, and the latter is
+        # dropped: all of the model depends on the batch, so each custom_vjp in it has been replaced by its rules
+        # (which can be differentiated forward) before the forward part comes, and no gradient of the weights, nor
+        # its derivative, is ever computed.
+        numbers, merge = _split_numbers(batch)
+
+        def of_alphas(w):
+            both = jax.grad(lambda a, n: loss(w, a, merge(n)), argnums=(0, 1), has_aux=True)
+            return both(alphas, numbers)[0][0]
+
         return mean(jax.jvp(of_alphas, (weights,), (v,))[1])
 
-    return Gradients(averaged(0), averaged(1), averaged((0, 1)), mixed_product)
+    return Gradients(averaged(1), averaged((0, 1)), mixed_product)
+
+
+def _split_numbers(batch: Tree) -> tuple[list[jax.Array], Callable]:
+    """The float leaves of a batch, and a function that puts such leaves back in their places."""
+    leaves, structure = jax.tree.flatten(batch)
+    places = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)]
+
+    def merge(numbers):
+        found = dict(zip(places, numbers, strict=True))
+        return jax.tree.unflatten(structure, [found.get(i, leaf) for i, leaf in enumerate(leaves)])
+
+    return [leaves[i] for i in places], merge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +169,7 @@ def second_order(
         (validation loss at w', auxiliary), dL_val(w', a)/da, and the second-order term to add to it.
     """
     algebra = algebra or Algebra()
-    _, g = gradients.of_weights(weights, alphas, train_batch)
+    _, (g, _) = gradients.of_both(weights, alphas, train_batch)
     virtual, _ = inner.apply(weights, g, state)
     value, (g_virtual, direct) = gradients.of_both(virtual, alphas, val_batch)
     v = inner.pull_back(weights, g, state, g_virtual)

@@ -131,7 +131,6 @@ def make_search_steps(
     def compiled(gradients, inner):
         return (
             bilevel.Gradients(
-                of_weights=mapped(gradients.of_weights),
                 of_alphas=mapped(gradients.of_alphas),
                 of_both=mapped(gradients.of_both),
                 mixed_product=mapped(gradients.mixed_product, REPLICATED),
@@ -192,7 +191,7 @@ def make_search_steps(
 
     def update_weights(state, train_data):
         batch = (train_data, keys(state.key, state.step, 0))
-        (_, figures), gradient = gradients.of_weights(state.weights, state.alphas, batch)
+        (_, figures), (gradient, _) = gradients.of_both(state.weights, state.alphas, batch)
         return step_weights(state, gradient), figures
 
     def compile_all(state, train_data, val_data, order):
@@ -200,12 +199,11 @@ def make_search_steps(
             (data, keys(state.key, state.step, which)) for which, data in enumerate((train_data, val_data))
         )
         at = (state.weights, state.alphas)
-        calls = [lambda: gradients.of_weights(*at, train_batch)]
+        calls = [lambda: gradients.of_both(*at, train_batch)]
         if order == bilevel.FIRST or product == bilevel.FINITE_DIFFERENCES:
             calls.append(lambda: gradients.of_alphas(*at, val_batch))
         if order == bilevel.SECOND:
             at_step = (state.weights, state.weights, state.weights_state)  # any direction will do
-            calls.append(lambda: gradients.of_both(*at, val_batch))
             calls.append(lambda: virtual.apply(*at_step))
             calls.append(lambda: virtual.pull_back(*at_step, state.weights))
             if product == bilevel.EXACT:

@@ -125,7 +125,7 @@ def second_order_of(problem, *, jit, **options):
     gradients = bilevel.make_gradients(loss)
     if jit:
         gradients = bilevel.Gradients(
-            *(jax.jit(getattr(gradients, n)) for n in ("of_weights", "of_alphas", "of_both", "mixed_product"))
+            *(jax.jit(getattr(gradients, n)) for n in ("of_alphas", "of_both", "mixed_product"))
         )
     return bilevel.second_order(
         gradients=gradients,

@@ -110,7 +110,7 @@ def assert_close(found, expected, tolerance=1e-9):
 
 @pytest.fixture(scope="module")
 def every_gradient(point, batch):
-    """(backend, edges) -> logits, gradients of both, of either alone, and the product of the second order."""
+    """(backend, edges) -> logits, gradients of both and of the alphas alone, and the product of the second order."""
 
     @functools.cache
     def compute(backend, edges, dtype=jnp.float64):
@@ -122,7 +122,6 @@ def every_gradient(point, batch):
         v = jax.tree.map(jnp.cos, weights)
         run = lambda *a: (
             gradients.of_both(*a),
-            gradients.of_weights(*a)[1],
             gradients.of_alphas(*a)[1],
             gradients.mixed_product(*a, v),
         )
