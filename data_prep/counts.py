@@ -8,6 +8,7 @@ from data_prep.corpora import iemocap, msp_improv
 from data_prep.corpora.base import Utterance
 
 _TABLE_ROWS = 40
+_PARTS = {"iemocap": frozenset(iemocap.PARTS.values()), "msp_improv": frozenset(msp_improv.PARTS)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ PUBLISHED = (
     Published(
         name="IEMOCAP, 4 classes, excited as happy (from published metadata)",
         corpus="iemocap",
-        parts=frozenset(iemocap.PARTS.values()),
+        parts=_PARTS["iemocap"],
         classes=_classes(neutral=1708, angry=1103, sad=1084, happy_and_excited=1636),
         total=5531,
         sessions={"01": 1085, "02": 1023, "03": 1151, "04": 1031, "05": 1241},
@@ -62,13 +63,13 @@ PUBLISHED = (
     Published(
         name="MSP-IMPROV, all turns (as remembered, not verified)",
         corpus="msp_improv",
-        parts=frozenset(msp_improv.PARTS),
+        parts=_PARTS["msp_improv"],
         total=8438,
     ),
     Published(
         name="MSP-IMPROV, 4 classes as perceived (as remembered, not verified)",
         corpus="msp_improv",
-        parts=frozenset(msp_improv.PARTS),
+        parts=_PARTS["msp_improv"],
         classes=_classes(neutral=3477, happy=2644, sad=885, angry=792),
         total=7798,
     ),
@@ -98,7 +99,7 @@ def differences(
         merged[name].add(emotion)
     name_of = {frozenset(members): name for name, members in merged.items()}
     for known in PUBLISHED:
-        if target or known.corpus != corpus or (parts and set(parts) != known.parts):
+        if target or known.corpus != corpus or (frozenset(parts) or _PARTS[corpus]) != known.parts:
             continue
         if known.classes and known.classes.keys() != name_of.keys():
             continue
