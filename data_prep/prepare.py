@@ -25,14 +25,13 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from data_prep import compute, corpora, demo_corpus
+from data_prep import compute, corpora, counts, demo_corpus
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utterance
 from data_prep.features import FeatureSettings, SettingsError
 
 VERSION = "1.0.0"  # of the records' layout and numbers: raise it when either changes
 _LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tensorflow_datasets", "jax_ser_darts")
-_TABLE_ROWS = 40
 
 
 def prepare(
@@ -43,8 +42,9 @@ def prepare(
     Args:
         data: corpus (str), source (its root folder; "" makes the demo corpus beside `records`), emotions
             (corpus's emotion -> class; what it does not name is left out, and empty takes all as they are),
-            group_by ("speaker" or "session": what a split is), on_bad_file ("error" or "skip"), workers
-            (processes; 0 is all cores).
+            parts (those of the corpus to take; empty takes all), target (whether emotions are those that the
+            speakers were asked for), group_by ("speaker", "session" or "part": what a split is; splits of
+            "part" are a part's speakers), on_bad_file ("error" or "skip"), workers (processes; 0 is all cores).
         features: the fields of `features.FeatureSettings`.
         records: folder of all records.
 
@@ -61,8 +61,15 @@ def prepare(
     records = pathlib.Path(records).absolute()
     source = _source(data, records=records)
     reading = corpora.read("manifest" if data.corpus == "demo" else data.corpus, source)
-    emotions = _emotions(reading.utterances, data.emotions.to_dict())
-    utterances = [utterance for utterance in reading.utterances if utterance.emotion in emotions]
+    chosen = _choose(reading.utterances, parts=data.parts, target=data.target)
+    emotions = _emotions(chosen, data.emotions.to_dict())
+    for difference in counts.differences(
+        chosen, corpus=data.corpus, parts=data.parts, target=data.target, emotions=emotions
+    ):
+        logging.warning("%s", difference)
+    utterances = [utterance for utterance in chosen if utterance.emotion in emotions]
+    if data.group_by == "part":
+        utterances = [_keep_in_part(utterance) for utterance in utterances]
     groups = _groups(utterances, group_by=data.group_by)
     fingerprint = _fingerprint(
         data=data,
@@ -82,7 +89,7 @@ def prepare(
         if folder.is_dir():  # by another process, while this one waited
             return folder
         _sweep(folder.parent)
-        print(_table(utterances, emotions=emotions), flush=True)
+        print(counts.tables(utterances, emotions=emotions), flush=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".scratch_") as scratch:
             rows_file = pathlib.Path(scratch) / "features"
             computed, unreadable = compute.compute(
@@ -125,7 +132,10 @@ def prepare(
 
 
 def _check(data: ml_collections.ConfigDict) -> None:
-    for name, allowed in {"group_by": ("speaker", "session"), "on_bad_file": ("error", "skip")}.items():
+    for name, allowed in {
+        "group_by": ("speaker", "session", "part"),
+        "on_bad_file": ("error", "skip"),
+    }.items():
         if data[name] not in allowed:
             raise CorpusError(f"data.{name} is {data[name]!r}; it must be one of {', '.join(allowed)}")
     if type(data.workers) is not int or data.workers < 0:
@@ -142,6 +152,29 @@ def _source(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> pathli
     if not source.exists():
         raise CorpusError(f"the root of corpus {data.corpus!r} does not exist: {source} (data.source)")
     return source
+
+
+def _choose(utterances: Sequence[Utterance], *, parts: Sequence[str], target: bool) -> list[Utterance]:
+    """The utterances of these parts of the corpus (none named: all), with the emotion that is wanted."""
+    found = {utterance.part for utterance in utterances}
+    if missing := sorted(set(parts) - found):
+        raise CorpusError(
+            f"data.parts names {', '.join(missing)}; the corpus has: {', '.join(sorted(found - {''})) or 'no parts'}"
+        )
+    chosen = [utterance for utterance in utterances if not parts or utterance.part in parts]
+    if not target:
+        return chosen
+    if without := [utterance for utterance in chosen if not utterance.target]:
+        raise CorpusError(
+            f"{len(without)} utterance(s) have no target emotion, such as {without[0].path}: set data.target=False"
+        )
+    return [dataclasses.replace(utterance, emotion=utterance.target) for utterance in chosen]
+
+
+def _keep_in_part(utterance: Utterance) -> Utterance:
+    """Where nobody knows who speaks, someone of this part does: another person than the unknown of the others."""
+    speaker = utterance.speaker or f"unknown_{utterance.part}"
+    return dataclasses.replace(utterance, speaker=speaker)
 
 
 def _emotions(utterances: Sequence[Utterance], wanted: Mapping[str, str]) -> dict[str, str]:
@@ -184,6 +217,12 @@ def _groups(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list
             f"a speaker may be in one {group_by} only, or the same voice is in training and test; "
             "mend the labels, or take --config.data.group_by=speaker:\n" + "\n".join(problems)
         )
+    if group_by == "part":  # its speakers stay apart, so that a search can divide them
+        speakers = collections.defaultdict(list)
+        for part, of in members.items():
+            for utterance in of:
+                speakers[f"{part}/{utterance.speaker}"].append(utterance)
+        members = speakers
     names = _split_names(sorted(members), prefix=group_by)
     return {names[group]: members[group] for group in sorted(members)}
 
@@ -267,10 +306,12 @@ def _metadata(
 ) -> dict[str, Any]:
     """What is stored beside the records as metadata.json: where they come from, and what is in them."""
     classes = sorted(set(emotions.values()))
-    counts = {}
+    of_classes, of_parts = {}, collections.defaultdict(list)
     for split, computed in splits.items():
         found = collections.Counter(emotions[one.utterance.emotion] for one in computed)
-        counts[split] = {name: found[name] for name in classes}
+        of_classes[split] = {name: found[name] for name in classes}
+        for part in sorted({one.utterance.part for one in computed} - {""}):
+            of_parts[part].append(split)
     return {
         "corpus": data.corpus,
         "source": data.source,
@@ -280,7 +321,9 @@ def _metadata(
         "classes": classes,
         "group_by": data.group_by,
         "groups": {split: sorted({one.utterance.speaker for one in of}) for split, of in splits.items()},
-        "counts": counts,
+        "parts": dict(of_parts),
+        "target": data.target,
+        "counts": of_classes,
         "bad_files": [dataclasses.asdict(bad) for bad in bad_files],
         "versions": _versions(),
         "fingerprint": fingerprint,
@@ -293,24 +336,6 @@ def _versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[library] = importlib.metadata.version(library)
     return versions
-
-
-def _table(utterances: Sequence[Utterance], *, emotions: Mapping[str, str]) -> str:
-    """Utterances a class and speaker, with totals."""
-    classes = sorted(set(emotions.values()))
-    counts = collections.defaultdict(collections.Counter)
-    for utterance in utterances:
-        counts[utterance.speaker][emotions[utterance.emotion]] += 1
-    lines = [[speaker, *(of[name] for name in classes), of.total()] for speaker, of in sorted(counts.items())]
-    total = ["all", *(sum(of[name] for of in counts.values()) for name in classes), len(utterances)]
-    shown = [["speaker", *classes, "all"], *lines[:_TABLE_ROWS], total]
-    widths = [max(len(str(line[i])) for line in shown) for i in range(len(total))]
-    text = [
-        "  ".join(f"{cell!s:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in shown
-    ]
-    if len(lines) > _TABLE_ROWS:
-        text.insert(-1, f"... and {len(lines) - _TABLE_ROWS} more speakers")
-    return "\n".join(text)
 
 
 @contextlib.contextmanager

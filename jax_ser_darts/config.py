@@ -38,11 +38,13 @@ def default() -> ml_collections.ConfigDict:
     c.fast_math = True  # lets a CPU add in another order: sums are vectorised
 
     c.data = ml_collections.ConfigDict()
-    c.data.corpus = "manifest"  # demo, ravdess, emodb, crema_d, savee, tess, manifest
+    c.data.corpus = "manifest"  # demo, manifest, or a reader of data_prep/corpora, such as iemocap
     c.data.source = ""  # the corpus's folder, or the manifest; "" makes the demo corpus
     c.data.records = ""  # where TFRecords go; "" is WORKDIR/records
     c.data.emotions = ml_collections.ConfigDict()  # {emotion: class}; empty takes every emotion as it is
-    c.data.group_by = "speaker"  # one split a speaker, or a session
+    c.data.parts = ()  # of the corpus, as its reader names them, e.g. ("improvised",); () takes all
+    c.data.target = False  # True takes the emotion asked of the speaker instead of the one heard (msp_improv)
+    c.data.group_by = "speaker"  # what folds divide: speaker or session; part is the corpus's own division
     c.data.on_bad_file = "error"  # or skip
     c.data.workers = 0  # processes that compute features; 0 is one a core
 
@@ -61,6 +63,7 @@ def default() -> ml_collections.ConfigDict:
 
     c.folds = ml_collections.ConfigDict()
     c.folds.count = 6  # parts the speaker groups are divided in; 0 leaves one group out
+    c.folds.test = ()  # groups that each fold tests, (("speaker_01M", "speaker_02F"), ...), instead of count
     c.folds.run = ()  # which folds to run; () is all
     c.folds.validation_groups = 2  # speaker groups for early stopping
     c.folds.seed = 0
@@ -221,9 +224,18 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for seed in config.train.seeds:
         if seed < 0:
             raise ConfigError(f"config.train.seeds: {seed} is below 0")
+    for test in config.folds.test:
+        if isinstance(test, str) or not test:
+            raise ConfigError(f"config.folds.test: {test!r} is not a fold's groups, such as ('speaker_01',)")
+    _one_of(config, "data.group_by", ("speaker", "session", "part"))
+    if config.folds.test and config.data.group_by == "part":
+        raise ConfigError(
+            "config.folds.test names tests, but with config.data.group_by='part' the corpus does"
+        )
+    count = 1 if config.data.group_by == "part" else len(config.folds.test) or config.folds.count
     for fold in config.folds.run:
-        if fold < 0 or (config.folds.count and fold >= config.folds.count):
-            raise ConfigError(f"config.folds.run: there is no fold {fold} among {config.folds.count}")
+        if fold < 0 or (count and fold >= count):
+            raise ConfigError(f"config.folds.run: there is no fold {fold} among {count}")
     if len(config.search.alphas_betas) != 2 or not all(0 <= b < 1 for b in config.search.alphas_betas):
         raise ConfigError(
             f"config.search.alphas_betas = {config.search.alphas_betas} must be two numbers in [0, 1)"

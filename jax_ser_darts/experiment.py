@@ -17,7 +17,7 @@ import numpy as np
 
 from jax_ser_darts.batches import class_weights
 from jax_ser_darts.config import ConfigError
-from jax_ser_darts.folds import Fold, halves, make_folds
+from jax_ser_darts.folds import Fold, given_folds, halves, make_folds, official_fold
 from jax_ser_darts.normalisation import Normalisation
 from jax_ser_darts.records import Corpus, Subset, subset
 
@@ -95,20 +95,13 @@ class Experiment:
 
 
 def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Corpus) -> Experiment:
-    """The experiment: folds are made of the speakers, and those that `folds.run` names are kept.
+    """The experiment: the folds that the config asks for, of which those that `folds.run` names are kept.
 
     Raises:
-        FoldError: the corpus has too few speakers for the config.
+        FoldError: the corpus has too few speakers for the config, or not the groups that it names.
         ConfigError: there is no such fold, or a class has no training utterance in one.
     """
-    folds = make_folds(
-        corpus.groups,
-        count=config.folds.count,
-        validation_groups=config.folds.validation_groups,
-        seed=config.folds.seed,
-        balance=corpus.group_counts(),
-        sexes=corpus.group_sexes(),
-    )
+    folds = _folds(config, corpus)
     run = config.folds.run or tuple(range(len(folds)))
     if unknown := [index for index in run if not 0 <= index < len(folds)]:
         raise ConfigError(f"config.folds.run: there is no fold {unknown[0]} among {len(folds)}")
@@ -120,6 +113,20 @@ def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Cor
         except ValueError as error:
             raise ConfigError(f"fold {fold.index}: {error}") from None
     return experiment
+
+
+def _folds(config: ml_collections.ConfigDict, corpus: Corpus) -> list[Fold]:
+    """The corpus's own fold, those whose tests the config names, or an even division of the groups."""
+    if config.data.group_by == "part":
+        return [official_fold(corpus.groups, parts=corpus.metadata["parts"])]
+    shared = {
+        "validation_groups": config.folds.validation_groups,
+        "seed": config.folds.seed,
+        "sexes": corpus.group_sexes(),
+    }
+    if config.folds.test:
+        return given_folds(corpus.groups, tests=config.folds.test, **shared)
+    return make_folds(corpus.groups, count=config.folds.count, balance=corpus.group_counts(), **shared)
 
 
 def digest(corpus: Corpus) -> str:

@@ -7,6 +7,12 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+TRAIN, VALIDATION, TEST = (
+    "train",
+    "validation",
+    "test",
+)  # parts of a corpus that comes divided; also test1, ...
+
 
 class FoldError(ValueError):
     """These folds cannot be made; the message says why, and what to do."""
@@ -78,15 +84,73 @@ def make_folds(
     if balance is not None:
         tests = _even_out(tests, balance=_check_known(names, balance, "balance"), strata=strata)
 
-    folds = []
-    for index, test in enumerate(tests):
-        others = [name for part in tests[index + 1 :] + tests[:index] for name in part]
-        validation = _mix(others, strata)[:validation_groups]
-        train = set(others) - set(validation)
-        fold = Fold(index, tuple(sorted(test)), tuple(sorted(validation)), tuple(sorted(train)))
-        check_speakers(fold, groups)
-        folds.append(fold)
-    return folds
+    return _complete(tests, groups=groups, validation_groups=validation_groups, strata=strata)
+
+
+def given_folds(
+    groups: Mapping[str, Sequence[str]],
+    *,
+    tests: Sequence[Sequence[str]],
+    validation_groups: int,
+    seed: int,
+    sexes: Mapping[str, str] | None = None,
+) -> list[Fold]:
+    """Folds whose test groups are named, as a published protocol does.
+
+    The validation groups are taken from the test groups of the folds that follow, then from the groups that
+    no fold tests; whatever is left trains.
+
+    Args:
+        groups: group name -> its speakers.
+        tests: the groups that each fold tests; no group is in two of them.
+        validation_groups: groups held out of the training part of each fold, to choose epochs by.
+        seed: of the order in which groups that are not tested come to validate.
+        sexes: group name -> sex; where given, the validation groups are mixed like the rest.
+
+    Raises:
+        FoldError: a speaker is in two groups, a group is unknown or tested twice, a test part is empty, or no
+            group is left to train on.
+    """
+    _check_speakers(groups.items(), "group")
+    named = [name for test in tests for name in test]
+    if unknown := sorted(set(named) - set(groups)):
+        raise FoldError(f"The folds test groups that the corpus lacks: {unknown}; it has {sorted(groups)}.")
+    if twice := sorted({name for name in named if named.count(name) > 1}):
+        raise FoldError(f"The folds test groups more than once: {twice}. Name each of them once.")
+    if not tests or not all(tests):
+        raise FoldError(
+            f"A fold tests nothing: {[list(test) for test in tests]}. Name a group for each fold."
+        )
+    strata = _strata(groups, sexes, "sexes")
+    rest = _shuffle(sorted(set(groups) - set(named)), seed)
+    parts = [list(test) for test in tests]
+    return _complete(parts, groups=groups, validation_groups=validation_groups, strata=strata, rest=rest)
+
+
+def official_fold(groups: Mapping[str, Sequence[str]], *, parts: Mapping[str, Sequence[str]]) -> Fold:
+    """The one fold of a corpus that comes divided: its parts train, validation (if any) and test, test1, ...
+
+    Args:
+        groups: group name -> its speakers.
+        parts: part -> the groups in it.
+
+    Raises:
+        FoldError: there is no training or no test part, or a part of another name, or a speaker is in two.
+    """
+    tests = [part for part in sorted(parts) if part.startswith(TEST)]
+    other = sorted(set(parts) - {*tests, TRAIN, VALIDATION})
+    if other or not tests or TRAIN not in parts:
+        raise FoldError(
+            f"The corpus's own parts are {sorted(parts)}; a fold of them needs {TRAIN}, {TEST} (or {TEST}1, ...), "
+            f"perhaps {VALIDATION}, and no others. Choose parts (data.parts), or divide speakers (data.group_by)."
+        )
+    test, validation, train = (
+        tuple(sorted(name for part in of for name in parts.get(part, ())))
+        for of in (tests, [VALIDATION], [TRAIN])
+    )
+    fold = Fold(0, test, validation, train)
+    check_speakers(fold, groups)
+    return fold
 
 
 def halves(
@@ -136,6 +200,31 @@ def check_speakers(fold: Fold, groups: Mapping[str, Sequence[str]]) -> None:
     parts = {"test": fold.test, "validation": fold.validation, "train": fold.train}
     speakers = ((part, {s for name in names for s in groups[name]}) for part, names in parts.items())
     _check_speakers(speakers, f"part of fold {fold.index}")
+
+
+def _complete(
+    tests: Sequence[list[str]],
+    *,
+    groups: Mapping[str, Sequence[str]],
+    validation_groups: int,
+    strata: Mapping[str, str],
+    rest: Sequence[str] = (),
+) -> list[Fold]:
+    """Test parts -> folds; `rest` are the groups that none of them tests."""
+    folds = []
+    for index, test in enumerate(tests):
+        others = [name for part in [*tests[index + 1 :], *tests[:index], rest] for name in part]
+        validation = _mix(others, strata)[:validation_groups]
+        train = set(others) - set(validation)
+        if not train:
+            raise FoldError(
+                f"No training group is left in fold {index}: of {len(groups)} groups, {len(test)} are for testing "
+                f"and {len(validation)} for validation. Take fewer validation groups."
+            )
+        fold = Fold(index, tuple(sorted(test)), tuple(sorted(validation)), tuple(sorted(train)))
+        check_speakers(fold, groups)
+        folds.append(fold)
+    return folds
 
 
 def _check_speakers(speakers_of: Iterable[tuple[str, Iterable[str]]], kind: str) -> None:

@@ -4,7 +4,17 @@ import os
 import pathlib
 from collections.abc import Callable
 
-from data_prep.corpora import crema_d, emodb, manifest, ravdess, savee, tess
+from data_prep.corpora import (
+    crema_d,
+    emodb,
+    iemocap,
+    manifest,
+    msp_improv,
+    msp_podcast,
+    ravdess,
+    savee,
+    tess,
+)
 from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Reading, Utterance
 from data_prep.corpora.files import split_repeated
 
@@ -16,6 +26,9 @@ _MODULES = {
     "crema_d": crema_d,
     "savee": savee,
     "tess": tess,
+    "iemocap": iemocap,
+    "msp_improv": msp_improv,
+    "msp_podcast": msp_podcast,
     "manifest": manifest,
 }
 READERS: dict[str, Callable[[pathlib.Path], Reading]] = {

@@ -12,12 +12,14 @@ class Utterance:
     Attributes:
         id: unique in the corpus; names the utterance in scores and errors.
         path: the sound file.
-        speaker: the one who speaks; never on both sides of a split.
+        speaker: the one who speaks; never on both sides of a split. "" where unknown.
         emotion: the corpus's own label as a full English word, e.g. "angry".
         session: the recording session, "" where the corpus has none.
         sex: "female", "male", or "" where unknown.
         start: seconds into the file where the utterance begins.
         end: seconds into the file where it ends; None is the end of the file.
+        part: of the corpus as its makers divide it, e.g. "improvised" or "train"; "" where they do not.
+        target: the emotion that the speaker was asked for, where the corpus tells it besides the one heard.
     """
 
     id: str
@@ -28,6 +30,8 @@ class Utterance:
     sex: str = ""
     start: float = 0.0
     end: float | None = None
+    part: str = ""
+    target: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

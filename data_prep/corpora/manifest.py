@@ -5,14 +5,13 @@ relative to the CSV, times are in seconds. Several rows may cut segments from on
 it is the path as written, with the times where there are any.
 """
 
-import csv
-import io
 import math
 import os
 import pathlib
 
 from data_prep.corpora.base import BadFile, CorpusError, Reading, Utterance
 from data_prep.corpora.files import split_repeated
+from data_prep.corpora.labels import csv_rows
 
 LAYOUT = (
     "a CSV file, or a folder with manifest.csv; columns path,speaker,emotion[,session][,sex][,start,end][,id]"
@@ -35,7 +34,7 @@ def read(root: pathlib.Path) -> Reading:
     table = root / "manifest.csv" if root.is_dir() else root
     if not table.is_file():
         raise CorpusError(f"no manifest {table}\nexpected: {LAYOUT}")
-    (_, header), *rows = _rows(table) or [(1, [])]
+    (_, header), *rows = csv_rows(table) or [(1, [])]
     columns = [name.strip().lower() for name in header]
     flaws = _flaws(columns) if rows else ["no rows"]
 
@@ -55,21 +54,6 @@ def read(root: pathlib.Path) -> Reading:
         raise CorpusError(f"{table}: {'; '.join(flaws)}\nexpected: {LAYOUT}{lines}")
     unique = split_repeated(utterances)
     return Reading(unique.utterances, (*bad_files, *unique.bad_files))
-
-
-def _rows(table: pathlib.Path) -> list[tuple[int, list[str]]]:
-    """(line number, cells) of every line that is not blank."""
-    try:
-        text = table.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        byte = error.object[error.start]
-        raise CorpusError(f"{table}:{line}: byte 0x{byte:02x} is not UTF-8; save it as UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error as error:
-        raise CorpusError(f"{table}:{reader.line_num}: not CSV: {error}") from None
 
 
 def _flaws(columns: list[str]) -> list[str]:

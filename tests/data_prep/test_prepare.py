@@ -42,6 +42,8 @@ def configured(source: pathlib.Path | str, /, **changes) -> ml_collections.Confi
         "corpus": "manifest",
         "source": str(source),
         "emotions": {"anger": "angry", "rage": "angry", "sorrow": "sad"},
+        "parts": (),
+        "target": False,
         "group_by": "speaker",
         "on_bad_file": "error",
         "workers": 1,
@@ -148,7 +150,7 @@ def test_no_emotions_named_takes_all_as_they_are(corpus, tmp_path):
     ]
 
 
-def test_the_table_counts_classes_and_speakers(corpus, tmp_path, capsys):
+def test_the_tables_count_classes_speakers_and_sessions(corpus, tmp_path, capsys):
     prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "records")
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert table == [
@@ -156,6 +158,11 @@ def test_the_table_counts_classes_and_speakers(corpus, tmp_path, capsys):
         ["a", "1", "4", "2", "6"],
         ["a-1", "4", "2", "6"],
         ["b", "4", "2", "6"],
+        ["all", "12", "6", "18"],
+        [],
+        ["session", "angry", "sad", "all"],
+        ["one", "8", "4", "12"],
+        ["two", "4", "2", "6"],
         ["all", "12", "6", "18"],
     ]
 
@@ -313,7 +320,10 @@ def test_sessions_may_be_the_groups_but_no_speaker_in_two(corpus, tmp_path):
         ({"source": "/no/such/folder"}, "does not exist: /no/such/folder"),
         ({"source": ""}, "give --config.data.source=DIR"),
         ({"corpus": "nonesuch"}, "unknown corpus 'nonesuch'; known:"),
-        ({"group_by": "sex"}, "data.group_by is 'sex'; it must be one of speaker, session"),
+        ({"group_by": "sex"}, "data.group_by is 'sex'; it must be one of speaker, session, part"),
+        ({"group_by": "part"}, r"18 utterance\(s\) have no part"),
+        ({"parts": ("improvised",)}, "data.parts names improvised; the corpus has: no parts"),
+        ({"target": True}, r"24 utterance\(s\) have no target emotion, .* set data.target=False"),
         ({"on_bad_file": "ignore"}, "data.on_bad_file is 'ignore'"),
         ({"workers": -1}, "data.workers is -1"),
     ],

@@ -61,6 +61,9 @@ def test_every_config_has_a_quick_variant_and_names_unknown_ones(name):
         ("folds.run", (0, 0)),
         ("train.batch_size", 0),
         ("folds.run", (17,)),
+        ("folds.test", ("speaker_01",)),
+        ("folds.test", ((),)),
+        ("data.group_by", "sex"),
         ("features.coefficients", 2),
     ],
 )
@@ -70,6 +73,28 @@ def test_an_impossible_setting_is_named(name, value):
     (c[section[0]] if section else c)[key] = value
     with pytest.raises(ConfigError, match=rf"config\.({name}|search\.cells)"):
         validate(c)
+
+
+def test_the_folds_that_may_run_are_those_there_are():
+    c = config.default()
+    c.folds.test = (("a",), ("b",))
+    c.folds.run = (1,)
+    validate(c)
+    c.folds.run = (2,)
+    with pytest.raises(ConfigError, match=r"config\.folds\.run: there is no fold 2 among 2"):
+        validate(c)
+    c.data.group_by = "part"
+    with pytest.raises(ConfigError, match=r"config\.folds\.test"):
+        validate(c)
+    c.folds.test, c.folds.run = (), (1,)
+    with pytest.raises(ConfigError, match=r"config\.folds\.run: there is no fold 1 among 1"):
+        validate(c)
+
+
+@pytest.mark.parametrize("variant", ["full,sideways", "full,improvised,scripted", "paper,emodarts,speakers"])
+def test_choices_that_do_not_go_together_are_named(variant):
+    with pytest.raises(ValueError, match=r"configs/iemocap.py.*(sideways|exclude)"):
+        importlib.import_module("configs.iemocap").get_config(variant)
 
 
 class TestWorkdir:

@@ -6,7 +6,15 @@ import random
 import numpy as np
 import pytest
 
-from jax_ser_darts.folds import Fold, FoldError, check_speakers, halves, make_folds
+from jax_ser_darts.folds import (
+    Fold,
+    FoldError,
+    check_speakers,
+    given_folds,
+    halves,
+    make_folds,
+    official_fold,
+)
 
 SEEDS = range(60)
 
@@ -186,3 +194,74 @@ def test_a_half_of_nothing_is_refused(share):
 def test_one_group_has_no_halves():
     with pytest.raises(FoldError, match=r"two training groups.*\['a'\]"):
         halves({"a": ["a"]}, share=0.5, seed=0)
+
+
+def test_named_tests_are_tested_and_the_others_validate_and_train():
+    for seed in SEEDS:
+        groups, how, sexes, _ = random_corpus(seed)
+        names = sorted(groups)
+        tests = [[name] for name in names[: max(len(names) // 2, 1)]]
+        validation_groups = min(how["validation_groups"], len(names) - 2)
+        folds = given_folds(groups, tests=tests, validation_groups=validation_groups, seed=seed, sexes=sexes)
+        assert [list(fold.test) for fold in folds] == tests
+        assert [fold.index for fold in folds] == list(range(len(tests)))
+        for fold in folds:
+            assert sorted(fold.test + fold.validation + fold.train) == names
+            assert len(fold.validation) == validation_groups
+            assert fold.train
+
+
+def test_the_tests_of_the_next_fold_validate_first():
+    groups = {name: [name] for name in "abcdef"}
+    folds = given_folds(groups, tests=[["a", "b"], ["c", "d"]], validation_groups=2, seed=0)
+    assert [fold.validation for fold in folds] == [("c", "d"), ("a", "b")]
+    (only,) = given_folds(groups, tests=[["a"]], validation_groups=1, seed=0)
+    assert set(only.validation) < set("bcdef")
+
+
+@pytest.mark.parametrize(
+    ("tests", "validation_groups", "said"),
+    [
+        ([["a"], ["x"]], 1, r"the corpus lacks: \['x'\]"),
+        ([["a"], ["b", "a"]], 1, r"more than once: \['a'\]"),
+        ([["a", "a"]], 1, r"more than once: \['a'\]"),
+        ([["a"], []], 1, "tests nothing"),
+        ([], 1, "tests nothing"),
+        ([["a", "b"]], 2, "No training group is left in fold 0"),
+        ([["a", "b", "c", "d"]], 0, "No training group is left in fold 0"),
+    ],
+)
+def test_named_tests_that_cannot_be_are_refused(tests, validation_groups, said):
+    with pytest.raises(FoldError, match=said):
+        given_folds(
+            {name: [name] for name in "abcd"}, tests=tests, validation_groups=validation_groups, seed=0
+        )
+
+
+def test_named_tests_do_not_let_a_speaker_into_two_groups():
+    with pytest.raises(FoldError, match="speaker 'ben': a, b"):
+        given_folds({"a": ["ben"], "b": ["ben"], "c": ["c"]}, tests=[["a"]], validation_groups=0, seed=0)
+
+
+def test_a_corpus_that_comes_divided_has_one_fold():
+    groups = {name: [name] for name in "abcdef"}
+    parts = {"train": ["a", "b"], "test1": ["c"], "test2": ["d"], "validation": ["f", "e"]}
+    assert official_fold(groups, parts=parts) == Fold(0, ("c", "d"), ("e", "f"), ("a", "b"))
+    del parts["validation"], parts["test2"]
+    assert official_fold(groups, parts=parts) == Fold(0, ("c",), (), ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    "parts", [{}, {"train": ["a"]}, {"test": ["a"]}, {"train": "a", "test": "b", "x": "c"}]
+)
+def test_parts_that_are_no_division_are_refused(parts):
+    with pytest.raises(FoldError, match="own parts are"):
+        official_fold({name: [name] for name in "abc"}, parts=parts)
+
+
+def test_a_speaker_in_two_parts_of_a_divided_corpus_is_named():
+    groups = {"a": ["anna"], "b": ["ben"], "c": ["anna"]}
+    with pytest.raises(FoldError, match="speaker 'anna': test, train"):
+        official_fold(groups, parts={"train": ["a"], "test": ["b", "c"]})
+    with pytest.raises(FoldError, match="speaker 'ben': test, train"):
+        official_fold(groups, parts={"train": ["a", "b"], "test": ["b"]})

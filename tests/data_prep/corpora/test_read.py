@@ -15,6 +15,7 @@ GOOD = {
     "savee": "DC_a01",
     "tess": "OAF_back_angry",
 }
+LABELLED = {"iemocap": "Session1", "msp_improv": "session1", "msp_podcast": "Audios"}  # and their folders
 by_name = pytest.mark.parametrize("corpus", GOOD)
 
 
@@ -27,7 +28,7 @@ def make(root, *names):
 
 
 def test_all_readers_are_listed():
-    assert set(corpora.READERS) == {*GOOD, "manifest"}
+    assert set(corpora.READERS) == {*GOOD, *LABELLED, "manifest"}
 
 
 @by_name
@@ -120,11 +121,11 @@ def test_unknown_corpus_lists_the_known(tmp_path):
         corpora.read("imaginary", tmp_path)
 
 
-@pytest.mark.parametrize("corpus", [*GOOD, "manifest"])
+@pytest.mark.parametrize("corpus", corpora.READERS)
 def test_a_missing_root_says_what_to_give(tmp_path, corpus):
     with pytest.raises(corpora.CorpusError, match=r"no folder .*nowhere\nexpected: .*") as error:
         corpora.read(corpus, tmp_path / "nowhere")
-    assert GOOD.get(corpus, "manifest.csv")[:5] in str(error.value)
+    assert (GOOD | LABELLED).get(corpus, "manifest.csv")[:5] in str(error.value)
 
 
 @by_name

@@ -1,0 +1,27 @@
+"""MSP-IMPROV, four classes as listeners heard them, six sessions, each tested once.
+
+    python -m jax_ser_darts.main --config=configs/msp_improv.py:quick --config.data.source=DIR --workdir=DIR
+
+Twelve folds of one speaker: --config.data.group_by=speaker. Scenarios: --config.data.parts="('R',)", of P (natural), R
+(read), S (other improvised) and T (target, improvised). The emotion that the actor was asked for, of the file's name:
+--config.data.target.
+
+Not run: the corpus is licensed and was not at hand. The reader is tested on small trees of its layout.
+"""
+
+from configs import iemocap
+
+VARIANTS = ("quick", "full", "paper", "emodarts")
+
+
+def get_config(variant: str = "full"):
+    """`quick`, `full`, and `paper` as of IEMOCAP; `emodarts` is `paper` on read turns with their target emotion."""
+    if variant not in VARIANTS:
+        raise ValueError(f"configs/msp_improv.py has the variants {', '.join(VARIANTS)}, not {variant!r}")
+    c = iemocap.get_config("paper" if variant == "emodarts" else variant)
+    c.data.corpus = "msp_improv"
+    c.data.emotions = {"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry"}
+    if variant == "emodarts":
+        c.data.parts = ("R",)
+        c.data.target = True
+    return c

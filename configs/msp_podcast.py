@@ -1,0 +1,28 @@
+"""MSP-Podcast, four classes, the corpus's own training, validation and test parts.
+
+    python -m jax_ser_darts.main --config=configs/msp_podcast.py:quick --config.data.source=DIR --workdir=DIR
+
+Test1 is tested; for another: --config.data.parts="('train','validation','test2')". A speaker in two parts is an error.
+Utterances of unknown speakers stay in the part where the corpus has them. Sound without a label (as of Test3, where it
+is withheld) is left out with --config.data.on_bad_file=skip. Features are kept in memory, 25 KiB an utterance.
+
+Not run: the corpus is licensed and was not at hand. The reader is tested on small trees of its layout.
+"""
+
+from configs import ravdess
+
+
+def get_config(variant: str = "full"):
+    """`quick` for two cores: smaller cells, few epochs; a hundred thousand utterances take long even so."""
+    c = ravdess.get_config(variant)
+    c.data.corpus = "msp_podcast"
+    c.data.parts = ("train", "validation", "test1")
+    c.data.group_by = "part"
+    c.folds.run = ()  # one
+    c.search.epochs = 15
+    c.train.epochs = 30
+    c.search.batch_size = c.train.batch_size = 64
+    if variant == "quick":
+        c.search.epochs = 1
+        c.train.epochs = 2
+    return c
