@@ -8,6 +8,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import itertools
 import multiprocessing.connection
 import os
@@ -17,6 +18,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -69,10 +71,12 @@ def compute(
     Returns:
         Where the features of each usable utterance are, and every file that cannot be used.
     """
-    workers = workers or _cores()
+    workers = workers or cores()
     done, bad_files, first = [], [], 0
     logging.info("Computing features of %d utterances with %d process(es)", len(utterances), workers)
-    results = _stream(utterances, settings=settings, workers=workers, meanwhile=meanwhile)
+    work = functools.partial(compute_one, settings=settings)
+    stream = _here if workers == 1 else in_processes
+    results = stream(work, utterances, workers=workers, meanwhile=meanwhile)
     bar = tqdm.tqdm(results, total=len(utterances), desc="features", unit="utt", disable=None)
     with scratch.open("wb") as file, contextlib.closing(results):
         for utterance, result in zip(utterances, bar, strict=True):
@@ -104,22 +108,38 @@ def compute_one(utterance: Utterance, settings: FeatureSettings) -> tuple[float,
     return min(len(waveform), settings.max_samples) / settings.sampling_rate, features
 
 
-def _compute_chunk(utterances: Sequence[Utterance], settings: FeatureSettings) -> list:
-    return [compute_one(utterance, settings) for utterance in utterances]
-
-
-def _stream(
+def _here(
+    work: Callable[[Utterance], Any],
     utterances: Sequence[Utterance],
     *,
-    settings: FeatureSettings,
     workers: int,
     meanwhile: Callable[[], None],
-) -> Iterator[tuple[float, np.ndarray] | BadFile]:
-    """Yields compute_one of every utterance, in order."""
-    if workers == 1:
-        meanwhile()
-        yield from (compute_one(utterance, settings) for utterance in utterances)
-        return
+) -> Iterator[Any]:
+    """As `in_processes`, in this one."""
+    del workers
+    meanwhile()
+    yield from map(work, utterances)
+
+
+def _work_on_chunk(work: Callable[[Utterance], Any], utterances: Sequence[Utterance]) -> list:
+    return list(map(work, utterances))
+
+
+def in_processes(
+    work: Callable[[Utterance], Any],
+    utterances: Sequence[Utterance],
+    *,
+    workers: int,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Iterator[Any]:
+    """Yields the work's result of every utterance, in order; close it to stop early.
+
+    Args:
+        work: a function of a module, or a `functools.partial` of one.
+        utterances: what to work on.
+        workers: processes, which know neither TensorFlow nor JAX.
+        meanwhile: called in this process once, as soon as the other processes are at work.
+    """
     size = min(_CHUNK, len(utterances) // (8 * workers) or 1)
     chunks = (utterances[i : i + size] for i in range(0, len(utterances), size))
     context = multiprocessing.get_context("forkserver")
@@ -128,20 +148,20 @@ def _stream(
     try:
         with _lean_children():
             pending = collections.deque(
-                executor.submit(_compute_chunk, chunk, settings)
+                executor.submit(_work_on_chunk, work, chunk)
                 for chunk in itertools.islice(chunks, _AHEAD * workers)
             )
         meanwhile()
         while pending:
             yield from pending.popleft().result()
             pending.extend(
-                executor.submit(_compute_chunk, chunk, settings) for chunk in itertools.islice(chunks, 1)
+                executor.submit(_work_on_chunk, work, chunk) for chunk in itertools.islice(chunks, 1)
             )
     finally:
         executor.shutdown(cancel_futures=True)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use: a Slurm job has fewer than its machine (only Linux knows)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

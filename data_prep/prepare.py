@@ -60,7 +60,7 @@ def prepare(
     _check(data)
     records = pathlib.Path(records).absolute()
     source = _source(data, records=records)
-    reading = corpora.read("manifest" if data.corpus == "demo" else data.corpus, source)
+    reading = _read(data, source)
     chosen = _choose(reading.utterances, parts=data.parts, target=data.target)
     emotions = _emotions(chosen, data.emotions.to_dict())
     for difference in counts.differences(
@@ -140,6 +140,15 @@ def _check(data: ml_collections.ConfigDict) -> None:
             raise CorpusError(f"data.{name} is {data[name]!r}; it must be one of {', '.join(allowed)}")
     if type(data.workers) is not int or data.workers < 0:
         raise CorpusError(f"data.workers is {data.workers!r}; it must be 0 (all cores) or more")
+
+
+def read_corpus(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> corpora.Reading:
+    """The utterances that `prepare` takes its choice from; arguments and errors as of `prepare`."""
+    return _read(data, _source(data, records=pathlib.Path(records).absolute()))
+
+
+def _read(data: ml_collections.ConfigDict, source: pathlib.Path) -> corpora.Reading:
+    return corpora.read("manifest" if data.corpus == "demo" else data.corpus, source)
 
 
 def _source(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> pathlib.Path:

@@ -8,11 +8,13 @@
     space      what the search may choose
     model      what supernet and network share
     search     the bilevel search
-    train      the found network, from scratch
+    train      every network, from scratch
+    methods    what found networks are compared with
     scores     intervals
 """
 
 import json
+import math
 import pathlib
 
 import ml_collections
@@ -20,6 +22,7 @@ import ml_collections
 from jax_ser_darts import bilevel
 from jax_ser_darts.augment import Augmentation
 from jax_ser_darts.files import write_json
+from jax_ser_darts.models.baselines import BASELINES, MATCHED, SIZES
 from jax_ser_darts.models.relaxed import EDGES, LOOPED
 from jax_ser_darts.search_space.operations import OPERATIONS, check_operations
 
@@ -136,6 +139,14 @@ def default() -> ml_collections.ConfigDict:
     c.train.augment.noise = 0.0  # standard deviation, in normalised units
     c.train.augment.shift = 0  # frames, at most
 
+    c.methods = ml_collections.ConfigDict()
+    c.methods.random = 0  # architectures drawn from the search space and trained as the found ones
+    c.methods.baselines = ()  # of cnn, lstm, cnn_lstm, cnn_lstm_attention
+    c.methods.sizes = SIZES  # of the baselines: as published, as many parameters as the found networks
+    c.methods.parameters = 0  # of the matched size; 0 is the mean of the found networks
+    c.methods.svm = False  # an SVM on openSMILE's eGeMAPS functionals: pip install '.[baselines]'
+    c.methods.svm_c = (1.0,)  # several are tried on the validation speakers
+
     c.scores = ml_collections.ConfigDict()
     c.scores.level = 0.95
     c.scores.resamples = 2000
@@ -205,8 +216,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for order in config.search.orders:
         if order not in bilevel.ORDERS:
             raise ConfigError(f"config.search.orders: {order!r} is not one of {', '.join(bilevel.ORDERS)}")
-    if not config.search.orders and not config.train.genotype:
-        raise ConfigError("config.search.orders is empty, and config.train.genotype names no file either")
+    _check_methods(config)
     _within(config, 0.05, 0.95, "search.weights_share")
     _within(config, 0, config.search.epochs, "search.warmup_epochs")
     _one_of(config, "train.optimiser", ("adamw", "sgd"))
@@ -216,7 +226,14 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _positive(config, "train.checkpoint_epochs")
     if not config.train.seeds:
         raise ConfigError("config.train.seeds is empty: name at least one, e.g. (0,)")
-    for name in ("train.seeds", "folds.run", "search.orders"):
+    for name in (
+        "train.seeds",
+        "folds.run",
+        "search.orders",
+        "methods.baselines",
+        "methods.sizes",
+        "methods.svm_c",
+    ):
         values = tuple(_get(config, name))
         if len(set(values)) < len(values):
             raise ConfigError(f"config.{name} = {values} names one twice")
@@ -251,6 +268,28 @@ def validate(config: ml_collections.ConfigDict) -> None:
         raise ConfigError(f"config.train.augment: {error}") from None
 
 
+def _check_methods(config):
+    methods, found = config.methods, bool(config.search.orders or config.train.genotype)
+    _within(config, 0, 10**9, "methods.random", "methods.parameters")
+    for name, known in (("baselines", BASELINES), ("sizes", SIZES)):
+        if unknown := [value for value in methods[name] if value not in known]:
+            raise ConfigError(f"config.methods.{name}: {unknown[0]!r} is not one of {', '.join(known)}")
+    if not (found or methods.random or methods.baselines or methods.svm):
+        raise ConfigError(
+            "config.search.orders is empty, config.train.genotype names no file, and config.methods asks for nothing"
+        )
+    if methods.baselines and not methods.sizes:
+        raise ConfigError(f"config.methods.sizes is empty: name at least one of {', '.join(SIZES)}")
+    if methods.baselines and MATCHED in methods.sizes and not (found or methods.parameters):
+        raise ConfigError(
+            "config.methods.parameters = 0 is the size of the found networks, and none is asked for: give the number"
+        )
+    if not methods.svm_c or not all(0 < c < math.inf for c in methods.svm_c):
+        raise ConfigError(f"config.methods.svm_c = {methods.svm_c} must be numbers above 0, e.g. (1.0,)")
+    if methods.svm and len(methods.svm_c) > 1 and not config.folds.validation_groups:
+        raise ConfigError("config.methods.svm_c: several need config.folds.validation_groups to choose by")
+
+
 def _smallest_side(config, part):
     section = config[part]
     reductions = len(set(section.reductions) or {section.cells // 3, 2 * section.cells // 3})
@@ -261,7 +300,21 @@ def _smallest_side(config, part):
 
 # A second run may change these in the same workdir: they add to its searches and networks, or change nothing in them.
 FREE = frozenset(
-    ("devices", "data.workers", "data.records", "folds.run", "search.orders", "train.seeds", "train.genotype")
+    (
+        "devices",
+        "data.workers",
+        "data.records",
+        "folds.run",
+        "search.orders",
+        "train.seeds",
+        "train.genotype",
+        "methods.random",
+        "methods.baselines",
+        "methods.sizes",
+        "methods.parameters",
+        "methods.svm",
+        "methods.svm_c",
+    )
 )
 
 

@@ -1,63 +1,91 @@
-"""Scores of the trained networks: each fold's test speakers are heard once, by networks that never met them."""
+"""Scores of what was trained: each fold's test speakers are heard once, by systems that never met them."""
 
+import dataclasses
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from jax_ser_darts import scores
+from jax_ser_darts.designs import random_methods
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.files import write_json, write_text
 from jax_ser_darts.folds import Fold
-from jax_ser_darts.records import subset
-from jax_ser_darts.scores import Answers, Scores
-from jax_ser_darts.train import Trainer, kept_variables, predict
+from jax_ser_darts.records import Subset, subset
+from jax_ser_darts.scores import Answers, Scores, Spread
+from jax_ser_darts.train import Trainer, kept_variables, predict, read_network
 
 
-def answer(trainer: Trainer, method: str, fold: Fold, seed: int) -> Answers:
-    """The answers of one trained network to its fold's test part; made once, then read from answers.json."""
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What one trained system answered to its fold's test part, and what it cost.
+
+    Attributes:
+        answers: to the test part.
+        parameters: trained numbers; None where they cannot be counted so.
+        seconds: that its training took.
+    """
+
+    answers: Answers
+    parameters: int | None
+    seconds: float
+
+
+def make_answers(test: Subset, predictions: np.ndarray) -> Answers:
+    """The answers of predictions `[n]`, in the order of `test`."""
+    return Answers(
+        ids=test.corpus.id[test.indices].tolist(),
+        labels=test.labels.tolist(),
+        predictions=predictions.tolist(),
+        speakers=test.corpus.speaker[test.indices].tolist(),
+        classes=test.corpus.classes,
+    )
+
+
+def result(trainer: Trainer, method: str, fold: Fold, seed: int) -> Result:
+    """The answers of one trained network; made once, then read from answers.json."""
     experiment = trainer.experiment
     folder = experiment.train_folder(method, fold, seed)
     path = folder / "answers.json"
-    if path.exists():
-        return Answers.from_json(json.loads(path.read_text()))
-    test = subset(experiment.corpus, fold.test)
-    variables = kept_variables(trainer, folder, seed)
-    probabilities = predict(trainer, variables, test, experiment.train_part(fold))
-    answers = Answers(
-        ids=experiment.corpus.id[test.indices].tolist(),
-        labels=test.labels.tolist(),
-        predictions=probabilities.argmax(axis=-1).tolist(),
-        speakers=experiment.corpus.speaker[test.indices].tolist(),
-        classes=experiment.corpus.classes,
-    )
-    write_json(path, answers.to_json())
-    return answers
+    if not path.exists():
+        test = subset(experiment.corpus, fold.test)
+        variables = kept_variables(trainer, folder, seed)
+        probabilities = predict(trainer, variables, test, experiment.train_part(fold))
+        write_json(path, make_answers(test, probabilities.argmax(axis=-1)).to_json())
+    answers, network = Answers.from_json(json.loads(path.read_text())), read_network(folder)
+    return Result(answers, network["parameters"], network["seconds"])
 
 
 def summarise(
-    experiment: Experiment, answers: Mapping[str, Mapping[int, Sequence[Answers]]]
+    experiment: Experiment, results: Mapping[str, Mapping[int, Sequence[Result]]]
 ) -> tuple[dict[str, Scores], dict]:
     """Scores of each method and training seed over all folds.
 
     Args:
-        answers: method -> training seed -> the answers of each fold.
+        experiment: whose folds they are.
+        results: method -> training seed -> the result of each fold.
 
     Returns:
-        Row name -> scores of the pooled folds, and all figures as JSON: pooled, a fold, mean and deviation.
+        Row name -> scores of the pooled folds, and all figures as JSON: pooled, a fold, mean and deviation, costs.
     """
     options = {"level": experiment.config.scores.level, "resamples": experiment.config.scores.resamples}
     rows, figures = {}, {}
-    for method, seeds in answers.items():
+    for method, seeds in results.items():
         for seed, folds in seeds.items():
             name = method if len(seeds) == 1 else f"{method}, seed {seed}"
-            rows[name] = scores.pool(folds, **options)
-            each = [scores.score(fold, **options) for fold in folds]
-            spread = {key: {"mean": s.mean, "std": s.std} for key, s in scores.over_folds(each).items()}
+            rows[name] = scores.pool([of.answers for of in folds], **options)
+            each = [scores.score(of.answers, **options) for of in folds]
             figures[name] = {
+                "method": method,
+                "seed": seed,
                 "pooled": rows[name].to_json(),
-                "over_folds": spread,
+                "over_folds": _plain(scores.over_folds(each)),
                 "folds": {
                     str(fold.index): one.to_json() for fold, one in zip(experiment.folds, each, strict=True)
                 },
+                "parameters": [of.parameters for of in folds],
+                "seconds": [of.seconds for of in folds],
             }
     return rows, figures
 
@@ -65,30 +93,53 @@ def summarise(
 def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) -> str:
     """The text that a run ends with: the table, mean and deviation over folds, a confusion matrix a row.
 
-    Also written to scores.json and scores.txt of the workdir.
+    Random architectures have a row each, and one of their mean: what an architecture of this space is worth
+    without a search. RI is the relative improvement of a row's UA over it. Also written to scores.json and
+    scores.txt of the workdir.
     """
     metadata = experiment.corpus.metadata
     kind = "SYNTHETIC speech: says nothing about people" if experiment.corpus.synthetic else "real speech"
     test_speakers = sum(len(experiment.corpus.groups[g]) for fold in experiment.folds for g in fold.test)
+    draws = {method: [] for method in random_methods(experiment.config)}
+    for name, figure in figures.items():
+        if figure["method"] in draws:
+            draws[figure["method"]].append(rows[name])
+    columns = {
+        "parameters": {
+            name: "-" if None in figure["parameters"] else f"{statistics.fmean(figure['parameters']):,.0f}"
+            for name, figure in figures.items()
+        },
+        "train s": {name: f"{statistics.fmean(figure['seconds']):,.1f}" for name, figure in figures.items()},
+    }
+    averages, saved = {}, {"corpus": metadata["corpus"], "rows": figures}
+    if draws:
+        spread = scores.over_draws(list(draws.values()))
+        averages[f"random, mean of {len(draws)} (deviation)"] = spread
+        saved["random"] = {"methods": list(draws), **_plain(spread)}
+        columns["RI %"] = {
+            name: f"{100 * (row.ua.value / spread['ua'].mean - 1):+.1f}" for name, row in rows.items()
+        }
     lines = [
         f"Corpus {metadata['corpus']} ({kind}), {len(experiment.folds)} speaker-independent fold(s), "
         f"{test_speakers} test speakers, chance UA {1 / len(experiment.corpus.classes):.3f}",
         "",
-        scores.table(rows),
+        scores.table(rows, averages=averages, columns=columns),
+        "[parameters and seconds of training: mean over folds]",
         "",
         "Over folds, mean (standard deviation):",
     ]
     for name, figure in figures.items():
-        shown = "  ".join(_spread(key, figure["over_folds"][key]) for key in ("ua", "wa", "f1"))
+        shown = "  ".join(
+            f"{key.upper()} {Spread(**figure['over_folds'][key])}" for key in ("ua", "wa", "f1")
+        )
         lines.append(f"  {name}: {shown}")
     for name, row in rows.items():
         lines += ["", f"Confusion of {name}, % of the true class (rows):", scores.confusion_table(row)]
     text = "\n".join(lines)
-    write_json(experiment.workdir / "scores.json", {"corpus": metadata["corpus"], "rows": figures})
+    write_json(experiment.workdir / "scores.json", saved)
     write_text(experiment.workdir / "scores.txt", text + "\n")
     return text
 
 
-def _spread(key: str, spread: Mapping) -> str:
-    deviation = "" if spread["std"] is None else f" ({spread['std']:.3f})"
-    return f"{key.upper()} {spread['mean']:.3f}{deviation}"
+def _plain(spreads: Mapping[str, Spread]) -> dict:
+    return {key: dataclasses.asdict(spread) for key, spread in spreads.items()}

@@ -3,7 +3,9 @@
 WORKDIR/config.json
 WORKDIR/records/...                           TFRecords (unless data.records says otherwise)
 WORKDIR/search/ORDER/fold_K/                  checkpoints, metrics.jsonl, TensorBoard, genotype.json
-WORKDIR/train/METHOD/fold_K/seed_S/           checkpoints, metrics.jsonl, network.json, answers.json
+WORKDIR/functionals.npz                       what the SVM hears
+WORKDIR/train/METHOD/fold_K/seed_S/           checkpoints, metrics.jsonl, network.json (svm.json), answers.json
+WORKDIR/train/matched.json                    parameters that the baselines of matched size aim at
 WORKDIR/scores.json, scores.txt
 """
 
@@ -11,12 +13,16 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from jax_ser_darts.batches import class_weights
 from jax_ser_darts.config import ConfigError
+from jax_ser_darts.files import write_json
 from jax_ser_darts.folds import Fold, given_folds, halves, make_folds, official_fold
 from jax_ser_darts.normalisation import Normalisation
 from jax_ser_darts.records import Corpus, Subset, subset
@@ -62,6 +68,12 @@ class Experiment:
         """T of every batch."""
         return self.corpus.frames(multiple=FRAMES_MULTIPLE)
 
+    @property
+    def shapes(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        """What a network hears of one utterance: features `[1, T, F]` and num_frames `[1]`."""
+        features = jax.ShapeDtypeStruct((1, self.frames, self.corpus.coefficients), jnp.float32)
+        return features, jax.ShapeDtypeStruct((1,), jnp.int32)
+
     def search_parts(self, fold: Fold) -> tuple[Part, Part]:
         """Data for the weights and for the alphas: disjoint speakers, none of them of the test part.
 
@@ -77,7 +89,7 @@ class Experiment:
         return first, dataclasses.replace(second, normalisation=first.normalisation)
 
     def train_part(self, fold: Fold) -> Part:
-        """Data to train the found network on."""
+        """Data to train on, whatever the method."""
         return self._part(fold.train, self.config.train.class_weights)
 
     def search_folder(self, order: str, fold: Fold) -> pathlib.Path:
@@ -127,6 +139,25 @@ def _folds(config: ml_collections.ConfigDict, corpus: Corpus) -> list[Fold]:
     if config.folds.test:
         return given_folds(corpus.groups, tests=config.folds.test, **shared)
     return make_folds(corpus.groups, count=config.folds.count, balance=corpus.group_counts(), **shared)
+
+
+def claim(folder: pathlib.Path, kind: str, value: Any) -> None:
+    """Makes a training's folder that of one design: `value`, as JSON has it, lies in KIND.json from then on.
+
+    Raises:
+        ConfigError: the folder holds the training of another one.
+    """
+    path = folder / f"{kind}.json"
+    if path.exists():
+        try:
+            same = json.loads(path.read_text()) == value
+        except ValueError as error:
+            raise ConfigError(f"{path} is damaged ({error}): use another --workdir") from None
+        if not same:
+            raise ConfigError(
+                f"{folder} holds the training of another {kind} ({path}): use another --workdir for this one"
+            )
+    write_json(path, value)
 
 
 def digest(corpus: Corpus) -> str:

@@ -1,11 +1,12 @@
-"""Finds, trains and scores networks that hear emotion in speech.
+"""Finds, trains and scores networks that hear emotion in speech, and what to compare them with.
 
     python -m jax_ser_darts.main --config=configs/demo.py --workdir=/tmp/demo --mode=all
     python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
 
-Modes: prepare (sound -> TFRecords), search (the cells, for each order and fold), train (the found networks from
-scratch), evaluate (scores on the test speakers), all (the four of them). Each goes on where it was stopped, and
-needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE; see jax_ser_darts/config.py.
+Modes: prepare (sound -> TFRecords), search (the cells, for each order and fold), train (the found networks and what
+config.methods compares them with, from scratch), evaluate (scores on the test speakers), all (the four of them). Each
+goes on where it was stopped, and needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE;
+see jax_ser_darts/config.py.
 """
 
 import contextlib
@@ -14,25 +15,28 @@ import logging as std_logging
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from data_prep import functionals
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
-from jax_ser_darts import compilation, evaluate, host_memory, parallel, records
+from jax_ser_darts import compilation, evaluate, host_memory, parallel, records, svm
 from jax_ser_darts.checkpoints import CheckpointError
 from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, validate
+from jax_ser_darts.designs import all_designs
 from jax_ser_darts.experiment import Experiment, digest, set_up
 from jax_ser_darts.folds import FoldError
 from jax_ser_darts.metrics import MetricsError
 from jax_ser_darts.scores import ScoreError
 from jax_ser_darts.search import DivergedError, make_searcher, search
 from jax_ser_darts.search_space import genotype as genotypes
-from jax_ser_darts.train import make_trainer, train
+from jax_ser_darts.train import Design, make_trainer, train
 
 MODES = ("prepare", "search", "train", "evaluate", "all")
 FOUND_BY_HAND = "genotype"  # the method's name where train.genotype names a file
@@ -46,6 +50,7 @@ USER_ERRORS = (
     OSError,
     ScoreError,
     SettingsError,
+    functionals.MissingError,
     genotypes.GenotypeError,
     records.RecordsError,
 )
@@ -65,11 +70,9 @@ def run(config, workdir: pathlib.Path, mode: str) -> None:
     validate(config)
     check_devices(config)
     check_workdir(config, workdir)
-    folder = prepare(
-        data=config.data,
-        features=config.features,
-        records=pathlib.Path(config.data.records or workdir / "records"),
-    )
+    if config.methods.svm and mode not in ("prepare", "search"):
+        functionals.check_installed()
+    folder = prepare(data=config.data, features=config.features, records=records_root(config, workdir))
     if mode == "prepare":
         print(f"Records: {folder}")
         return
@@ -80,32 +83,70 @@ def run(config, workdir: pathlib.Path, mode: str) -> None:
         work(experiment, mode)
 
 
+def records_root(config, workdir: pathlib.Path) -> pathlib.Path:
+    """Where all records lie."""
+    return pathlib.Path(config.data.records or workdir / "records")
+
+
 def work(experiment: Experiment, mode: str) -> None:
     """Search, training and evaluation, or those of them that the mode asks for."""
-    config = experiment.config
     found = find(experiment, mode)
     if mode == "search":
         return
-    answers = {}
-    for method, of_folds in found.items():
-        trainers = {}
-        for fold, genotype in zip(experiment.folds, of_folds, strict=True):
-            if genotype not in trainers:
-                trainers[genotype] = make_trainer(experiment, genotype)
-            trainer = trainers[genotype]
-            for seed in config.train.seeds:
-                if mode in ("train", "all"):
-                    train(trainer, method, fold, seed)
-                elif not (experiment.train_folder(method, fold, seed) / "network.json").exists():
-                    raise ConfigError(
-                        f"{experiment.train_folder(method, fold, seed)} has no trained network: run --mode=train first"
-                    )
-                if mode in ("evaluate", "all"):
-                    answers.setdefault(method, {}).setdefault(seed, []).append(
-                        evaluate.answer(trainer, method, fold, seed)
-                    )
-    if answers:
-        print(evaluate.report(experiment, *evaluate.summarise(experiment, answers)))
+    results = {
+        method: networks(experiment, method, of_folds, mode)
+        for method, of_folds in all_designs(experiment, found).items()
+    }
+    if experiment.config.methods.svm:
+        results[svm.METHOD] = {svm.SEED: svms(experiment, mode)}
+    if mode != "train":
+        print(evaluate.report(experiment, *evaluate.summarise(experiment, results)))
+
+
+def networks(experiment: Experiment, method: str, of_folds: Sequence[Design], mode: str) -> dict:
+    """Trains a method's design of each fold, or evaluates it, or both: training seed -> a result a fold."""
+    trainers, results = {}, {}
+    for fold, design in zip(experiment.folds, of_folds, strict=True):
+        if design.key not in trainers:
+            trainers[design.key] = make_trainer(experiment, design)
+        trainer = trainers[design.key]
+        for seed in experiment.config.train.seeds:
+            if mode == "evaluate":
+                check_trained(experiment.train_folder(method, fold, seed), "network.json")
+            else:
+                train(trainer, method, fold, seed)
+            if mode != "train":
+                results.setdefault(seed, []).append(evaluate.result(trainer, method, fold, seed))
+    return results
+
+
+def svms(experiment: Experiment, mode: str) -> list[evaluate.Result]:
+    """As `networks`, of the SVM: a result a fold."""
+    if mode == "evaluate":
+        for fold in experiment.folds:
+            check_trained(experiment.train_folder(svm.METHOD, fold, svm.SEED), "svm.json")
+    values = functionals.functionals(
+        data=experiment.config.data,
+        records=records_root(experiment.config, experiment.workdir),
+        ids=experiment.corpus.id.tolist(),
+        fingerprint=experiment.corpus.metadata["fingerprint"],
+        path=experiment.workdir / "functionals.npz",
+    )
+    if mode == "train":
+        for fold in experiment.folds:
+            svm.train(experiment, values, fold)
+        return []
+    return [svm.result(experiment, values, fold) for fold in experiment.folds]
+
+
+def check_trained(folder: pathlib.Path, file: str) -> None:
+    """Whether a training is done.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not (folder / file).exists():
+        raise ConfigError(f"{folder} has nothing trained ({file} is missing): run --mode=train first")
 
 
 @contextlib.contextmanager
@@ -147,7 +188,8 @@ def find(experiment: Experiment, mode: str) -> dict:
     config = experiment.config
     if config.train.genotype and mode != "search":
         return {FOUND_BY_HAND: [genotypes.load(config.train.genotype)] * len(experiment.folds)}
-    searcher = make_searcher(experiment) if mode in ("search", "all") else None
+    searches = config.search.orders and mode in ("search", "all")
+    searcher = make_searcher(experiment) if searches else None
     found = {}
     for order in config.search.orders:
         for fold in experiment.folds:

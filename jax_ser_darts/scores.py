@@ -98,10 +98,14 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Spread:
-    """Mean and sample standard deviation over folds; the deviation of one fold alone is None."""
+    """Mean and sample standard deviation, over folds or draws; the deviation of one alone is None."""
 
     mean: float
     std: float | None
+
+    def __str__(self) -> str:
+        """0.512 (0.031), without brackets where there is no deviation."""
+        return f"{self.mean:.3f}" + ("" if self.std is None else f" ({self.std:.3f})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,21 +263,48 @@ def over_folds(scores: Sequence[Scores]) -> dict[str, Spread]:
     """Mean and standard deviation (n - 1) of the folds' figures: {"ua": ..., "wa": ..., "f1": ...}."""
     if not scores:
         raise ScoreError("There is no fold to average over.")
-    values = {name: [getattr(fold, name).value for fold in scores] for name in ("ua", "wa", "f1")}
+    return {name: _spread([getattr(fold, name).value for fold in scores]) for name in ("ua", "wa", "f1")}
+
+
+def over_draws(draws: Sequence[Sequence[Scores]]) -> dict[str, Spread]:
+    """Mean and standard deviation (n - 1) over systems drawn alike, each the mean of its trainings' figures.
+
+    Args:
+        draws: of each system, the scores of each of its trainings.
+    """
     return {
-        name: Spread(statistics.fmean(of), statistics.stdev(of) if len(of) > 1 else None)
-        for name, of in values.items()
+        name: _spread([statistics.fmean(getattr(one, name).value for one in of) for of in draws])
+        for name in ("ua", "wa", "f1")
     }
 
 
-def table(rows: Mapping[str, Scores]) -> str:
-    """Scores by name as text: aligned columns, intervals in brackets, warnings and the bootstrap below."""
+def table(
+    rows: Mapping[str, Scores],
+    *,
+    averages: Mapping[str, Mapping[str, Spread]] | None = None,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
+) -> str:
+    """Scores by name as text: aligned columns, intervals in brackets, warnings and the bootstrap below.
+
+    Args:
+        rows: name -> scores.
+        averages: further rows, of `over_draws`: name -> figure -> mean, with its deviation in round brackets.
+        columns: further columns: title -> name of a row -> what stands there.
+    """
+    averages, columns = averages or {}, columns or {}
 
     def show(figure: Estimate) -> str:
         return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
     lines = [["name", "n", "UA", "WA", "F1"]]
     lines += [[name, str(of.n), show(of.ua), show(of.wa), show(of.f1)] for name, of in rows.items()]
+    lines += [
+        [name, "", *(str(of[figure]) for figure in ("ua", "wa", "f1"))] for name, of in averages.items()
+    ]
+    for title, of in columns.items():
+        lines[0].append(title)
+        for line in lines[1:]:
+            line.append(of.get(line[0], ""))
     notes = {}  # an ordered set: most rows share one
     for name, of in rows.items():
         notes |= dict.fromkeys(f"{name}: {warning}" for warning in of.warnings)
@@ -293,6 +324,10 @@ def confusion_table(scores: Scores) -> str:
     for name, counts, cells in zip(scores.classes, scores.confusion, scores.shares, strict=True):
         lines.append([name, str(sum(counts)), *map(show, cells)])
     return "\n".join([*_aligned(lines, left=1), *scores.warnings, _bootstrap_note(scores)])
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
 def _figures(confusion: np.ndarray) -> dict[str, np.ndarray]:

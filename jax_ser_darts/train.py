@@ -1,4 +1,4 @@
-"""The training loop of a found network: from scratch, on one fold, stopped by its validation speakers.
+"""The training loop of any network: from scratch, on one fold, stopped by its validation speakers.
 
 The test part of the fold is not touched here; `evaluate` looks at it, once.
 """
@@ -7,11 +7,12 @@ import dataclasses
 import json
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from absl import logging
 from sklearn.metrics import recall_score
@@ -20,59 +21,56 @@ from jax_ser_darts import compilation, optimisers, parallel
 from jax_ser_darts.augment import Augmentation
 from jax_ser_darts.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.checkpoints import Checkpoints
-from jax_ser_darts.config import ConfigError
-from jax_ser_darts.experiment import Experiment, Part
+from jax_ser_darts.experiment import Experiment, Part, claim
 from jax_ser_darts.files import write_json
 from jax_ser_darts.folds import Fold
 from jax_ser_darts.metrics import MetricsWriter
 from jax_ser_darts.models.initialise import init_variables
-from jax_ser_darts.models.network import Network, count_parameters
+from jax_ser_darts.models.network import count_parameters
 from jax_ser_darts.prefetch import prefetch
 from jax_ser_darts.progress import Progress
 from jax_ser_darts.records import Subset, subset
 from jax_ser_darts.search import DivergedError
-from jax_ser_darts.search_space import genotype as genotypes
-from jax_ser_darts.search_space.genotype import Genotype
 from jax_ser_darts.train_step import TrainState, TrainSteps, make_train_steps
 
 
-def make_network(
-    config: ml_collections.ConfigDict, genotype: Genotype, *, classes: int, axis_name: str | None
-) -> Network:
-    """The network of a genotype at the config's size."""
-    return Network(
-        classes=classes,
-        genotype=genotype,
-        cells=config.train.cells,
-        channels=config.train.channels,
-        reductions=frozenset(config.train.reductions) or None,
-        dropout=config.train.dropout,
-        auxiliary=config.train.auxiliary > 0,
-        momentum=config.train.bn_momentum,
-        axis_name=axis_name,
-        **config.model.to_dict(),
-    )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Design:
+    """What is trained: a network, and what is written down of it.
+
+    Attributes:
+        kind: "genotype" or "baseline": its entry in network.json, and the file beside its weights.
+        value: what tells it from any other of its kind, as JSON has it.
+        network: called as `models.network.Network`; its axis_name is parallel.AXIS.
+        notes: further entries of network.json.
+    """
+
+    kind: str
+    value: Any
+    network: nn.Module
+    notes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The same for two designs whose networks are the same."""
+        return json.dumps([self.kind, self.value], sort_keys=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Trainer:
-    """A genotype's network with its compiled steps; folds and seeds share it."""
+    """A network with its compiled steps; folds and seeds share it."""
 
     experiment: Experiment
     devices: Sequence[jax.Device]
-    network: Network
+    design: Design
     optimiser: object
     steps: TrainSteps
     steps_per_epoch: int
 
     def fresh_state(self, seed: int) -> TrainState:
         """The state before the first step."""
-        experiment = self.experiment
-        shapes = (
-            jax.ShapeDtypeStruct((1, experiment.frames, experiment.corpus.coefficients), jnp.float32),
-            jax.ShapeDtypeStruct((1,), jnp.int32),
-        )
-        variables = init_variables(self.network.clone(axis_name=None), seed, *shapes, train=False)
+        network = self.design.network.clone(axis_name=None)
+        variables = init_variables(network, seed, *self.experiment.shapes, train=False)
         state = TrainState(
             variables=variables,
             optimiser=self.optimiser.init(variables["params"]),
@@ -82,11 +80,10 @@ class Trainer:
         return parallel.replicate(state, self.devices)
 
 
-def make_trainer(experiment: Experiment, genotype: Genotype) -> Trainer:
-    """Builds network, optimiser and steps; nothing is compiled before the first step."""
+def make_trainer(experiment: Experiment, design: Design) -> Trainer:
+    """Builds optimiser and steps, the same for every design; nothing is compiled before the first step."""
     config, t = experiment.config, experiment.config.train
     devices = parallel.local_devices(config.devices)
-    network = make_network(config, genotype, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
     sizes = [
         steps_per_epoch(subset(experiment.corpus, fold.train), batch_size=t.batch_size)
         for fold in experiment.all_folds
@@ -101,7 +98,7 @@ def make_trainer(experiment: Experiment, genotype: Genotype) -> Trainer:
             schedule=schedule, momentum=t.momentum, weight_decay=t.weight_decay, clip=t.clip
         )
     steps = make_train_steps(
-        network=network,
+        network=design.network,
         optimiser=optimiser,
         devices=devices,
         auxiliary_weight=t.auxiliary,
@@ -109,7 +106,7 @@ def make_trainer(experiment: Experiment, genotype: Genotype) -> Trainer:
         drop_path=t.drop_path > 0,
         compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
     )
-    return Trainer(experiment, devices, network, optimiser, steps, max(sizes))
+    return Trainer(experiment, devices, design, optimiser, steps, max(sizes))
 
 
 def predict(trainer: Trainer, variables: dict, data: Subset, part: Part) -> np.ndarray:
@@ -148,15 +145,16 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
     equals); without validation groups, of the last epoch.
 
     Returns:
-        What network.json holds: epoch, validation UA, parameters, seconds, normalisation, genotype, classes.
+        What network.json holds: epoch, validation UA, parameters, seconds, normalisation, classes, the design.
 
     Raises:
         DivergedError: a loss is not finite.
-        ConfigError: the folder holds the training of another genotype.
+        ConfigError: the folder holds the training of another design.
     """
     experiment, t = trainer.experiment, trainer.experiment.config.train
     folder = experiment.train_folder(method, fold, seed)
-    _claim(folder, trainer.network.genotype)
+    design = trainer.design
+    claim(folder, design.kind, design.value)
     done = folder / "network.json"
     if done.exists():
         logging.info("Training %s, fold %d, seed %d is done", method, fold.index, seed)
@@ -233,7 +231,8 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
             "parameters": count_parameters(kept),
             "seconds": seconds,
             "classes": list(experiment.corpus.classes),
-            "genotype": trainer.network.genotype.to_json(),
+            design.kind: design.value,
+            **design.notes,
             "normalisation": part.normalisation.to_json(),
         },
     )
@@ -253,15 +252,6 @@ def kept_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
     if restored is None:
         raise FileNotFoundError(f"{folder} has no checkpoint: run --mode=train")
     return restored[1]["kept"]
-
-
-def _claim(folder: pathlib.Path, genotype: Genotype) -> None:
-    path = folder / "genotype.json"
-    if path.exists() and genotypes.load(path) != genotype:
-        raise ConfigError(
-            f"{folder} holds the training of another genotype ({path}): use another --workdir for this one"
-        )
-    genotype.save(path)
 
 
 def _patience_is_over(epoch: int, best: dict, patience: int) -> bool:

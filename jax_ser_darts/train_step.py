@@ -1,10 +1,11 @@
-"""One training step of a discrete network, and its predictions, mapped over the devices."""
+"""One training step of a network, and its predictions, mapped over the devices."""
 
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,6 @@ import optax
 from jax import lax
 
 from jax_ser_darts import parallel
-from jax_ser_darts.models.network import Network
 from jax_ser_darts.parallel import REPLICATED, SHARDED
 from jax_ser_darts.search_step import classification_loss
 
@@ -22,7 +22,7 @@ class TrainState:
     """All that a training step changes.
 
     Attributes:
-        variables: "params" and "batch_stats" of the network.
+        variables: "params" and, where it has any, "batch_stats" of the network.
         optimiser: state of the optimiser.
         step: steps done, `[]` int32.
         key: where the keys of dropout and drop-path come from.
@@ -59,7 +59,7 @@ def smoothed(loss: jax.Array, logits: jax.Array, batch: dict, smoothing: float, 
 
 def make_train_steps(
     *,
-    network: Network,
+    network: nn.Module,
     optimiser: optax.GradientTransformation,
     devices: Sequence[jax.Device],
     auxiliary_weight: float,
@@ -70,7 +70,7 @@ def make_train_steps(
     """The steps of a network whose `axis_name` is parallel.AXIS.
 
     Args:
-        network: what to train.
+        network: what to train; called as `models.network.Network`.
         optimiser: of its weights.
         devices: to map over.
         auxiliary_weight: of the auxiliary head's loss.

@@ -18,7 +18,13 @@ GAIN = 2.0  # He et al. (2015): most kernels follow a ReLU
 
 
 def fan_in(path: tuple[str, ...], shape: tuple[int, ...]) -> int:
-    """Inputs that one output sums: k * k for a depthwise kernel `[..., k, k]`, else the last axis but one."""
+    """Inputs that one output sums.
+
+    All axes but the last of a Flax layer's "kernel" (of a convolution `[k, k, in, out]`); k * k of a depthwise
+    kernel `[..., k, k]`; else the last axis but one.
+    """
+    if path[-1] == "kernel":
+        return math.prod(shape[:-1])
     return math.prod(shape[-2:]) if "depthwise" in path[-1] else shape[-2]
 
 

@@ -65,6 +65,13 @@ def test_every_config_has_a_quick_variant_and_names_unknown_ones(name):
         ("folds.test", ((),)),
         ("data.group_by", "sex"),
         ("features.coefficients", 2),
+        ("methods.random", -1),
+        ("methods.baselines", ("transformer",)),
+        ("methods.baselines", ("cnn", "cnn")),
+        ("methods.sizes", ("huge",)),
+        ("methods.parameters", -1),
+        ("methods.svm_c", ()),
+        ("methods.svm_c", (1.0, 0.0)),
     ],
 )
 def test_an_impossible_setting_is_named(name, value):
@@ -97,6 +104,43 @@ def test_choices_that_do_not_go_together_are_named(variant):
         importlib.import_module("configs.iemocap").get_config(variant)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"baselines": ("cnn",), "sizes": ()}, r"methods\.sizes is empty"),
+        ({"baselines": ("cnn",), "sizes": ("paper", "matched")}, r"methods\.parameters = 0 is the size of"),
+        (
+            {"svm": True, "svm_c": (0.1, 1.0)},
+            r"methods\.svm_c: several need config\.folds\.validation_groups",
+        ),
+        ({}, "config.methods asks for nothing"),
+    ],
+)
+def test_methods_that_lack_something_are_named(settings, message):
+    c = config.default()
+    c.search.orders = ()
+    c.folds.validation_groups = 0
+    c.methods.update(settings)
+    with pytest.raises(ConfigError, match=message):
+        validate(c)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"random": 1},
+        {"svm": True},
+        {"baselines": ("cnn",), "sizes": ("paper",)},
+        {"baselines": ("cnn",), "parameters": 1000},
+    ],
+)
+def test_methods_need_no_search(settings):
+    c = config.default()
+    c.search.orders = ()
+    c.methods.update(settings)
+    validate(c)
+
+
 class TestWorkdir:
     def test_the_same_config_may_come_back(self, tmp_path):
         claim_workdir(config.default(), tmp_path, "corpus")
@@ -112,13 +156,22 @@ class TestWorkdir:
         assert "config.search.epochs: 50 there, 7 now" in str(error.value)
         assert "config.features.hop: 160 there, 80 now" in str(error.value)
 
-    def test_more_folds_seeds_and_orders_may_be_added(self, tmp_path):
+    def test_more_folds_seeds_orders_and_methods_may_be_added(self, tmp_path):
         claim_workdir(config.default(), tmp_path, "corpus")
         more = config.default()
         more.folds.run = (0, 1)
         more.train.seeds = (0, 1)
         more.search.orders = ("first",)
+        more.methods.random = 3
+        more.methods.baselines = ("lstm",)
+        more.methods.svm = True
         claim_workdir(more, tmp_path, "corpus")
+
+    def test_a_workdir_from_before_the_methods_takes_them(self, tmp_path):
+        old = config.default()
+        del old.methods
+        claim_workdir(old, tmp_path, "corpus")
+        claim_workdir(config.default(), tmp_path, "corpus")
 
     def test_another_corpus_is_refused(self, tmp_path):
         claim_workdir(config.default(), tmp_path, "corpus")

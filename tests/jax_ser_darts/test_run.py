@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
+from data_prep import functionals
 from jax_ser_darts import main, search
 from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.config import ConfigError
@@ -87,6 +88,130 @@ class TestScores:
         assert "SYNTHETIC" in (finished / "scores.txt").read_text()
 
 
+def comparing():
+    """The tiny config with everything to compare with, on one fold."""
+    config = tiny_config()
+    config.folds.run = (0,)
+    config.methods.random = 2
+    config.methods.baselines = ("cnn", "lstm")
+    config.methods.sizes = ("matched",)
+    config.methods.svm = True
+    return config
+
+
+@pytest.fixture(scope="module")
+def compared(finished, tmp_path_factory):
+    """The finished workdir, gone on with by `comparing`; openSMILE is replaced by someone who tells the class."""
+    workdir = tmp_path_factory.mktemp("compared") / "run"
+    shutil.copytree(finished, workdir)
+
+    def compute(utterances, *, workers):
+        emotions = sorted({one.emotion for one in utterances})
+        return np.array([[float(emotions.index(one.emotion)), 1.0] for one in utterances], np.float32)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(functionals, "compute", compute)
+        patch.setattr(functionals, "check_installed", lambda: None)
+        main.run(comparing(), workdir, "all")
+    return workdir
+
+
+class TestMethods:
+    """What is compared with the found networks, added to a finished workdir."""
+
+    def test_one_table_has_them_all(self, compared):
+        rows = json.loads((compared / "scores.json").read_text())["rows"]
+        assert list(rows) == [
+            "first",
+            "second",
+            "random_0",
+            "random_1",
+            "cnn_matched",
+            "lstm_matched",
+            "svm",
+        ]
+        assert all(np.sum(row["pooled"]["confusion"]) == 2 * 32 for row in rows.values())
+        assert all(row["seconds"][0] > 0 for row in rows.values())
+        assert rows["svm"]["pooled"]["ua"]["value"] == 1, "it was told the class"
+        text = (compared / "scores.txt").read_text().splitlines()
+        table = text[2 : 2 + 2 + len(rows) + 1]
+        assert len({len(line) for line in table}) == 1, "one aligned table"
+        for name, row in rows.items():
+            (line,) = (line for line in table if line.split()[0] == name)
+            parameters = row["parameters"][0]
+            assert ("-" if parameters is None else f"{parameters:,}") in line.split()
+
+    def test_the_mean_random_architecture_has_a_row(self, compared):
+        saved = json.loads((compared / "scores.json").read_text())
+        draws = [saved["rows"][f"random_{draw}"]["pooled"]["ua"]["value"] for draw in range(2)]
+        assert saved["random"]["ua"] == {
+            "mean": pytest.approx(np.mean(draws)),
+            "std": pytest.approx(np.std(draws, ddof=1)),
+        }
+        text = (compared / "scores.txt").read_text()
+        assert f"{np.mean(draws):.3f} ({np.std(draws, ddof=1):.3f})" in text
+        first = saved["rows"]["first"]["pooled"]["ua"]["value"]
+        assert f"{100 * (first / np.mean(draws) - 1):+.1f}" in text
+
+    def test_what_was_found_before_was_left_alone(self, finished, compared):
+        for path in finished.glob("train/*/fold_0/seed_0/*"):
+            if path.is_file() and path.name != "genotype.json":
+                there = compared / path.relative_to(finished)
+                assert there.stat().st_mtime_ns == path.stat().st_mtime_ns
+
+    def test_every_network_says_what_it_is(self, compared):
+        def read_json(method):
+            return json.loads((compared / f"train/{method}/fold_0/seed_0/network.json").read_text())
+
+        draw = read_json("random_1")
+        assert draw["random_seed"] == [0, 1]
+        genotypes.from_json(draw["genotype"])
+        lstm = read_json("lstm_matched")
+        assert lstm["baseline"]["name"] == "lstm"
+        assert lstm["matched_parameters"] == round(
+            np.mean([read_json(order)["parameters"] for order in ("first", "second")])
+        )
+        assert lstm["fold"] == draw["fold"] == read_json("first")["fold"]
+
+    def test_evaluation_needs_nothing_but_what_is_there(self, compared, monkeypatch):
+        monkeypatch.setattr(functionals, "check_installed", lambda: None)
+        monkeypatch.setattr(functionals, "compute", None)
+        before = (compared / "scores.json").read_text()
+        main.run(comparing(), compared, "evaluate")
+        assert (compared / "scores.json").read_text() == before
+
+    def test_another_baseline_in_the_place_of_one_that_was_trained(self, compared):
+        other = comparing()
+        other.methods.parameters = 5000
+        other.methods.svm = False
+        with pytest.raises(ConfigError, match="another baseline"):
+            main.run(other, compared, "train")
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"svm": True}, r"svm\.json is missing\): run"),
+            ({"random": 1}, r"network\.json is missing\): run"),
+        ],
+    )
+    def test_evaluation_before_training(self, finished, tmp_path, monkeypatch, settings, message):
+        monkeypatch.setattr(functionals, "check_installed", lambda: None)
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.search.orders = ()
+        config.methods.update(settings)
+        with pytest.raises(ConfigError, match=message):
+            main.run(config, tmp_path, "evaluate")
+
+    def test_a_missing_opensmile_is_told_before_any_work(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(functionals.importlib.util, "find_spec", lambda name: None)
+        config = tiny_config()
+        config.methods.svm = True
+        with pytest.raises(functionals.MissingError, match="baselines"):
+            main.run(config, tmp_path, "all")
+        assert not list(tmp_path.iterdir())
+
+
 class Stopped(Exception):
     """Stands for a kill."""
 
@@ -141,6 +266,35 @@ class TestGoingOn:
         assert mine == whole
         result = "genotype.json" if kind == "search" else "answers.json"
         assert (tmp_path / ours / result).read_text() == (finished / theirs / result).read_text()
+
+    def test_a_stopped_baseline_ends_as_one_that_was_not(self, finished, tmp_path, monkeypatch):
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        config.search.orders = ()
+        config.methods.baselines = ("cnn",)
+        config.methods.parameters = 1000
+        config.methods.sizes = ("matched",)
+        main.run(config, tmp_path / "whole", "all")
+        with monkeypatch.context() as patch:
+            save = Checkpoints.save
+
+            def stop(*arguments):
+                save(*arguments)
+                raise Stopped
+
+            patch.setattr(Checkpoints, "save", stop)
+            with pytest.raises(Stopped):
+                main.run(config, tmp_path / "stopped", "all")
+        main.run(config, tmp_path / "stopped", "all")
+        where = "train/cnn_matched/fold_0/seed_0"
+        mine, whole = (read(tmp_path / run / where / "metrics.jsonl") for run in ("stopped", "whole"))
+        for line in (*mine, *whole):
+            del line["seconds"]
+        assert len(mine) == config.train.epochs
+        assert mine == whole
+        answers = [(tmp_path / run / where / "answers.json").read_text() for run in ("stopped", "whole")]
+        assert answers[0] == answers[1]
 
     def test_nothing_is_compiled_after_the_first_step(self, finished, tmp_path, caplog):
         """A search of more epochs compiles what a short one does."""

@@ -14,6 +14,7 @@ class Small(nn.Module):
     @nn.compact
     def __call__(self, x):
         self.param("depthwise_0", nn.initializers.zeros, (64, 32, 3, 3))
+        nn.Conv(500, (2, 2), name="conv")(x[:, None, :, None])
         x = nn.Dense(300, name="wide")(x)
         self.variable("batch_stats", "variance", jnp.zeros, (7,))
         return nn.LayerNorm(name="norm")(x)
@@ -31,6 +32,7 @@ def test_variances_follow_the_fan_in():
     params = init_variables(Small(), 0, jnp.zeros((2, 200)))["params"]
     assert abs(params["wide"]["kernel"].std() - (2 / 200) ** 0.5) < 1e-3
     assert abs(params["depthwise_0"].std() - (2 / 9) ** 0.5) < 1e-2
+    assert abs(params["conv"]["kernel"].std() - (2 / 4) ** 0.5) < 3e-2
     assert (params["wide"]["bias"] == 0).all()
     assert (params["norm"]["scale"] == 1).all()
 

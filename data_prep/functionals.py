@@ -1,0 +1,144 @@
+"""Utterances -> functionals of openSMILE, one vector each: what classical emotion recognition hears.
+
+eGeMAPS v02 (Eyben et al. 2016, "The Geneva Minimalistic Acoustic Parameter Set"), 88 numbers of a whole utterance,
+however long. Computed once, and kept in one file.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import os
+import pathlib
+import zipfile
+from collections.abc import Sequence
+
+import ml_collections
+import numpy as np
+import tqdm
+from absl import logging
+
+from data_prep import audio
+from data_prep.compute import cores, in_processes
+from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utterance
+from data_prep.prepare import read_corpus
+
+SAMPLING_RATE = 16_000  # Hz; the set looks no higher than 5 kHz
+VERSION = "eGeMAPSv02, 1"  # raise the number when the functionals of the same sound change
+
+
+class MissingError(RuntimeError):
+    """openSMILE is not installed; the message says how to install it."""
+
+
+def check_installed() -> None:
+    """Whether functionals can be computed at all.
+
+    Raises:
+        MissingError: they cannot.
+    """
+    if importlib.util.find_spec("opensmile") is None:
+        raise MissingError(
+            "the SVM needs openSMILE: pip install '.[baselines]', or --config.methods.svm=False"
+        )
+
+
+def functionals(
+    *,
+    data: ml_collections.ConfigDict,
+    records: pathlib.Path,
+    ids: Sequence[str],
+    fingerprint: str,
+    path: pathlib.Path,
+) -> np.ndarray:
+    """The functionals of every utterance, computed unless `path` has them.
+
+    Args:
+        data, records: as given to `prepare`, which made the records.
+        ids: of the utterances.
+        fingerprint: of the records: other sound has another.
+        path: the .npz file that keeps them.
+
+    Returns:
+        float32 [N, 88], in the order of `ids`.
+
+    Raises:
+        CorpusError: an utterance is not in the corpus any more, or has functionals that are not finite.
+        BadFilesError: sound that cannot be read.
+        MissingError: openSMILE is not installed.
+    """
+    stamp = f"{VERSION}, {fingerprint}"
+    kept = _load(path, ids=ids, stamp=stamp)
+    if kept is not None:
+        return kept
+    check_installed()
+    known = {utterance.id: utterance for utterance in read_corpus(data, records=records).utterances}
+    if gone := [one for one in ids if one not in known]:
+        raise CorpusError(
+            f"{len(gone)} utterance(s) of the records are not in {data.source}: {', '.join(gone[:10])}"
+        )
+    values = compute([known[one] for one in ids], workers=data.workers)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, ids=np.array(ids), stamp=np.array(stamp), values=values)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return values
+
+
+def compute(utterances: Sequence[Utterance], *, workers: int = 0) -> np.ndarray:
+    """float32 [N, 88] of these utterances; errors as of `functionals`.
+
+    In other processes: beside TensorFlow in the same one, openSMILE 2.6 destroys the heap.
+
+    Args:
+        utterances: whose.
+        workers: processes; 0 is one for each core that this process may use.
+    """
+    rows, bad_files = [], []
+    workers = workers or cores()
+    logging.info(
+        "Computing eGeMAPS functionals of %d utterances with %d process(es)", len(utterances), workers
+    )
+    results = in_processes(compute_one, utterances, workers=workers)
+    bar = tqdm.tqdm(results, total=len(utterances), desc="functionals", unit="utt", disable=None)
+    with contextlib.closing(results):
+        for result in bar:
+            (bad_files if isinstance(result, BadFile) else rows).append(result)
+    if bad_files:
+        raise BadFilesError(bad_files)
+    values = np.stack(rows)
+    if strange := [one.id for one, row in zip(utterances, values, strict=True) if not np.isfinite(row).all()]:
+        raise CorpusError(f"openSMILE's functionals are not finite of {', '.join(strange)}")
+    return values
+
+
+def compute_one(utterance: Utterance) -> np.ndarray | BadFile:
+    """float32 [88], or why there are none; only for a process without TensorFlow."""
+    try:
+        waveform = audio.read(utterance, sampling_rate=SAMPLING_RATE)
+    except audio.AudioError as error:
+        return BadFile(str(utterance.path), str(error))
+    return _smile().process_signal(waveform, SAMPLING_RATE).to_numpy(np.float32)[0]
+
+
+@functools.cache
+def _smile():
+    import opensmile  # brings pandas
+
+    return opensmile.Smile(
+        feature_set=opensmile.FeatureSet.eGeMAPSv02, feature_level=opensmile.FeatureLevel.Functionals
+    )
+
+
+def _load(path: pathlib.Path, *, ids: Sequence[str], stamp: str) -> np.ndarray | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            if kept["stamp"].item() == stamp and kept["ids"].tolist() == list(ids):
+                return kept["values"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        logging.warning("%s cannot be read (%s): computing again", path, error)
+    return None

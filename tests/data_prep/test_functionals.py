@@ -1,0 +1,111 @@
+"""Functionals: openSMILE's, of each utterance's own stretch of sound, computed once."""
+
+import csv
+
+import ml_collections
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep import functionals
+from data_prep.corpora.base import BadFilesError, CorpusError
+from data_prep.functionals import MissingError
+from data_prep.prepare import read_corpus
+
+RATE = 16_000
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Two files of a voice-like sound; one utterance is a part of the second. Their settings."""
+    root = tmp_path / "corpus"
+    root.mkdir()
+    time = np.arange(RATE) / RATE
+    rng = np.random.default_rng(0)
+    for name, pitch in (("low", 110.0), ("high", 220.0)):
+        voice = sum(np.sin(2 * np.pi * k * pitch * time) / k for k in range(1, 12))
+        sound = 0.1 * voice * (1 + 0.5 * np.sin(2 * np.pi * 3 * time)) + 0.001 * rng.standard_normal(RATE)
+        soundfile.write(root / f"{name}.wav", sound, RATE)
+    with (root / "manifest.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [
+                ["path", "speaker", "emotion", "start", "end", "id"],
+                ["low.wav", "a", "angry", "", "", "whole"],
+                ["high.wav", "b", "sad", "", "", "other"],
+                ["high.wav", "b", "sad", "0.25", "0.75", "part"],
+            ]
+        )
+    return ml_collections.ConfigDict(
+        {"corpus": "manifest", "source": str(root / "manifest.csv"), "workers": 1}
+    )
+
+
+def get(data, tmp_path, ids, fingerprint="x"):
+    return functionals.functionals(
+        data=data,
+        records=tmp_path / "records",
+        ids=ids,
+        fingerprint=fingerprint,
+        path=tmp_path / "run" / "functionals.npz",
+    )
+
+
+def test_they_are_opensmiles_in_the_order_of_the_ids(corpus, tmp_path):
+    pytest.importorskip("opensmile", reason="openSMILE is absent: pip install '.[baselines]'")
+    values = get(corpus, tmp_path, ["part", "whole", "other"])
+    assert values.shape == (3, 88)
+    assert values.dtype == np.float32
+    pitch = 27.5 * 2 ** (values[:, 0] / 12)  # the first is the mean F0, in semitones from 27.5 Hz
+    np.testing.assert_allclose(pitch, [220, 110, 220], rtol=0.02)
+    assert (values[0] != values[2]).any(), "a part is not the whole"
+
+
+class TestKept:
+    @pytest.fixture
+    def computed(self, monkeypatch):
+        """What was computed, call by call; openSMILE is replaced by the length of the id."""
+        calls = []
+
+        def compute(utterances, *, workers):
+            calls.append([one.id for one in utterances])
+            return np.array([[len(one.id)] * 88 for one in utterances], np.float32)
+
+        monkeypatch.setattr(functionals, "compute", compute)
+        monkeypatch.setattr(functionals, "check_installed", lambda: None)
+        return calls
+
+    def test_they_are_computed_once(self, corpus, tmp_path, computed):
+        first = get(corpus, tmp_path, ["part", "whole"])
+        again = get(corpus, tmp_path, ["part", "whole"])
+        np.testing.assert_array_equal(first, again)
+        assert computed == [["part", "whole"]]
+        assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["functionals.npz"]
+
+    def test_other_utterances_or_other_sound_are_computed_anew(self, corpus, tmp_path, computed):
+        get(corpus, tmp_path, ["part", "whole"])
+        get(corpus, tmp_path, ["whole", "part"])
+        get(corpus, tmp_path, ["whole", "part"], fingerprint="y")
+        assert len(computed) == 3
+
+    def test_a_damaged_file_is_computed_anew(self, corpus, tmp_path, computed):
+        get(corpus, tmp_path, ["part"])
+        (tmp_path / "run" / "functionals.npz").write_bytes(b"nothing")
+        get(corpus, tmp_path, ["part"])
+        assert len(computed) == 2
+
+    def test_an_utterance_that_is_gone_is_named(self, corpus, tmp_path, computed):
+        with pytest.raises(CorpusError, match=r"1 utterance\(s\).*lost"):
+            get(corpus, tmp_path, ["part", "lost"])
+
+
+def test_sound_that_cannot_be_read_is_named(corpus, tmp_path):
+    utterances = read_corpus(corpus, records=tmp_path).utterances
+    utterances[0].path.write_bytes(b"noise")
+    with pytest.raises(BadFilesError, match=str(utterances[0].path)):
+        functionals.compute(utterances[:1], workers=1)
+
+
+def test_without_opensmile_the_message_says_how_to_get_it(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(functionals.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingError, match=r"pip install '\.\[baselines\]'"):
+        get(corpus, tmp_path, ["part"])
