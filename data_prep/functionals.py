@@ -136,9 +136,9 @@ def _load(path: pathlib.Path, *, ids: Sequence[str], stamp: str) -> np.ndarray |
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if kept["stamp"].item() == stamp and kept["ids"].tolist() == list(ids):
                 return kept["values"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        logging.warning("%s cannot be read (%s): computing again", path, error)
+    except (EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        logging.warning("%s cannot be read (%r): computing again", path, error)
     return None

@@ -116,9 +116,10 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
         spread = scores.over_draws(list(draws.values()))
         averages[f"random, mean of {len(draws)} (deviation)"] = spread
         saved["random"] = {"methods": list(draws), **_plain(spread)}
-        columns["RI %"] = {
-            name: f"{100 * (row.ua.value / spread['ua'].mean - 1):+.1f}" for name, row in rows.items()
-        }
+        if at_random := spread["ua"].mean:
+            columns["RI %"] = {
+                name: f"{100 * (row.ua.value / at_random - 1):+.1f}" for name, row in rows.items()
+            }
     lines = [
         f"Corpus {metadata['corpus']} ({kind}), {len(experiment.folds)} speaker-independent fold(s), "
         f"{test_speakers} test speakers, chance UA {1 / len(experiment.corpus.classes):.3f}",
@@ -134,6 +135,8 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
         )
         lines.append(f"  {name}: {shown}")
     for name, row in rows.items():
+        if figures[name]["method"] in draws:
+            continue  # scores.json has them
         lines += ["", f"Confusion of {name}, % of the true class (rows):", scores.confusion_table(row)]
     text = "\n".join(lines)
     write_json(experiment.workdir / "scores.json", saved)

@@ -305,10 +305,15 @@ def table(
         lines[0].append(title)
         for line in lines[1:]:
             line.append(of.get(line[0], ""))
-    notes = {}  # an ordered set: most rows share one
+    warned = collections.defaultdict(list)
     for name, of in rows.items():
-        notes |= dict.fromkeys(f"{name}: {warning}" for warning in of.warnings)
-    notes |= dict.fromkeys(_bootstrap_note(of) for of in rows.values())
+        for warning in of.warnings:
+            warned[warning].append(name)
+    notes = [
+        f"{'all' if len(names) == len(rows) > 1 else ', '.join(names)}: {warning}"
+        for warning, names in warned.items()
+    ]
+    notes += dict.fromkeys(_bootstrap_note(of) for of in rows.values())  # an ordered set: most share one
     return "\n".join([*_aligned(lines, left=1), *notes])
 
 

@@ -27,14 +27,14 @@ MATCHED_CHANNELS = 16  # of the CNN-LSTMs: the paper's single map would leave al
 
 def paper_sizes(kind: str) -> dict[str, int]:
     """`channels` and `units` of a baseline in the authors' code."""
-    return {"channels": 1, "units": {CNN: 0, LSTM: 512}.get(kind, 128)}
+    return {"channels": 0 if kind == LSTM else 1, "units": {CNN: 0, LSTM: 512}.get(kind, 128)}
 
 
 def sizes(kind: str, width: int) -> dict[str, int]:
     """`channels` and `units` of a baseline of another width: a CNN's channels, an LSTM's units."""
     if kind == CNN:
         return {"channels": width, "units": 0}
-    return {"channels": MATCHED_CHANNELS, "units": width}
+    return {"channels": 0 if kind == LSTM else MATCHED_CHANNELS, "units": width}
 
 
 def parameters(model: nn.Module, *inputs: Any) -> int:
@@ -92,8 +92,8 @@ class Baseline(nn.Module):
     Attributes:
         kind: one of BASELINES.
         classes: number of emotions.
-        channels: maps of the convolution.
-        units: of the LSTM, in each direction; one direction in `lstm`, both in the others.
+        channels: maps of the convolution, where there is one.
+        units: of the LSTM, where there is one, in each direction; `lstm` has one direction, the others have two.
         dropout: before the classifier.
         momentum: of the running averages: the share that each step keeps.
         backend: FAST or PLAIN, of the normalisation.

@@ -1,6 +1,8 @@
 """Functionals: openSMILE's, of each utterance's own stretch of sound, computed once."""
 
 import csv
+import importlib.util
+import sys
 
 import ml_collections
 import numpy as np
@@ -50,14 +52,17 @@ def get(data, tmp_path, ids, fingerprint="x"):
     )
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("opensmile") is None, reason="openSMILE is absent: pip install '.[baselines]'"
+)
 def test_they_are_opensmiles_in_the_order_of_the_ids(corpus, tmp_path):
-    pytest.importorskip("opensmile", reason="openSMILE is absent: pip install '.[baselines]'")
     values = get(corpus, tmp_path, ["part", "whole", "other"])
     assert values.shape == (3, 88)
     assert values.dtype == np.float32
     pitch = 27.5 * 2 ** (values[:, 0] / 12)  # the first is the mean F0, in semitones from 27.5 Hz
     np.testing.assert_allclose(pitch, [220, 110, 220], rtol=0.02)
     assert (values[0] != values[2]).any(), "a part is not the whole"
+    assert "opensmile" not in sys.modules, "it may not be in one process with TensorFlow"
 
 
 class TestKept:
@@ -87,9 +92,11 @@ class TestKept:
         get(corpus, tmp_path, ["whole", "part"], fingerprint="y")
         assert len(computed) == 3
 
-    def test_a_damaged_file_is_computed_anew(self, corpus, tmp_path, computed):
+    @pytest.mark.parametrize("left", [0, 100, None])
+    def test_a_damaged_file_is_computed_anew(self, corpus, tmp_path, computed, left):
         get(corpus, tmp_path, ["part"])
-        (tmp_path / "run" / "functionals.npz").write_bytes(b"nothing")
+        path = tmp_path / "run" / "functionals.npz"
+        path.write_bytes(b"nothing" if left is None else path.read_bytes()[:left])
         get(corpus, tmp_path, ["part"])
         assert len(computed) == 2
 

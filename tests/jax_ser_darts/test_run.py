@@ -152,6 +152,8 @@ class TestMethods:
         assert f"{np.mean(draws):.3f} ({np.std(draws, ddof=1):.3f})" in text
         first = saved["rows"]["first"]["pooled"]["ua"]["value"]
         assert f"{100 * (first / np.mean(draws) - 1):+.1f}" in text
+        assert "Confusion of first" in text
+        assert "Confusion of random" not in text
 
     def test_what_was_found_before_was_left_alone(self, finished, compared):
         for path in finished.glob("train/*/fold_0/seed_0/*"):

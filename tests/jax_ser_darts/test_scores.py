@@ -238,6 +238,15 @@ def test_the_table_takes_averages_and_columns():
     assert lines[4].startswith("mean")
 
 
+def test_a_warning_stands_once_in_the_table_whomever_it_is_for():
+    few = [pool([make_answers(seed, speakers=3)]) for seed in range(3)]
+    many = pool([make_answers(3)])
+    shared = table({"a": few[0], "b": few[1], "c": few[2]}).splitlines()
+    assert [line for line in shared if "too narrow" in line] == [f"all: {few[0].warnings[0]}"]
+    some = table({"a": few[0], "b": few[1], "c": many}).splitlines()
+    assert [line for line in some if "too narrow" in line] == [f"a, b: {few[0].warnings[0]}"]
+
+
 def test_scores_and_answers_survive_json():
     answers = make_answers(0)
     scores = pool([answers])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from random_corpora import random_corpus
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
@@ -57,6 +58,21 @@ def test_nothing_but_the_training_speakers_matters_to_it(experiment):
     )
 
 
+def test_it_is_fitted_to_each_folds_training_part(experiment, monkeypatch):
+    heard, fit = [], svm.fit
+
+    def listening(values, data, c):
+        heard.append(set(data.corpus.group[data.indices].tolist()))
+        return fit(values, data, c)
+
+    monkeypatch.setattr(svm, "fit", listening)
+    for fold in experiment.folds:
+        heard.clear()
+        svm.result(experiment, learnable(experiment.corpus), fold)
+        assert len(heard) == 4, "each C, the chosen one, and once more for the answers"
+        assert all(groups == set(fold.train) for groups in heard)
+
+
 def test_the_validation_speakers_choose_c(experiment):
     fold = experiment.folds[0]
     values = learnable(experiment.corpus)
@@ -92,7 +108,9 @@ def test_rare_classes_count_as_much(experiment):
     """Where classes overlap, the rarest is answered more often than by an SVM to which every utterance is one."""
     train = subset(experiment.corpus, experiment.folds[0].train)
     rarest = np.argmin(np.bincount(train.labels))
-    values = StandardScaler().fit_transform(learnable(experiment.corpus, noise=1.0))
+    values = learnable(experiment.corpus, noise=1.0)
     balanced = svm.fit(values, train, 1.0).predict(values)
-    plain = SVC(C=1.0).fit(values[train.indices], train.labels).predict(values)
+    plain = (
+        make_pipeline(StandardScaler(), SVC(C=1.0)).fit(values[train.indices], train.labels).predict(values)
+    )
     assert np.sum(balanced == rarest) > np.sum(plain == rarest)
