@@ -7,11 +7,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-TRAIN, VALIDATION, TEST = (
-    "train",
-    "validation",
-    "test",
-)  # parts of a corpus that comes divided; also test1, ...
+# Parts of a corpus that comes divided; TEST may have a number: test1, ...
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 class FoldError(ValueError):
