@@ -105,6 +105,7 @@ def default() -> ml_collections.ConfigDict:
     c.search.dropout = 0.0
     c.search.class_weights = True
     c.search.edges = LOOPED  # little memory, compiled soon; or unrolled: faster steps
+    c.search.rematerialise = False  # computes each cell again in the backward pass: less memory, slower steps
     c.search.fast = True  # False: plain XLA convolutions and autodiff
 
     c.train = ml_collections.ConfigDict()

@@ -45,6 +45,7 @@ def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name:
         dropout=config.search.dropout,
         backend=FAST if config.search.fast else PLAIN,
         edges=config.search.edges,
+        rematerialise=config.search.rematerialise,
         axis_name=axis_name,
         **config.model.to_dict(),
     )

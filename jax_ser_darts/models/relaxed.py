@@ -15,6 +15,7 @@ from jax_ser_darts.models.depthwise import Padded
 from jax_ser_darts.models.grid import Grid
 from jax_ser_darts.models.pooling import average_pool
 from jax_ser_darts.models.primitives import pointwise
+from jax_ser_darts.models.rematerialise import rematerialised
 from jax_ser_darts.search_space.genotype import edge_index, num_edges
 from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_POOL, SKIP, Convolution
 
@@ -191,6 +192,7 @@ class RelaxedCell(nn.Module):
         reduction: halves T and F.
         backend: FAST or PLAIN.
         edges: LOOPED (see sweep.py) or UNROLLED.
+        rematerialise: the backward pass computes the edges again from the inputs of the cell.
         axis_name: mapped axis of devices that share the statistics, or None.
     """
 
@@ -202,6 +204,7 @@ class RelaxedCell(nn.Module):
     axis_name: str | None
     dtype: jnp.dtype
     edges: str = LOOPED
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(
@@ -227,7 +230,15 @@ class RelaxedCell(nn.Module):
         candidates = Candidates(self.operations, self.backend, self.axis_name)
         parameters = self._edge_parameters(candidates.convolutions)
         connect = self._looped if self.edges == LOOPED else self._unrolled
-        return connect(candidates, inputs, parameters, weights, before, after)
+
+        def edges(moving, grids):
+            return connect(candidates, *moving, *grids)
+
+        moving, grids = (inputs, parameters, weights), (before, after)
+        if not self.rematerialise:
+            return edges(moving, grids)
+        one = jnp.minimum(after.count, 1).astype(jnp.int32)  # it is at least 1
+        return rematerialised(edges, moving, grids, one)
 
     def _unrolled(self, candidates, inputs, parameters, weights, before, after):
         stride = 2 if self.reduction else 1

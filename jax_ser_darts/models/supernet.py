@@ -66,6 +66,7 @@ class Supernet(nn.Module):
         project, hidden, attention: widths of the sequence part, see `SequencePart`.
         backend: FAST or PLAIN.
         edges: LOOPED (compiles fast, little memory) or UNROLLED (compiles long, a faster step, much memory).
+        rematerialise: see `RelaxedCell`.
         axis_name: mapped axis of devices that share the statistics, or None.
     """
 
@@ -83,6 +84,7 @@ class Supernet(nn.Module):
     attention: int = 64
     backend: Backend = FAST
     edges: str = LOOPED
+    rematerialise: bool = False
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
 
@@ -121,6 +123,7 @@ class Supernet(nn.Module):
                 channels=channels,
                 reduction=reduction,
                 edges=self.edges,
+                rematerialise=self.rematerialise,
                 name=f"cell_{i}",
                 **common,
             )

@@ -110,12 +110,14 @@ def assert_close(found, expected, tolerance=1e-9):
 
 @pytest.fixture(scope="module")
 def every_gradient(point, batch):
-    """(backend, edges) -> logits, gradients of both and of the alphas alone, and the product of the second order."""
+    """(backend, edges, ...) -> logits, gradients of both and of the alphas alone, and the second order's product."""
 
     @functools.cache
-    def compute(backend, edges, dtype=jnp.float64):
+    def compute(backend, edges, dtype=jnp.float64, rematerialise=False):
         cast = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
-        loss = make_loss(SUPERNET.clone(backend=backend, edges=edges, dtype=dtype))
+        loss = make_loss(
+            SUPERNET.clone(backend=backend, edges=edges, dtype=dtype, rematerialise=rematerialise)
+        )
         gradients = bilevel.make_gradients(lambda weights, alphas, batch: loss(weights, alphas, *batch))
         (weights, alphas), (features, lengths, counted) = cast(point), batch
         arguments = weights, alphas, (cast(features), lengths, cast(counted))
@@ -133,6 +135,11 @@ def every_gradient(point, batch):
 @pytest.mark.parametrize("edges", EDGES)
 def test_fast_is_plain_in_logits_and_in_every_gradient_of_both_orders(every_gradient, edges):
     assert_close(every_gradient(FAST, edges), every_gradient(PLAIN, UNROLLED))
+
+
+@pytest.mark.parametrize("edges", EDGES)
+def test_a_rematerialised_supernet_is_the_same_function(every_gradient, edges):
+    assert_close(every_gradient(FAST, edges, rematerialise=True), every_gradient(PLAIN, UNROLLED))
 
 
 def test_fast_is_plain_in_single_precision(every_gradient):

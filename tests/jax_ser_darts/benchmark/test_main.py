@@ -58,3 +58,50 @@ def test_a_batch_that_cannot_be_divided_is_an_error():
     done = run("--what=evaluate", "--devices=8", *SMALL[:-1])
     assert done.returncode == 1
     assert "error: a batch of 2 cannot be divided over 8 devices" in done.stderr
+
+
+@pytest.fixture
+def peer(tmp_path):
+    """A folder like that of the authors' code, and flags for an interpreter that answers `body` instead of it."""
+    (tmp_path / "architect.py").touch()
+
+    def flags(body):
+        python = tmp_path / "python"
+        python.write_text(f"#!{sys.executable}\nimport json, sys\n{body}\n")
+        python.chmod(0o755)
+        return f"--peer={tmp_path}", f"--peer_python={python}"
+
+    return flags
+
+
+def test_the_peer_is_timed_in_turns(tmp_path, peer):
+    body = """
+print(json.dumps({"torch": "9.9"}), flush=True)
+sizes = json.loads(sys.argv[4])
+for k, _ in enumerate(sys.stdin, start=1):
+    print(json.dumps({"seconds": k * 1000.0 * sizes["batch"], "peak_gb": 1.0 + k}), flush=True)
+"""
+    path = tmp_path / "figures.json"
+    done = run("--what=evaluate", f"--json={path}", *SMALL, *peer(body))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text())
+    (row,) = found["figures"]
+    assert row["peer_seconds"] == [2000.0, 4000.0]
+    assert row["peer_step"] == 3000.0
+    ours = row["seconds"]
+    assert row["peer_ratio"] == pytest.approx((ours[0] / 2000 + ours[1] / 4000) / 2)
+    assert row["peer_peak_gb"] == 3.0
+    assert found["torch"] == "9.9"
+    assert "ratio" in done.stdout
+
+
+def test_a_peer_that_stops_is_an_error_that_says_what_it_said(peer):
+    done = run("--what=evaluate", *SMALL, *peer("sys.exit('no module named torch')"))
+    assert done.returncode == 1
+    assert "error: the authors' code stopped: no module named torch" in done.stderr
+
+
+def test_a_folder_without_the_authors_code_is_an_error(tmp_path):
+    done = run("--what=evaluate", *SMALL, f"--peer={tmp_path}", "--peer_python=python")
+    assert done.returncode == 1
+    assert f"error: --peer={tmp_path}: no architect.py there" in done.stderr

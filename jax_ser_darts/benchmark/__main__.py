@@ -1,0 +1,263 @@
+"""Times the steps of the search and of a found network, at a size of your choice, on random numbers.
+
+    python -m jax_ser_darts.benchmark
+    python -m jax_ser_darts.benchmark --what=first,second --batch=64 --edges=unrolled --json=figures.json
+
+What: `first` and `second` (exact) and `second_differences` are whole search steps, alphas and weights; `train` is a
+training step of a found network and `evaluate` its predictions. Each is measured in a process of its own, with an empty
+compilation cache. Columns:
+
+    cold, cached   seconds until all programs of that step are ready, without and with the persistent cache
+    step           median seconds of a step; the results are waited for
+    utt/s          utterances of a batch, a second
+    GFLOP          arithmetic of a step: XLA's count, of the programs before optimisation with every edge written
+                   out, so it does not depend on --edges and leaves out what the backward pass computes again
+    GFLOP/s        that over the step's seconds; the machine's own rate, of a float32 matrix product, is above the table
+    GB             read and written by all kernels of a step: XLA's count of the compiled programs, which it can make
+                   only where nothing is looped (--edges=unrolled); the machine's own rate is above the table
+    temp           the largest temporary memory of one program, GB, by XLA
+    peak           of the process, compiler included, GB
+
+Beside the authors' PyTorch code (github jayaneetha/emoDARTS, cloned by you), step by step in turns:
+
+    python -m jax_ser_darts.benchmark --peer=CLONE/emoDARTS --peer_python=VENV_WITH_TORCH/bin/python
+
+    theirs         median seconds of their step at the same size, without their sequence cells; their second order is
+                   by finite differences
+    ratio          median of ours over theirs, turn by turn
+    their peak     memory of their process, GB
+"""
+
+import contextlib
+import datetime
+import json
+import pathlib
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import jax
+from absl import app, flags
+
+from jax_ser_darts import compilation, host_memory, parallel
+from jax_ser_darts.benchmark.cases import DARTS_V2, SEARCHES, WHAT, Setting, make_case
+from jax_ser_darts.benchmark.peer import Peer, PeerError, check
+from jax_ser_darts.benchmark.rates import gemm_rate, memory_rate, seconds_of
+from jax_ser_darts.files import write_json
+from jax_ser_darts.models.relaxed import EDGES, LOOPED, UNROLLED
+from jax_ser_darts.search_space import genotype as genotypes
+
+_WHAT = flags.DEFINE_list("what", list(WHAT), f"Which steps, of {', '.join(WHAT)}.")
+_BATCH = flags.DEFINE_integer("batch", 16, "Utterances a batch, over all devices.", lower_bound=1)
+_FRAMES = flags.DEFINE_integer("frames", 128, "Frames an utterance.", lower_bound=4)
+_COEFFICIENTS = flags.DEFINE_integer("coefficients", 128, "Coefficients a frame.", lower_bound=4)
+_CELLS = flags.DEFINE_integer("cells", 4, "Cells; two of them halve.", lower_bound=1)
+_NODES = flags.DEFINE_integer("nodes", 4, "Nodes a cell.", lower_bound=1)
+_CHANNELS = flags.DEFINE_integer("channels", 8, "Channels of the first cell.", lower_bound=2)
+_EDGES = flags.DEFINE_enum(
+    "edges", LOOPED, EDGES, "How the supernet's edges are compiled: see config.search.edges."
+)
+_REMATERIALISE = flags.DEFINE_boolean("rematerialise", False, "See config.search.rematerialise.")
+_FAST = flags.DEFINE_boolean("fast", True, "False: plain XLA convolutions and autodiff.")
+_FAST_MATH = flags.DEFINE_boolean("fast_math", True, "See config.fast_math.")
+_DEVICES = flags.DEFINE_integer("devices", 0, "Local devices; 0 is all.", lower_bound=0)
+_STEPS = flags.DEFINE_integer("steps", 5, "Measured steps, after one that is not.", lower_bound=1)
+_GENOTYPE = flags.DEFINE_string("genotype", "", "Genotype file of the found network; DARTS's own by default.")
+_PEER = flags.DEFINE_string(
+    "peer", "", "The folder of the authors' search.py, to be timed in turns with ours."
+)
+_PEER_PYTHON = flags.DEFINE_string("peer_python", "", "An interpreter that has torch, for --peer.")
+_JSON = flags.DEFINE_string("json", "", "Where the figures go as JSON, besides the table.")
+
+SIZES = (_BATCH, _FRAMES, _COEFFICIENTS, _CELLS, _NODES, _CHANNELS)
+OTHERS = (_EDGES, _REMATERIALISE, _FAST, _FAST_MATH, _DEVICES, _STEPS)
+# (heading, figure); those of the peer are there only with --peer.
+COLUMNS = (
+    ("cold", "cold"),
+    ("cached", "cached"),
+    ("step", "step"),
+    ("utt/s", "utterances_per_second"),
+    ("GFLOP", "gflop"),
+    ("GFLOP/s", "gflop_per_second"),
+    ("GB", "gigabytes"),
+    ("temp", "temporary_gb"),
+    ("peak", "peak_gb"),
+    ("theirs", "peer_step"),
+    ("ratio", "peer_ratio"),
+    ("their peak", "peer_peak_gb"),
+)
+
+
+def setting() -> Setting:
+    """The flags."""
+    devices = parallel.local_devices(_DEVICES.value)
+    return Setting(
+        **{flag.name: flag.value for flag in SIZES},
+        edges=_EDGES.value,
+        rematerialise=_REMATERIALISE.value,
+        fast=_FAST.value,
+        devices=devices,
+        compiler_options=compilation.options(devices[0].platform, fast_math=_FAST_MATH.value),
+        genotype=genotypes.load(_GENOTYPE.value) if _GENOTYPE.value else DARTS_V2,
+    )
+
+
+def peer_of(what: str, genotype: genotypes.Genotype):
+    """The authors' step, or nothing without --peer; to be used in a `with`."""
+    if not _PEER.value:
+        return contextlib.nullcontext()
+    sizes = {flag.name: flag.value for flag in SIZES} | {"genotype": genotype.to_json()}
+    return contextlib.closing(Peer(what, python=_PEER_PYTHON.value, folder=_PEER.value, sizes=sizes))
+
+
+def analyse(programs: dict) -> tuple[float, float]:
+    """Largest temporary memory of a program, and traffic of a step, in bytes; all are in the compilation cache."""
+    temporary, traffic = 0, 0.0
+    for program, (arguments, calls) in programs.items():
+        compiled = program.lower(*arguments).compile()
+        temporary = max(temporary, compiled.memory_analysis().temp_size_in_bytes)
+        traffic += calls * compiled.cost_analysis()["bytes accessed"]
+    return temporary, traffic
+
+
+def measure(what: str) -> dict:
+    """The figures of one step, in this process."""
+    host_memory.keep_freed_memory()
+    here = setting()
+    rates = {"gemm_gflop_per_second": gemm_rate(), "memory_gb_per_second": memory_rate()}
+    with tempfile.TemporaryDirectory() as cache:
+        compilation.cache_compilations(cache)
+        case = make_case(what, here)
+        # The first call compiles and runs; the run is taken off, by the second.
+        ready = {}
+        for name in ("cold", "cached"):
+            jax.clear_caches()
+            (first,) = seconds_of(case.compile, 1)
+            (again,) = seconds_of(case.compile, 1)
+            ready[name] = max(first - again, 0.0)
+        jax.block_until_ready(case.step())
+        seconds, theirs = [], []
+        with peer_of(what, here.genotype) as peer:
+            for _ in range(_STEPS.value):
+                seconds += seconds_of(case.step, 1)
+                theirs += [peer.step()] if peer else []
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        temporary, traffic = analyse(case.programs)
+    median = statistics.median(seconds)
+    looped = what in SEARCHES and here.edges != UNROLLED
+    return {
+        "what": what,
+        **ready,
+        "seconds": seconds,
+        "step": median,
+        "utterances_per_second": here.batch / median,
+        "gflop": case.gflop,
+        "gflop_per_second": case.gflop / median,
+        **({} if looped else {"gigabytes": traffic / 1e9}),
+        **rates,
+        "temporary_gb": temporary / 1e9,
+        "peak_gb": peak / 1e9,
+        **(compare(seconds, theirs) | {"torch": peer.torch} if peer else {}),
+    }
+
+
+def compare(seconds: list[float], theirs: list[dict]) -> dict:
+    """Figures of the authors' code, and of ours over theirs, of steps made in turns."""
+    their_seconds = [step["seconds"] for step in theirs]
+    return {
+        "peer_seconds": their_seconds,
+        "peer_step": statistics.median(their_seconds),
+        "peer_ratio": statistics.median(a / b for a, b in zip(seconds, their_seconds, strict=True)),
+        "peer_peak_gb": max(step["peak_gb"] for step in theirs),
+    }
+
+
+def in_own_process(what: str) -> dict:
+    """`measure` in a fresh process, with this one's flags.
+
+    Raises:
+        RuntimeError: it failed; what it said is on standard error.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "figures.json"
+        command = [
+            sys.executable,
+            "-m",
+            "jax_ser_darts.benchmark",
+            *sys.argv[1:],
+            f"--what={what}",
+            f"--json={path}",
+        ]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            how = (
+                f"was killed by signal {-done.returncode} (9: out of memory)"
+                if done.returncode < 0
+                else "failed"
+            )
+            raise RuntimeError(f"the benchmark of {what!r} {how}")
+        return json.loads(path.read_text())["figures"][0]
+
+
+def table(figures: list[dict]) -> str:
+    """The figures, a line each; columns that nobody has are left out."""
+    columns = [(head, name) for head, name in COLUMNS if any(name in row for row in figures)]
+
+    def show(value):
+        return "-" if value is None else f"{value:.{2 if value < 100 else 0}f}"
+
+    lines = [f"{'':<20}" + "".join(f"{head:>11}" for head, _ in columns)]
+    for row in figures:
+        lines.append(f"{row['what']:<20}" + "".join(f"{show(row.get(name)):>11}" for _, name in columns))
+    return "\n".join(lines)
+
+
+def describe(figures: list[dict]) -> dict:
+    """The machine, the versions and the flags."""
+    torch = {row["torch"] for row in figures if "torch" in row}
+    return {
+        **{flag.name: flag.value for flag in (*SIZES, *OTHERS)},
+        "jax": jax.__version__,
+        **({"torch": ", ".join(torch)} if torch else {}),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {len(jax.local_devices())} x {jax.local_devices()[0].device_kind}",
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def main(argv: list[str]) -> None:
+    """The command."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments {argv[1:]}")
+    if unknown := set(_WHAT.value) - set(WHAT):
+        raise app.UsageError(f"--what: {', '.join(sorted(unknown))} is not one of {', '.join(WHAT)}")
+    figures = []
+    try:
+        if _PEER.value:
+            check(_PEER_PYTHON.value, _PEER.value)
+        if len(_WHAT.value) == 1:
+            figures.append(measure(*_WHAT.value))
+        else:
+            for i, what in enumerate(_WHAT.value):
+                print(
+                    f"{what} ({i + 1} of {len(_WHAT.value)}): compiles for a minute or two, then steps",
+                    file=sys.stderr,
+                )
+                figures.append(in_own_process(what))
+    except (genotypes.GenotypeError, OSError, PeerError, RuntimeError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    found = describe(figures)
+    if _JSON.value:
+        write_json(pathlib.Path(_JSON.value), {**found, "figures": figures})
+    settings = ", ".join(f"{name} {value}" for name, value in found.items())
+    print(
+        f"{settings}\nfloat32 matrix product: {figures[0]['gemm_gflop_per_second']:.0f} GFLOP/s, "
+        f"memory: {figures[0]['memory_gb_per_second']:.0f} GB/s\n\n{table(figures)}"
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,230 @@
+"""The steps that are measured, on random numbers."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_ser_darts import bilevel, optimisers, parallel
+from jax_ser_darts.models.backend import FAST, PLAIN
+from jax_ser_darts.models.initialise import init_variables
+from jax_ser_darts.models.network import Network
+from jax_ser_darts.models.relaxed import UNROLLED
+from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.search_space.genotype import Edge, Genotype
+from jax_ser_darts.search_space.operations import OPERATIONS
+from jax_ser_darts.search_step import init_state, make_search_steps, supernet_loss
+from jax_ser_darts.train_step import TrainState, make_train_steps
+
+SEARCHES = {
+    "first": (bilevel.FIRST, bilevel.EXACT),
+    "second": (bilevel.SECOND, bilevel.EXACT),
+    "second_differences": (bilevel.SECOND, bilevel.FINITE_DIFFERENCES),
+}
+WHAT = (*SEARCHES, "train", "evaluate")
+CLASSES = 4
+
+# What DARTS's second order found on CIFAR-10 (Liu et al. 2019, figure 4): a network like those that searches find.
+DARTS_V2 = Genotype(
+    normal=(
+        (Edge("sep_conv_3x3", 0), Edge("sep_conv_3x3", 1)),
+        (Edge("sep_conv_3x3", 0), Edge("sep_conv_3x3", 1)),
+        (Edge("sep_conv_3x3", 1), Edge("skip_connect", 0)),
+        (Edge("skip_connect", 0), Edge("dil_conv_3x3", 2)),
+    ),
+    reduction=(
+        (Edge("max_pool_3x3", 0), Edge("max_pool_3x3", 1)),
+        (Edge("skip_connect", 2), Edge("max_pool_3x3", 1)),
+        (Edge("max_pool_3x3", 0), Edge("skip_connect", 2)),
+        (Edge("skip_connect", 2), Edge("max_pool_3x3", 1)),
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """The size of what is measured, and how it is compiled."""
+
+    batch: int
+    frames: int
+    coefficients: int
+    cells: int
+    nodes: int
+    channels: int
+    edges: str
+    rematerialise: bool
+    fast: bool
+    devices: Sequence[jax.Device]
+    compiler_options: dict
+    genotype: Genotype = DARTS_V2
+
+
+class Case(NamedTuple):
+    """One kind of step.
+
+    Attributes:
+        compile: compiles all it needs, and runs it once.
+        step: does one step.
+        programs: {program: (its arguments, how often a step calls it)}.
+        gflop: arithmetic of a step.
+    """
+
+    compile: Callable
+    step: Callable
+    programs: dict
+    gflop: float
+
+
+def make_case(what: str, setting: Setting) -> Case:
+    """A step by its name in `WHAT`."""
+    return _search(what, setting) if what in SEARCHES else _network(what, setting)
+
+
+def _random_batch(setting, seed):
+    """Full-length utterances of random numbers, on the devices."""
+    rng = np.random.default_rng(seed)
+    size = setting.batch
+    batch = {
+        "features": rng.standard_normal((size, setting.frames, setting.coefficients), np.float32),
+        "num_frames": np.full(size, setting.frames, np.int32),
+        "label": rng.integers(0, CLASSES, size).astype(np.int32),
+        "weight": np.ones(size, np.float32),
+    }
+    return parallel.shard(batch, setting.devices)
+
+
+def _on_one_device(batch, size):
+    """Shapes of a sharded batch as one array each, `[B, ...]`."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape[2:]), x.dtype), batch)
+
+
+def _shapes(tree):
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
+
+
+def _flops(function, *arguments) -> float:
+    """XLA's count of the arithmetic of a function, before optimisation: nothing is compiled."""
+    return jax.jit(function).lower(*arguments).cost_analysis()["flops"]
+
+
+def _search(what, setting):
+    order, product = SEARCHES[what]
+    model = Supernet(
+        classes=CLASSES,
+        operations=OPERATIONS,
+        cells=setting.cells,
+        nodes=setting.nodes,
+        channels=setting.channels,
+        backend=FAST if setting.fast else PLAIN,
+        edges=setting.edges,
+        rematerialise=setting.rematerialise,
+        axis_name=parallel.AXIS,
+    )
+    both = {
+        "weights_optimiser": optimisers.sgd(
+            schedule=optimisers.cosine(start=0.025, end=0.001, steps=1000),
+            momentum=0.9,
+            weight_decay=3e-4,
+            clip=5.0,
+        ),
+        "alphas_optimiser": optimisers.adam_with_l2(
+            learning_rate=3e-4, betas=(0.5, 0.999), weight_decay=1e-3
+        ),
+    }
+    steps = make_search_steps(
+        loss=supernet_loss(model, parallel.AXIS),
+        devices=setting.devices,
+        product=product,
+        compiler_options=setting.compiler_options,
+        **both,
+    )
+    alphas = init_alphas(jax.random.key(0), nodes=model.nodes, operations=len(OPERATIONS), scale=1e-3)
+    train, val = (_random_batch(setting, seed) for seed in range(2))
+    example = tuple(x[0, :1] for x in (train["features"], train["num_frames"]))
+    alone = model.clone(axis_name=None, edges=UNROLLED, rematerialise=False)
+    weights = init_variables(alone, 0, *example, alphas, train=False)["params"]
+    state = init_state(weights=weights, alphas=alphas, key=jax.random.key(0), devices=setting.devices, **both)
+
+    def step():
+        nonlocal state
+        state, _ = steps.update_alphas(state, train, val, order)
+        state, _ = steps.update_weights(state, train)
+        return state
+
+    counts = {"of_both": 1, "of_alphas": 1}
+    if order == bilevel.SECOND:
+        exact = {"mixed_product": 1} if product == bilevel.EXACT else {"of_alphas": 2}
+        counts = {"of_both": 3, **exact}
+    gradients = bilevel.make_gradients(supernet_loss(alone, None))
+    at = (*_shapes((weights, alphas)), (_on_one_device(train, setting.batch), jax.random.key(0)))
+    extra = {"mixed_product": at[:1]}
+    flops = sum(n * _flops(getattr(gradients, name), *at, *extra.get(name, ())) for name, n in counts.items())
+    here = (state.weights, state.alphas, (train, jax.random.key(0)))
+    programs = {
+        getattr(steps.programs, name): ((*here, *((state.weights,) if name in extra else ())), n)
+        for name, n in counts.items()
+    }
+    return Case(lambda: steps.compile(state, train, val, order), step, programs, flops / 1e9)
+
+
+def _network(what, setting):
+    network = Network(
+        classes=CLASSES,
+        genotype=setting.genotype,
+        cells=setting.cells,
+        channels=setting.channels,
+        backend=FAST if setting.fast else PLAIN,
+        axis_name=parallel.AXIS,
+    )
+    optimiser = optimisers.adamw(
+        schedule=optimisers.cosine(start=1e-3, end=1e-5, steps=1000), weight_decay=1e-3, clip=5.0
+    )
+    steps = make_train_steps(
+        network=network,
+        optimiser=optimiser,
+        devices=setting.devices,
+        auxiliary_weight=0.0,
+        label_smoothing=0.0,
+        drop_path=False,
+        compiler_options=setting.compiler_options,
+    )
+    batch = _random_batch(setting, 0)
+    example = tuple(x[0, :1] for x in (batch["features"], batch["num_frames"]))
+    variables = init_variables(network.clone(axis_name=None), 0, *example, train=False)
+    state = parallel.replicate(
+        TrainState(
+            variables=variables,
+            optimiser=optimiser.init(variables["params"]),
+            step=jnp.zeros((), jnp.int32),
+            key=jax.random.key(0),
+        ),
+        setting.devices,
+    )
+    rate = jnp.zeros(())
+
+    def train():
+        nonlocal state
+        state, _ = steps.train(state, batch, rate)
+        return state
+
+    def arithmetic(params, features, num_frames):
+        alone = network.clone(axis_name=None)
+        (logits, _), _ = alone.apply(
+            {**variables, "params": params},
+            features,
+            num_frames,
+            train=what == "train",
+            mutable=["batch_stats"],
+        )
+        return jnp.sum(logits)
+
+    whole = _on_one_device([batch["features"], batch["num_frames"]], setting.batch)
+    if what == "train":
+        gflop = _flops(jax.grad(arithmetic), _shapes(variables["params"]), *whole) / 1e9
+        return Case(train, train, {steps.train: ((state, batch, rate), 1)}, gflop)
+    predict = lambda: steps.predict(state.variables, batch)
+    gflop = _flops(arithmetic, _shapes(variables["params"]), *whole) / 1e9
+    return Case(predict, predict, {steps.predict: ((state.variables, batch), 1)}, gflop)

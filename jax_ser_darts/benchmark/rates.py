@@ -1,0 +1,43 @@
+"""What the machine does at best: the roof that a step's arithmetic and traffic stand under."""
+
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+GEMM_SIZE = 2048
+STREAM_SIZE = 1 << 27  # numbers: 512 MB, beyond any cache
+REPEATS = 5
+
+
+def seconds_of(step: Callable, repeats: int) -> list[float]:
+    """How long each of some calls took, results waited for."""
+    found = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        jax.block_until_ready(step())
+        found.append(time.perf_counter() - started)
+    return found
+
+
+def gemm_rate() -> float:
+    """GFLOP/s of a float32 matrix product."""
+    x = jnp.ones((GEMM_SIZE, GEMM_SIZE), jnp.float32)
+    product = jax.jit(jnp.matmul)
+    jax.block_until_ready(product(x, x))
+    return 2 * GEMM_SIZE**3 / min(seconds_of(lambda: product(x, x), REPEATS)) / 1e9
+
+
+def memory_rate() -> float:
+    """GB/s between memory and the processor, of an array that is scaled: read once and written once."""
+    x = jnp.ones(STREAM_SIZE, jnp.float32)
+    scale = jax.jit(lambda x: x * jnp.float32(0.999), donate_argnums=0)
+    x = jax.block_until_ready(scale(x))
+
+    def step():
+        nonlocal x
+        x = scale(x)
+        return x
+
+    return 2 * x.nbytes / min(seconds_of(step, REPEATS)) / 1e9
