@@ -172,8 +172,11 @@ def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
                 stepped = time.monotonic()
                 writer.write(epoch, {**summary, "seconds": seconds + stepped - started, "outside": outside})
                 progress.update(0, loss=summary["train"]["loss"])
-                seconds, outside = seconds + time.monotonic() - started, outside + time.monotonic() - stepped
+                written = time.monotonic()
+                seconds, outside = seconds + written - started, outside + written - stepped
                 checkpoints.save(epoch + 1, state, {"seconds": seconds, "outside": outside})
+                saving = time.monotonic() - written
+                seconds, outside = seconds + saving, outside + saving
         batches.close()
 
     found = genotypes.derive(jax.device_get(state.alphas), searcher.model.operations)
