@@ -8,6 +8,7 @@ usage: peer_worker.py FOLDER WHAT SIZES
 
 import json
 import os
+import pathlib
 import resource
 import sys
 import time
@@ -35,8 +36,16 @@ def main(folder: str, what: str, sizes: dict) -> None:
         started = time.perf_counter()
         step()
         seconds = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        print(json.dumps({"seconds": seconds, "peak_gb": peak / 1e9}), file=answers, flush=True)
+        print(json.dumps({"seconds": seconds, "peak_gb": peak_bytes() / 1e9}), file=answers, flush=True)
+
+
+def peak_bytes() -> int:
+    """Memory that this process had at most."""
+    status = pathlib.Path("/proc/self/status")
+    if status.is_file():  # on Linux ru_maxrss starts from that of the process which started this one
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _search(torch, what, sizes, batches):
