@@ -11,7 +11,8 @@ compilation cache. Columns:
     step           median seconds of a step; the results are waited for
     utt/s          utterances of a batch, a second
     GFLOP          arithmetic of a step: XLA's count, of the programs before optimisation with every edge written
-                   out, so it does not depend on --edges and leaves out what the backward pass computes again
+                   out, so it does not depend on --edges and leaves out what the backward pass computes again; loops
+                   over time (LSTMs, --sequence) are counted as one frame, so it is too low by theirs
     GFLOP/s        that over the step's seconds; the machine's own rate, of a float32 matrix product, is above the table
     temp           the largest temporary memory of one program, GB, by XLA
     peak           of the process, compiler included, GB
@@ -44,6 +45,7 @@ from jax_ser_darts.models.supernet import Supernet, init_alphas
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
+from jax_ser_darts.search_space.sequence_operations import FIXED, SEQUENCES, sequence_operations
 from jax_ser_darts.search_step import init_state, make_search_steps, supernet_loss
 from jax_ser_darts.train_step import TrainState, make_train_steps
 
@@ -79,6 +81,9 @@ _COEFFICIENTS = flags.DEFINE_integer("coefficients", 128, "Coefficients a frame.
 _CELLS = flags.DEFINE_integer("cells", 4, "Cells; two of them halve.", lower_bound=1)
 _NODES = flags.DEFINE_integer("nodes", 4, "Nodes a cell.", lower_bound=1)
 _CHANNELS = flags.DEFINE_integer("channels", 8, "Channels of the first cell.", lower_bound=2)
+_SEQUENCE = flags.DEFINE_enum("sequence", FIXED, SEQUENCES, "Sequence cells, searched: see config.space.sequence.")
+_SEQUENCE_CELLS = flags.DEFINE_integer("sequence_cells", 4, "How many, of --nodes nodes.", lower_bound=1)
+_SEQUENCE_WIDTH = flags.DEFINE_integer("sequence_width", 16, "Units of each of their nodes.", lower_bound=1)
 _EDGES = flags.DEFINE_enum(
     "edges", LOOPED, EDGES, "How the supernet's edges are compiled: see config.search.edges."
 )
@@ -151,6 +156,10 @@ def search_case(what: str, devices, options: dict) -> tuple[Callable, Callable, 
         cells=_CELLS.value,
         nodes=_NODES.value,
         channels=_CHANNELS.value,
+        sequence_operations=sequence_operations(_SEQUENCE.value),
+        sequence_cells=_SEQUENCE_CELLS.value,
+        sequence_nodes=_NODES.value,
+        sequence_width=_SEQUENCE_WIDTH.value,
         backend=FAST if _FAST.value else PLAIN,
         edges=_EDGES.value,
         axis_name=parallel.AXIS,
@@ -173,7 +182,14 @@ def search_case(what: str, devices, options: dict) -> tuple[Callable, Callable, 
         compiler_options=options,
         **both,
     )
-    alphas = init_alphas(jax.random.key(0), nodes=model.nodes, operations=len(OPERATIONS), scale=1e-3)
+    alphas = init_alphas(
+        jax.random.key(0),
+        nodes=model.nodes,
+        operations=len(OPERATIONS),
+        scale=1e-3,
+        sequence_nodes=model.sequence_nodes,
+        sequence_operations=len(model.sequence_operations),
+    )
     train, val = (random_batch(seed, devices) for seed in range(2))
     example = tuple(x[0, :1] for x in (train["features"], train["num_frames"]))
     alone = model.clone(axis_name=None, edges=UNROLLED)
@@ -211,6 +227,8 @@ def network_case(what: str, devices, options: dict) -> tuple[Callable, Callable,
         genotype=genotypes.load(_GENOTYPE.value) if _GENOTYPE.value else DARTS_V2,
         cells=_CELLS.value,
         channels=_CHANNELS.value,
+        sequence_cells=_SEQUENCE_CELLS.value,
+        sequence_width=_SEQUENCE_WIDTH.value,
         backend=FAST if _FAST.value else PLAIN,
         axis_name=parallel.AXIS,
     )
@@ -364,6 +382,9 @@ def describe() -> dict:
         _CELLS,
         _NODES,
         _CHANNELS,
+        _SEQUENCE,
+        _SEQUENCE_CELLS,
+        _SEQUENCE_WIDTH,
         _EDGES,
         _FAST,
         _FAST_MATH,

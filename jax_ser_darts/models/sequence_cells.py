@@ -2,14 +2,17 @@
 
 A cell is built like a CNN cell (see relaxed.py): it sees the two cells before it, a node is the sum of its edges, the nodes'
 outputs are concatenated. An edge is the weighted sum of candidates in the supernet and one operation in the network; one
-module does both. All cells have the same shape, so that one loop runs them: its program holds one cell.
+module does both.
+
+The stacks of a family are nested: on one edge `lstm_2` is the first two layers of `lstm_4`, with the same weights, as the
+candidates of a one-shot model share theirs. That halves the recurrences; in the found network each has its own.
+All cells have the same shape, and in the supernet all nodes too, so loops run them: the program holds one node.
 
 The published code (emoDARTS) feeds its cells one vector an utterance and lets them recur across the batch, with attention
 over units. Here they recur over the frames, attention is over the frames, and a prediction depends on nothing but its own
 utterance's valid frames: what normalises does so within a frame.
 """
 
-import collections
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jax_ser_darts.models.recurrence import attend, recur
+from jax_ser_darts.models.recurrence import Weights, attend, recur
 from jax_ser_darts.models.sequence import AttentionPooling
-from jax_ser_darts.search_space.genotype import Edge
+from jax_ser_darts.search_space.genotype import Edge, edge_index
 from jax_ser_darts.search_space.operations import SKIP
 from jax_ser_darts.search_space.sequence_operations import FAMILIES, RECURRENCES
 
@@ -40,37 +43,15 @@ class MixedEdge(NamedTuple):
     source: int
     operations: tuple[str, ...]
 
-
-Nodes = tuple[tuple[MixedEdge, ...], ...]
-
-
-def relaxed_nodes(nodes: int, operations: Sequence[str]) -> Nodes:
-    """All edges with all candidates, in the order of `edge_index`."""
-    return tuple(tuple(MixedEdge(s, tuple(operations)) for s in range(2 + i)) for i in range(nodes))
+    def layers(self, family: str) -> int:
+        """Layers of the stack of a family here; 0 is none."""
+        specs = (RECURRENCES[name] for name in self.operations if name in RECURRENCES)
+        return max((spec.layers for spec in specs if spec.family == family), default=0)
 
 
-def chosen_nodes(cell: tuple[tuple[Edge, ...], ...]) -> Nodes:
-    """The edges of a genotype's sequence cell."""
+def chosen_nodes(cell: tuple[tuple[Edge, ...], ...]) -> tuple[tuple[MixedEdge, ...], ...]:
+    """The edges of a genotype's sequence cell, a tuple a node."""
     return tuple(tuple(MixedEdge(e.source, (e.operation,)) for e in node) for node in cell)
-
-
-class Member(NamedTuple):
-    """A recurrence on an edge: its place among a node's edges, its column there, and its layers."""
-
-    edge: int
-    column: int
-    layers: int
-
-
-def members(edges: Sequence[MixedEdge]) -> dict[str, list[Member]]:
-    """The recurrences on the edges of a node by family, the deepest first: those that go on are always the first ones."""
-    found = collections.defaultdict(list)
-    for i, edge in enumerate(edges):
-        for column, name in enumerate(edge.operations):
-            if name in RECURRENCES:
-                spec = RECURRENCES[name]
-                found[spec.family].append(Member(i, column, spec.layers))
-    return {family: sorted(some, key=lambda m: -m.layers) for family, some in found.items()}
 
 
 def frame_norm(x: jax.Array) -> jax.Array:
@@ -80,21 +61,20 @@ def frame_norm(x: jax.Array) -> jax.Array:
 
 
 class Layer(nn.Module):
-    """One layer's weights of several recurrences of a family, and its gates' share of them that needs no loop."""
+    """The weights of one layer of several recurrences of a family."""
 
     family: str
     width: int
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """`[T, N, B, I]` -> gates `[T, N, D, B, G H]`, recurrent weights `[N, D, H, G H]`."""
-        spec, n = FAMILIES[self.family], x.shape[1]
+    def __call__(self, recurrences: int, inputs: int) -> Weights:
+        """As many recurrences, of as many inputs each."""
+        spec = FAMILIES[self.family]
+        shape = recurrences, spec.directions
         outputs = spec.gates * self.width
-        w = self.param("input", INIT, (n, spec.directions, x.shape[-1], outputs), self.dtype)
-        u = self.param("recurrent", INIT, (n, spec.directions, self.width, outputs), self.dtype)
-        b = self.param("bias", nn.initializers.zeros, (n, spec.directions, outputs), self.dtype)
-        return jnp.einsum("tnbi,ndig->tndbg", x, w) + b[None, :, :, None], u
+        kernel = self.param("recurrent", INIT, (*shape, inputs + self.width, outputs), self.dtype)
+        return Weights(kernel, self.param("bias", nn.initializers.zeros, (*shape, outputs), self.dtype))
 
 
 class SelfAttention(nn.Module):
@@ -115,78 +95,157 @@ class SelfAttention(nn.Module):
 
 
 class Node(nn.Module):
-    """A node: the weighted sum of all candidates on its incoming edges. One loop over time for each depth of layers."""
+    """A node: the weighted sum of all candidates on its incoming edges, layer by layer.
+
+    Attributes:
+        edges: with their candidates; the weights of an operation are stacked over them, the deepest stacks first.
+        width: units of the node (H); a recurrence and an attention have as many.
+    """
 
     edges: tuple[MixedEdge, ...]
     width: int
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, states: Sequence[jax.Array], shares: jax.Array, valid: jax.Array) -> jax.Array:
+    def __call__(self, states: jax.Array, shares: jax.Array, valid: jax.Array) -> jax.Array:
         """The sum.
 
         Args:
-            states: inputs of the cell and nodes before this one, `[T, B, H]` each.
+            states: inputs of the cell and nodes before this one, `[T, sources, B, H]`.
             shares: of each candidate on each edge, `[edges, operations, B or 1]`.
             valid: bool `[T, B]`.
 
         Returns:
             `[T, B, H]`, zero on padding.
         """
-        total = jnp.zeros_like(states[0])
-        for i, edge in enumerate(self.edges):
-            if SKIP in edge.operations:
-                share = shares[i, edge.operations.index(SKIP)]
-                total = total + share[None, :, None] * states[edge.source]
-        for family, y in self._recurrences(states, valid).items():
-            some = members(self.edges)[family]
-            rows, columns = (np.array([getattr(m, name) for m in some]) for name in ("edge", "column"))
-            total = total + jnp.sum(shares[rows, columns][None, :, :, None] * y, axis=1)
+        terms = [(self._holders(SKIP), SKIP, self._read(states, self._holders(SKIP)))]
+        stacks, xs = {}, {}
+        for family in FAMILIES:
+            # The deepest first (and otherwise in order): the stacks that go on are always the first ones.
+            holders = [i for i, edge in enumerate(self.edges) if edge.layers(family)]
+            if holders:
+                stacks[family] = sorted(holders, key=lambda i: -self.edges[i].layers(family))  # noqa: B023
+                xs[family] = self._read(states, stacks[family])
+        depth = 0
+        while stacks:
+            depth += 1
+            xs = {family: xs[family] for family in stacks}
+            weights = {
+                family: Layer(family, self.width, self.dtype, name=f"{family}_layer_{depth}")(*x.shape[1::2])
+                for family, x in xs.items()
+            }
+            for family, h in recur(xs, weights, valid).items():
+                y = h[:, :, 0] if h.shape[2] == 1 else jnp.concatenate([h[:, :, 0], h[:, :, 1]], axis=-1)
+                name = f"{family}_{depth}"
+                ends = [i for i in stacks[family] if name in self.edges[i].operations]
+                deeper = [i for i in stacks[family] if self.edges[i].layers(family) > depth]
+                if ends:
+                    out = y[:, np.isin(stacks[family], ends)] if len(ends) < y.shape[1] else y
+                    if FAMILIES[family].attention:
+                        out = SelfAttention(self.width, self.dtype, name=f"{name}_attention")(out, valid)
+                    terms.append((ends, name, out))
+                xs[family], stacks[family] = y[:, : len(deeper)], deeper
+            stacks = {family: some for family, some in stacks.items() if some}
+        total = jnp.zeros_like(states[:, 0])
+        for holders, name, y in terms:
+            if holders:
+                share = jnp.stack([shares[i, self.edges[i].operations.index(name)] for i in holders])
+                total = total + jnp.sum(share[None, :, :, None] * y, axis=1)
         return jnp.where(valid[..., None], total, jnp.zeros_like(total))
 
-    def _recurrences(self, states, valid):
-        """family -> outputs of its members, `[T, N, B, H]`."""
-        going = members(self.edges)
-        xs = {
-            family: jnp.stack([states[self.edges[m.edge].source] for m in some], axis=1)
-            for family, some in going.items()
-        }
-        done, depth = {family: [] for family in going}, 0
-        while going:
-            depth += 1
-            layers = {
-                family: Layer(family, self.width, self.dtype, name=f"{family}_layer_{depth}")(xs[family])
-                for family in going
-            }
-            gates, recurrent = ({family: pair[i] for family, pair in layers.items()} for i in range(2))
-            deeper = {}
-            for family, h in recur(gates, recurrent, valid).items():
-                y = h[:, :, 0] if h.shape[2] == 1 else jnp.concatenate([h[:, :, 0], h[:, :, 1]], axis=-1)
-                rest = [m for m in going[family] if m.layers > depth]
-                done[family].append(y[:, len(rest) :])
-                if rest:
-                    deeper[family], xs[family] = rest, y[:, : len(rest)]
-            going = deeper
-        outputs = {family: jnp.concatenate(parts[::-1], axis=1) for family, parts in done.items()}
-        return {
-            family: SelfAttention(self.width, self.dtype, name=f"{family}_attention")(y, valid)
-            if FAMILIES[family].attention
-            else y
-            for family, y in outputs.items()
-        }
+    def _holders(self, name):
+        return [i for i, edge in enumerate(self.edges) if name in edge.operations]
+
+    def _read(self, states, edges):
+        """The sources of some edges, `[T, N, B, H]`."""
+        sources = [self.edges[i].source for i in edges]
+        if sources == list(range(states.shape[1])):
+            return states
+        return jnp.stack([states[:, s] for s in sources], axis=1) if sources else states[:, :0]
+
+
+class _Inputs(nn.Module):
+    """The two inputs of a cell at its width, normalised within each frame."""
+
+    width: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, before, valid):
+        """Two arrays `[T, B, I]` -> `[T, 2, B, H]`, zero on padding."""
+        states = [
+            frame_norm(x @ self.param(f"project_{i}", INIT, (x.shape[-1], self.width), self.dtype))
+            for i, x in enumerate(before)
+        ]
+        states = jnp.stack(states, axis=1)
+        return jnp.where(valid[:, None, :, None], states, jnp.zeros_like(states))
+
+
+class _LoopedNode(nn.Module):
+    """One step of the loop over the nodes of a relaxed cell: reads every source, those that are not there yet as zeros."""
+
+    edges: tuple[MixedEdge, ...]
+    width: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, states, node, shares, valid):
+        y = Node(self.edges, self.width, self.dtype, name="node")(states, shares, valid)
+        # The last node is nobody's source: writing it where nobody reads any more does no harm.
+        return lax.dynamic_update_index_in_dim(states, y, node + 2, axis=1), y
+
+
+class RelaxedSequenceCell(nn.Module):
+    """A relaxed cell: (outputs of the two cells before it) -> (output of the one before, its own output).
+
+    Attributes:
+        operations: candidates of an edge.
+        nodes: nodes of the cell.
+        width: units of a node (H).
+        dropout: on the output; `train` turns it on.
+    """
+
+    operations: tuple[str, ...]
+    nodes: int
+    width: int
+    dropout: float
+    train: bool
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, before: tuple[jax.Array, jax.Array], weights: jax.Array, valid: jax.Array):
+        """Two arrays `[T, B, nodes H]`, softmax weights `[edges, operations]`, bool `[T, B]` -> two arrays, None."""
+        inputs = _Inputs(self.width, self.dtype, name="inputs")(before, valid)
+        sources = self.nodes + 1
+        states = jnp.pad(inputs, ((0, 0), (0, sources - 2), (0, 0), (0, 0)))
+        shares = jnp.stack(
+            [
+                jnp.pad(weights[edge_index(i, 0) : edge_index(i + 1, 0)], ((0, sources - 2 - i), (0, 0)))
+                for i in range(self.nodes)
+            ]
+        )
+        loop = nn.scan(
+            _LoopedNode,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=(0, 0, nn.broadcast),
+            length=self.nodes,
+        )
+        edges = tuple(MixedEdge(s, self.operations) for s in range(sources))
+        looped = loop(edges, self.width, self.dtype, name="nodes")
+        _, y = looped(states, jnp.arange(self.nodes), shares[..., None], valid)
+        return _finish(y, before, self)
 
 
 class SequenceCell(nn.Module):
-    """A cell: (outputs of the two cells before it) -> (output of the one before, its own output).
+    """The cell of a genotype, as `RelaxedSequenceCell` with one operation an edge.
 
     Attributes:
-        nodes: the incoming edges of each node.
-        width: units of a node (H).
-        dropout: on the output.
-        train: dropout and drop-path on.
+        nodes: the incoming edges of each node, see `chosen_nodes`.
+        width, dropout, train: as there; `train` also turns drop-path on.
     """
 
-    nodes: Nodes
+    nodes: tuple[tuple[MixedEdge, ...], ...]
     width: int
     dropout: float
     train: bool
@@ -194,35 +253,17 @@ class SequenceCell(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        before: tuple[jax.Array, jax.Array],
-        weights: jax.Array | None,
-        valid: jax.Array,
-        drop_path_rate: jax.Array | None,
-    ) -> tuple[tuple[jax.Array, jax.Array], None]:
-        """One step of the loop over the cells.
-
-        Args:
-            before: two arrays `[T, B, nodes H]`.
-            weights: softmax weights `[edges, operations]`; None where each edge has one operation.
-            valid: bool `[T, B]`.
-            drop_path_rate: chance that an edge which is no identity is dropped for an utterance; None is never.
-        """
-        states = []
-        for i, x in enumerate(before):
-            w = self.param(f"preprocess_{i}", INIT, (x.shape[-1], self.width), self.dtype)
-            states.append(jnp.where(valid[..., None], frame_norm(x @ w), jnp.zeros((), self.dtype)))
-        edges = [edge for node in self.nodes for edge in node]
-        shares = jnp.ones((len(edges), 1, 1), self.dtype) if weights is None else weights[..., None]
-        if drop_path_rate is not None:
-            shares = shares * self._drop_path(edges, drop_path_rate, valid.shape[1])
-        first = 0
-        for i, node in enumerate(self.nodes):
-            here = shares[first : first + len(node)]
-            states.append(Node(node, self.width, self.dtype, name=f"node_{i}")(states, here, valid))
-            first += len(node)
-        y = nn.Dropout(self.dropout, deterministic=not self.train)(jnp.concatenate(states[2:], axis=-1))
-        return (before[1], y), None
+        self, before: tuple[jax.Array, jax.Array], valid: jax.Array, drop_path_rate: jax.Array | None
+    ):
+        """Two arrays `[T, B, nodes H]`, bool `[T, B]`, chance that an edge but an identity is dropped (None: never)."""
+        states = _Inputs(self.width, self.dtype, name="inputs")(before, valid)
+        for i, edges in enumerate(self.nodes):
+            shares = jnp.ones((len(edges), 1, 1), self.dtype)
+            if drop_path_rate is not None:
+                shares = self._drop_path(edges, drop_path_rate, valid.shape[1])
+            y = Node(edges, self.width, self.dtype, name=f"node_{i}")(states, shares, valid)
+            states = jnp.concatenate([states, y[:, None]], axis=1)
+        return _finish(states[:, 2:].transpose(1, 0, 2, 3), before, self)
 
     def _drop_path(self, edges, rate, utterances):
         """Factors `[edges, 1, B]`: 0 for a dropped edge, 1 / (1 - rate) for a kept one, 1 for an identity."""
@@ -230,6 +271,12 @@ class SequenceCell(nn.Module):
         kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (len(edges), 1, utterances))
         identity = np.array([edge.operations == (SKIP,) for edge in edges])[:, None, None]
         return jnp.where(identity, jnp.ones((), self.dtype), kept.astype(self.dtype) / keep)
+
+
+def _finish(y, before, cell):
+    """The nodes `[nodes, T, B, H]` one after the other, with dropout."""
+    y = y.transpose(1, 2, 0, 3).reshape(*y.shape[1:3], -1)
+    return (before[1], nn.Dropout(cell.dropout, deterministic=not cell.train)(y)), None
 
 
 class SequenceCells(nn.Module):
@@ -240,43 +287,64 @@ class SequenceCells(nn.Module):
     Attributes:
         classes: number of emotions.
         cells: how many.
-        nodes: of each, see `relaxed_nodes` and `chosen_nodes`.
-        width: units of a node (H); a recurrence and an attention have as many.
+        operations, nodes: of relaxed cells; or
+        chosen: the nodes of a genotype's cell, see `chosen_nodes`.
+        width: units of a node (H).
         attention: width of the pooling's hidden layer.
         dropout: on the projected frames and after each cell.
     """
 
     classes: int
     cells: int
-    nodes: Nodes
     width: int
     attention: int
     dropout: float
     dtype: jnp.dtype
+    operations: tuple[str, ...] = ()
+    nodes: int = 0
+    chosen: tuple[tuple[MixedEdge, ...], ...] = ()
 
     @nn.compact
     def __call__(
         self,
         x: jax.Array,
         num_frames: jax.Array,
-        weights: jax.Array | None,
         train: bool,
+        *,
+        weights: jax.Array | None = None,
         drop_path_rate: jax.Array | None = None,
     ) -> jax.Array:
-        """CNN activations `[C, T, F, B]`, valid frames `[B]` -> logits `[B, classes]`; the rest as of `SequenceCell`."""
+        """Logits of every utterance.
+
+        Args:
+            x: CNN activations `[C, T, F, B]`.
+            num_frames: valid frames, `[B]`.
+            train: dropout on.
+            weights: softmax weights of relaxed cells, `[edges, operations]`.
+            drop_path_rate: of chosen cells; None is never.
+
+        Returns:
+            `[B, classes]`.
+        """
         c, t, f, b = x.shape
         valid = jnp.arange(t, dtype=num_frames.dtype)[:, None] < num_frames[None, :]
         frames = x.transpose(1, 3, 2, 0).reshape(t, b, f * c)
-        width = len(self.nodes) * self.width
+        width = (len(self.chosen) or self.nodes) * self.width
         h = nn.relu(nn.Dense(width, param_dtype=self.dtype, name="project")(frames))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        cells = nn.scan(
-            SequenceCell,
+        common = {"width": self.width, "dropout": self.dropout, "train": train, "dtype": self.dtype}
+        if self.chosen:
+            kind, options, inputs = SequenceCell, {"nodes": self.chosen}, (valid, drop_path_rate)
+        else:
+            options = {"operations": tuple(self.operations), "nodes": self.nodes}
+            kind, inputs = RelaxedSequenceCell, (weights, valid)
+        loop = nn.scan(
+            kind,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
             in_axes=nn.broadcast,
             length=self.cells,
-        )(self.nodes, self.width, self.dropout, train, self.dtype, name="cells")
-        (_, h), _ = cells((h, h), weights, valid, drop_path_rate)
+        )
+        (_, h), _ = loop(**options, **common, name="cells")((h, h), *inputs)
         pooled = AttentionPooling(self.attention, self.dtype, name="pool")(h.transpose(1, 0, 2), num_frames)
         return nn.Dense(self.classes, param_dtype=self.dtype, name="classify")(pooled)
