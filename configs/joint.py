@@ -3,10 +3,11 @@
     python -m jax_ser_darts.main --config=configs/joint.py --config.data.corpus=NAME --config.data.source=DIR \
         --workdir=DIR
 
-Source: Rajapakshe et al. (2024), emoDARTS: features, CNN and optimisers of configs/cnn_search.py; after the CNN four sequence
-cells of four nodes, whose candidates are LSTMs and RNNs of one to four layers, bidirectional ones with attention, identity
-and none (`--config.space.sequence=all`; groups of them: lstm, rnn, lstm_att, rnn_att). Their width is ours. Not run to
-the end. The same on a corpus that has a config: `configs/ravdess.py:quick,joint`.
+Source: Rajapakshe et al. (2024), emoDARTS: features, CNN and optimisers of configs/cnn_search.py; after the
+CNN four sequence cells of four nodes, whose candidates are LSTMs and RNNs of one to four layers,
+bidirectional ones with attention, identity and none (`--config.space.sequence=all`; groups of them: lstm,
+rnn, lstm_att, rnn_att). Their width is ours. Not run to the end. The same on a corpus that has a config:
+`configs/ravdess.py:quick,joint`.
 """
 
 from configs import cnn_search

@@ -41,5 +41,7 @@ def get_config(variant: str = "full"):
         c.train.cells = 3
         c.train.epochs = 60
     elif variant != "full":
-        raise ValueError(f"configs/ravdess.py has the variants quick and full, each also with ,joint, not {variant!r}")
+        raise ValueError(
+            f"configs/ravdess.py has the variants quick and full, each also with ,joint, not {variant!r}"
+        )
     return joint.search_jointly(c, quick=variant == "quick") if is_joint else c

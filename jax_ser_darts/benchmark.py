@@ -81,7 +81,9 @@ _COEFFICIENTS = flags.DEFINE_integer("coefficients", 128, "Coefficients a frame.
 _CELLS = flags.DEFINE_integer("cells", 4, "Cells; two of them halve.", lower_bound=1)
 _NODES = flags.DEFINE_integer("nodes", 4, "Nodes a cell.", lower_bound=1)
 _CHANNELS = flags.DEFINE_integer("channels", 8, "Channels of the first cell.", lower_bound=2)
-_SEQUENCE = flags.DEFINE_enum("sequence", FIXED, SEQUENCES, "Sequence cells, searched: see config.space.sequence.")
+_SEQUENCE = flags.DEFINE_enum(
+    "sequence", FIXED, SEQUENCES, "Sequence cells, searched: see config.space.sequence."
+)
 _SEQUENCE_CELLS = flags.DEFINE_integer("sequence_cells", 4, "How many, of --nodes nodes.", lower_bound=1)
 _SEQUENCE_WIDTH = flags.DEFINE_integer("sequence_width", 16, "Units of each of their nodes.", lower_bound=1)
 _EDGES = flags.DEFINE_enum(

@@ -4,8 +4,8 @@
     python -m jax_ser_darts.cells compare ONE OTHER
     python -m jax_ser_darts.cells draw FILE DRAWING.svg
 
-`check` prints the cells of each file, or says what is wrong and where (status 2). `compare` prints the edges that differ
-(status 1), or that none do (status 0). `draw` makes a PNG, SVG or PDF.
+`check` prints the cells of each file, or says what is wrong and where (status 2). `compare` prints the edges
+that differ (status 1), or that none do (status 0). `draw` makes a PNG, SVG or PDF.
 """
 
 import argparse

@@ -75,7 +75,7 @@ def default() -> ml_collections.ConfigDict:
     c.space = ml_collections.ConfigDict()
     c.space.nodes = 4
     c.space.operations = OPERATIONS
-    c.space.sequence = FIXED  # LSTM and attention; or all, lstm, rnn, lstm_att, rnn_att: cells that are searched too
+    c.space.sequence = FIXED  # LSTM, attention; or cells searched too: all, lstm, rnn, lstm_att, rnn_att
     c.space.sequence_nodes = 4
 
     c.model = ml_collections.ConfigDict()
@@ -331,7 +331,11 @@ FREE = frozenset(
 ADDED = {
     "space.sequence": FIXED,
     "space.sequence_nodes": 4,
-    **{f"{part}.sequence_{name}": value for part in ("search", "train") for name, value in (("cells", 4), ("width", 16))},
+    **{
+        f"{part}.sequence_{name}": value
+        for part in ("search", "train")
+        for name, value in (("cells", 4), ("width", 16))
+    },
 }
 
 

@@ -15,8 +15,8 @@ SPREAD = 2.2  # between nodes, in the width of about two labels
 def draw(genotype: Genotype, path: str | pathlib.Path, title: str = "") -> None:
     """Draws all cells of a genotype, one below the other.
 
-    Inputs (the outputs of the two cells before, c-2 and c-1) stand on the left, nodes in their order, the cell's output, to
-    which all nodes go, on the right.
+    Inputs (the outputs of the two cells before, c-2 and c-1) stand on the left, nodes in their order, the
+    cell's output, to which all nodes go, on the right.
 
     Args:
         genotype: what is drawn.
@@ -62,7 +62,14 @@ def _draw_cell(ax, nodes, title):
 
 
 def _box(ax, place, text, colour):
-    ax.text(*place, text, ha="center", va="center", zorder=4, bbox={"boxstyle": "round", "fc": colour, "ec": "0.3"})
+    ax.text(
+        *place,
+        text,
+        ha="center",
+        va="center",
+        zorder=4,
+        bbox={"boxstyle": "round", "fc": colour, "ec": "0.3"},
+    )
 
 
 def _arrow(ax, start, end, label):

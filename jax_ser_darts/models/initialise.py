@@ -17,7 +17,7 @@ CONSTANTS = {"bias": 0.0, "scale": 1.0, "mean": 0.0, "variance": 1.0}
 GAIN = 2.0  # He et al. (2015): most kernels follow a ReLU
 # Kernels that follow none: of recurrences and attention. The first keep a state of their own size over all frames.
 LINEAR_GAIN = 1.0
-LINEAR = frozenset(("recurrent", "query", "key", "value"))
+LINEAR = frozenset(("recurrent", "attend"))
 
 
 def fan_in(path: tuple[str, ...], shape: tuple[int, ...]) -> int:

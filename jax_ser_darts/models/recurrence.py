@@ -1,15 +1,15 @@
 """Recurrences over time, many at once, and attention over time; padding changes nothing in either.
 
-The recurrences of a node have inputs and weights of their own and nothing to do with each other, so all of one depth and kind
-run in one loop over the frames, as one batched product a frame: of input and state together, so that nothing as wide as the
-gates is kept for all frames on the way forward. On padding a state is held: a recurrence that meets the padding first,
-because its time has been turned round, starts at the last valid frame.
+The recurrences of a node have inputs and weights of their own and nothing to do with each other, so all of
+one depth and family run in one loop over the frames, as one batched product a frame: of input and state
+together, so that nothing as wide as the gates is kept for all frames on the way forward. On padding a state
+is held: a recurrence that meets the padding first, because its time has been turned round, starts at the last
+valid frame.
 
-The backward passes are written out: a gate's gradient needs its activation and nothing else, and the weights' gradient is
-one product after the loop instead of one a frame. Both can be differentiated forward.
+The backward passes are written out: a gate's gradient needs its activation and nothing else, and the weights'
+gradient is one product after the loop instead of one a frame. Both can be differentiated forward.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -37,48 +37,26 @@ def turned(x: jax.Array) -> jax.Array:
     return x if x.shape[2] == 1 else jnp.stack([x[:, :, 0], jnp.flip(x[:, :, 1], axis=0)], axis=2)
 
 
-def recur(
-    xs: Mapping[str, jax.Array], weights: Mapping[str, Weights], valid: jax.Array
-) -> dict[str, jax.Array]:
-    """Runs a layer of several families over time.
+def recur(family: str, x: jax.Array, weights: Weights, valid: jax.Array) -> jax.Array:
+    """Runs a layer of recurrences of a family over time.
 
     Args:
-        xs: family -> inputs, `[T, N, B, I]`, the same for both directions.
-        weights: family -> its weights.
+        family: a name of FAMILIES.
+        x: inputs, `[T, N, B, I]`, the same for both directions.
+        weights: see there.
         valid: which frames are, bool `[T, B]`.
 
     Returns:
-        family -> outputs, `[T, N, D, B, H]`.
+        `[T, N, B, D H]`, the directions one after the other.
     """
-    outputs = {}
-    for count, run in ((4, lstm), (1, rnn)):
-        families = [family for family in xs if FAMILIES[family].gates == count]
-        if not families:
-            continue
-        inputs = max(xs[family].shape[-1] for family in families)
-        parts = [_flat(xs[family], weights[family], valid, inputs) for family in families]
-        x, kernel, bias = (jnp.concatenate([part[i] for part in parts], axis=int(i == 0)) for i in range(3))
-        is_valid = jnp.concatenate([part[3] for part in parts], axis=1)
-        h = run(x, kernel, bias, is_valid)
-        shapes = [weights[family].kernel.shape[:2] for family in families]
-        split = jnp.split(h, np.cumsum([n * d for n, d in shapes])[:-1], axis=1)
-        for family, shape, part in zip(families, shapes, split, strict=True):
-            outputs[family] = turned(part.reshape(len(h), *shape, *part.shape[2:]))
-    return outputs
-
-
-def _flat(x, weights, valid, inputs):
-    """A family's inputs, kernel, bias and mask with the directions among the recurrences, and `inputs` inputs."""
-    n, d, both, width = weights.kernel.shape
+    n, d, *shape = weights.kernel.shape
     t, b = valid.shape
-    missing = inputs - x.shape[-1]
-    x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing)))
-    of_inputs, of_state = jnp.split(weights.kernel, [x.shape[-1] - missing], axis=2)
-    of_inputs = jnp.pad(of_inputs, ((0, 0), (0, 0), (0, missing), (0, 0)))
-    kernel = jnp.concatenate([of_inputs, of_state], axis=2).reshape(n * d, both + missing, width)
-    x = turned(jnp.stack([x] * d, axis=2)).reshape(t, n * d, b, inputs)
-    is_valid = jnp.broadcast_to(turned(jnp.stack([valid] * d, axis=1)[:, None]), (t, n, d, b))
-    return x, kernel, weights.bias.reshape(n * d, width), is_valid.reshape(t, n * d, b, 1)
+    flat = lambda x: turned(jnp.stack([x] * d, axis=2)).reshape(t, -1, b, x.shape[-1])
+    run = lstm if FAMILIES[family].gates == 4 else rnn
+    kernel, bias = weights.kernel.reshape(n * d, *shape), weights.bias.reshape(n * d, -1)
+    h = run(flat(x), kernel, bias, jnp.tile(flat(valid[:, None, :, None]), (1, n, 1, 1)))
+    h = turned(h.reshape(t, n, d, b, -1))
+    return h[:, :, 0] if d == 1 else jnp.concatenate([h[:, :, 0], h[:, :, 1]], axis=-1)
 
 
 def _product(x, kernel):

@@ -1,19 +1,17 @@
 """Sequence cells over TIME within each utterance: relaxed in the search, discrete in the network that is found.
 
-A cell is built like a CNN cell (see relaxed.py): it sees the two cells before it, a node is the sum of its edges, the nodes'
-outputs are concatenated. An edge is the weighted sum of candidates in the supernet and one operation in the network; one
-module does both.
+A cell is built like a CNN cell (see relaxed.py): it sees the two cells before it, a node is the sum of its
+edges, the nodes' outputs are concatenated. An edge is the weighted sum of candidates in the supernet and one
+operation in the network; one module does both.
 
-The stacks of a family are nested: on one edge `lstm_2` is the first two layers of `lstm_4`, with the same weights, as the
-candidates of a one-shot model share theirs. That halves the recurrences; in the found network each has its own.
-All cells have the same shape, and in the supernet all nodes too, so loops run them: the program holds one node.
+All cells have the same shape, and in the supernet all nodes too, so loops run them: the program holds one
+node, with one loop over time for each family and depth.
 
-The published code (emoDARTS) feeds its cells one vector an utterance and lets them recur across the batch, with attention
-over units. Here they recur over the frames, attention is over the frames, and a prediction depends on nothing but its own
-utterance's valid frames: what normalises does so within a frame.
+The published code (emoDARTS) feeds its cells one vector an utterance and lets them recur across the batch,
+with attention over units. Here they recur over the frames, attention is over the frames, and a prediction
+depends on nothing but its own utterance's valid frames: what normalises does so within a frame.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -43,10 +41,13 @@ class MixedEdge(NamedTuple):
     source: int
     operations: tuple[str, ...]
 
-    def layers(self, family: str) -> int:
-        """Layers of the stack of a family here; 0 is none."""
-        specs = (RECURRENCES[name] for name in self.operations if name in RECURRENCES)
-        return max((spec.layers for spec in specs if spec.family == family), default=0)
+
+class Stack(NamedTuple):
+    """A recurrence on an edge: the edge's place among the node's, the operation, its layers."""
+
+    edge: int
+    operation: str
+    layers: int
 
 
 def chosen_nodes(cell: tuple[tuple[Edge, ...], ...]) -> tuple[tuple[MixedEdge, ...], ...]:
@@ -86,19 +87,19 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, valid: jax.Array) -> jax.Array:
         """`[T, N, B, 2 H]`, bool `[T, B]` -> `[T, N, B, H]`."""
-        shape = x.shape[1], x.shape[-1], self.width
-        projections = [
-            jnp.einsum("tnbi,nih->nbth", x, self.param(name, INIT, shape, self.dtype))
-            for name in ("query", "key", "value")
-        ]
-        return attend(*projections, valid.T).transpose(2, 0, 1, 3)
+        t, n, b, inputs = x.shape
+        w = self.param("attend", INIT, (n, inputs, 3 * self.width), self.dtype)
+        projected = jnp.einsum("nmi,nih->nmh", x.transpose(1, 2, 0, 3).reshape(n, b * t, inputs), w)
+        query, key, value = jnp.split(projected.reshape(n, b, t, -1), 3, axis=-1)
+        return attend(query, key, value, valid.T).transpose(2, 0, 1, 3)
 
 
 class Node(nn.Module):
-    """A node: the weighted sum of all candidates on its incoming edges, layer by layer.
+    """A node: the weighted sum of all candidates on its incoming edges.
 
     Attributes:
-        edges: with their candidates; the weights of an operation are stacked over them, the deepest stacks first.
+        edges: with their candidates. The weights of a family's layer are stacked over its recurrences on all edges, the
+            deepest first and otherwise in the order of edges and operations.
         width: units of the node (H); a recurrence and an attention have as many.
     """
 
@@ -118,50 +119,43 @@ class Node(nn.Module):
         Returns:
             `[T, B, H]`, zero on padding.
         """
-        terms = [(self._holders(SKIP), SKIP, self._read(states, self._holders(SKIP)))]
-        stacks, xs = {}, {}
+        total = jnp.zeros_like(states[:, 0])
+        for i, edge in enumerate(self.edges):
+            if SKIP in edge.operations:
+                share = shares[i, edge.operations.index(SKIP)]
+                total = total + share[None, :, None] * states[:, edge.source]
         for family in FAMILIES:
             # The deepest first (and otherwise in order): the stacks that go on are always the first ones.
-            holders = [i for i, edge in enumerate(self.edges) if edge.layers(family)]
-            if holders:
-                stacks[family] = sorted(holders, key=lambda i: -self.edges[i].layers(family))  # noqa: B023
-                xs[family] = self._read(states, stacks[family])
-        depth = 0
-        while stacks:
-            depth += 1
-            xs = {family: xs[family] for family in stacks}
-            weights = {
-                family: Layer(family, self.width, self.dtype, name=f"{family}_layer_{depth}")(*x.shape[1::2])
-                for family, x in xs.items()
-            }
-            for family, h in recur(xs, weights, valid).items():
-                y = h[:, :, 0] if h.shape[2] == 1 else jnp.concatenate([h[:, :, 0], h[:, :, 1]], axis=-1)
-                name = f"{family}_{depth}"
-                ends = [i for i in stacks[family] if name in self.edges[i].operations]
-                deeper = [i for i in stacks[family] if self.edges[i].layers(family) > depth]
-                if ends:
-                    out = y[:, np.isin(stacks[family], ends)] if len(ends) < y.shape[1] else y
-                    if FAMILIES[family].attention:
-                        out = SelfAttention(self.width, self.dtype, name=f"{name}_attention")(out, valid)
-                    terms.append((ends, name, out))
-                xs[family], stacks[family] = y[:, : len(deeper)], deeper
-            stacks = {family: some for family, some in stacks.items() if some}
-        total = jnp.zeros_like(states[:, 0])
-        for holders, name, y in terms:
-            if holders:
-                share = jnp.stack([shares[i, self.edges[i].operations.index(name)] for i in holders])
+            stacks = sorted(self._stacks(family), key=lambda stack: -stack.layers)
+            if stacks:
+                y = self._run(family, stacks, states, valid)
+                places = [(s.edge, self.edges[s.edge].operations.index(s.operation)) for s in stacks]
+                share = jnp.stack([shares[place] for place in places])
                 total = total + jnp.sum(share[None, :, :, None] * y, axis=1)
         return jnp.where(valid[..., None], total, jnp.zeros_like(total))
 
-    def _holders(self, name):
-        return [i for i, edge in enumerate(self.edges) if name in edge.operations]
+    def _stacks(self, family):
+        return [
+            Stack(i, name, RECURRENCES[name].layers)
+            for i, edge in enumerate(self.edges)
+            for name in edge.operations
+            if name in RECURRENCES and RECURRENCES[name].family == family
+        ]
 
-    def _read(self, states, edges):
-        """The sources of some edges, `[T, N, B, H]`."""
-        sources = [self.edges[i].source for i in edges]
-        if sources == list(range(states.shape[1])):
-            return states
-        return jnp.stack([states[:, s] for s in sources], axis=1) if sources else states[:, :0]
+    def _run(self, family, stacks, states, valid):
+        """The outputs of stacks, deepest first: `[T, N, B, H]`."""
+        x = jnp.stack([states[:, self.edges[stack.edge].source] for stack in stacks], axis=1)
+        done = []
+        for depth in range(1, stacks[0].layers + 1):
+            layer = Layer(family, self.width, self.dtype, name=f"{family}_layer_{depth}")
+            y = recur(family, x, layer(x.shape[1], x.shape[-1]), valid)
+            deeper = sum(stack.layers > depth for stack in stacks)
+            x, ends = y[:, :deeper], y[:, deeper:]
+            done.append(ends)
+        y = jnp.concatenate(done[::-1], axis=1)
+        if FAMILIES[family].attention:
+            y = SelfAttention(self.width, self.dtype, name=f"{family}_attention")(y, valid)
+        return y
 
 
 class _Inputs(nn.Module):
@@ -182,7 +176,7 @@ class _Inputs(nn.Module):
 
 
 class _LoopedNode(nn.Module):
-    """One step of the loop over the nodes of a relaxed cell: reads every source, those that are not there yet as zeros."""
+    """One step of the loop over the nodes of a relaxed cell; sources that are not there yet are read as zeros."""
 
     edges: tuple[MixedEdge, ...]
     width: int
@@ -197,6 +191,9 @@ class _LoopedNode(nn.Module):
 
 class RelaxedSequenceCell(nn.Module):
     """A relaxed cell: (outputs of the two cells before it) -> (output of the one before, its own output).
+
+    A loop needs nodes of one shape, so each has weights for the sources of the last one. Those of edges that
+    do not exist (6 of 20 with 4 nodes) have the share 0: they change nothing and are never trained.
 
     Attributes:
         operations: candidates of an edge.

@@ -1,4 +1,4 @@
-"""The supernet: stem, relaxed CNN cells, sequence part (fixed or relaxed cells). A pure function of weights, alphas and a batch."""
+"""The supernet: stem, relaxed CNN cells, fixed or relaxed sequence part: a function of weights, alphas and a batch."""
 
 from collections.abc import Sequence
 

@@ -9,8 +9,8 @@ def differences(one: Genotype, other: Genotype) -> list[str]:
     Edges are told apart by where they start and end: the order in which a file names them does not matter.
 
     Returns:
-        Lines such as "normal cell, n1 <- c-2: sep_conv_3x3 in the first, skip_connect in the second" or "sequence cell, n0
-        <- c-1: lstm_2 in the first, no edge in the second".
+        Lines such as "normal cell, n1 <- c-2: sep_conv_3x3 in the first, skip_connect in the second" or
+        "sequence cell, n0 <- c-1: lstm_2 in the first, no edge in the second".
     """
     lines = []
     for cell in ALLOWED:

@@ -82,7 +82,7 @@ class Genotype:
         return CNN_CELLS if self.sequence is None else (*CNN_CELLS, SEQUENCE)
 
     def to_json(self) -> dict:
-        """As plain lists and strings: {"normal": [[["sep_conv_3x3", 0], ...], ...], "reduction": ..., "sequence": ...}."""
+        """Plain lists and strings, a key for each of `cells`: {"normal": [[["sep_conv_3x3", 0], ...], ...], ...}."""
         return {
             name: [[[edge.operation, edge.source] for edge in node] for node in getattr(self, name)]
             for name in self.cells

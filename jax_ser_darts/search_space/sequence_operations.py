@@ -1,7 +1,7 @@
 """The candidate operations of a sequence cell: recurrences over time, by their names in emoDARTS.
 
-Source: Rajapakshe et al. (2024), emoDARTS: stacked LSTMs and RNNs of one to four layers, bidirectional ones of one or two
-layers with attention, identity, and `none`.
+Source: Rajapakshe et al. (2024), emoDARTS: stacked LSTMs and RNNs of one to four layers, bidirectional ones
+of one or two layers with attention, identity, and `none`.
 """
 
 import dataclasses

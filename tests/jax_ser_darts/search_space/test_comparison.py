@@ -15,7 +15,12 @@ ONE = {
 
 
 def draw(seed):
-    space = {"nodes": 3, "operations": OPERATIONS, "sequence_nodes": 2, "sequence_operations": SEQUENCE_OPERATIONS}
+    space = {
+        "nodes": 3,
+        "operations": OPERATIONS,
+        "sequence_nodes": 2,
+        "sequence_operations": SEQUENCE_OPERATIONS,
+    }
     return random_genotype(np.random.default_rng(seed), **space)
 
 
