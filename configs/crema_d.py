@@ -17,7 +17,7 @@ def get_config(variant: str = "full"):
     c.search.epochs = 15
     c.train.epochs = 30
     c.search.batch_size = c.train.batch_size = 64
-    if variant == "quick":
+    if variant.split(",")[0] == "quick":
         c.folds.run = (0,)
         c.search.epochs = 2
         c.train.epochs = 6

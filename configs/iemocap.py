@@ -5,7 +5,7 @@
 Not run: the corpus is licensed and was not at hand. The reader is tested on small trees of its layout.
 """
 
-from configs import paper, ravdess
+from configs import cnn_search, joint, ravdess
 
 CHOICES = ("speakers", "emodarts", "improvised", "scripted", "without_excited")
 # emoDARTS: two speakers of neighbouring sessions; the partners of both stay in training.
@@ -16,19 +16,21 @@ def get_config(variant: str = "full"):
     """A size and any choices, with commas between them, e.g. `full,improvised`.
 
     Sizes: `quick` for two cores runs one fold; `full` for an accelerator; `paper` is the published features, cells
-    and optimisers (configs/paper.py).
+    and optimisers (configs/cnn_search.py).
 
     Choices: `improvised` or `scripted` speech instead of both; `without_excited` leaves excited out instead of
     merging it with happy; `speakers` makes ten folds of one speaker instead of five of one session; `emodarts` is the
-    protocol of emoDARTS: improvised, without excited, five folds of two named speakers.
+    protocol of emoDARTS: improvised, without excited, five folds of two named speakers; `joint` searches sequence cells
+    too, see configs/joint.py.
     """
+    variant, is_joint = joint.split_variant(variant)
     size, *choices = variant.split(",")
     if unknown := sorted(set(choices) - set(CHOICES)):
         raise ValueError(f"configs/iemocap.py has the choices {', '.join(CHOICES)}, not {', '.join(unknown)}")
     for one, other in (("improvised", "scripted"), ("emodarts", "scripted"), ("emodarts", "speakers")):
         if one in choices and other in choices:
             raise ValueError(f"configs/iemocap.py: {one} and {other} exclude each other")
-    c = paper.get_config() if size == "paper" else ravdess.get_config(size)
+    c = cnn_search.get_config() if size == "paper" else ravdess.get_config(size)
     c.data.corpus = "iemocap"
     c.data.emotions = {
         "neutral": "neutral",
@@ -58,4 +60,4 @@ def get_config(variant: str = "full"):
     if "emodarts" in choices:
         c.data.parts = ("improvised",)
         c.folds.test = tuple(tuple(f"speaker_{name}" for name in pair) for pair in EMODARTS)
-    return c
+    return joint.search_jointly(c, quick=size == "quick") if is_joint else c

@@ -9,19 +9,20 @@ Twelve folds of one speaker: --config.data.group_by=speaker. Scenarios: --config
 Not run: the corpus is licensed and was not at hand. The reader is tested on small trees of its layout.
 """
 
-from configs import iemocap
+from configs import iemocap, joint
 
 VARIANTS = ("quick", "full", "paper", "emodarts")
 
 
 def get_config(variant: str = "full"):
     """`quick`, `full`, and `paper` as of IEMOCAP; `emodarts` is `paper` on read turns with their target emotion."""
-    if variant not in VARIANTS:
+    size, _ = joint.split_variant(variant)
+    if size not in VARIANTS:
         raise ValueError(f"configs/msp_improv.py has the variants {', '.join(VARIANTS)}, not {variant!r}")
-    c = iemocap.get_config("paper" if variant == "emodarts" else variant)
+    c = iemocap.get_config(variant.replace("emodarts", "paper"))
     c.data.corpus = "msp_improv"
     c.data.emotions = {"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry"}
-    if variant == "emodarts":
+    if size == "emodarts":
         c.data.parts = ("R",)
         c.data.target = True
     return c

@@ -22,7 +22,7 @@ def get_config(variant: str = "full"):
     c.search.epochs = 15
     c.train.epochs = 30
     c.search.batch_size = c.train.batch_size = 64
-    if variant == "quick":
+    if variant.split(",")[0] == "quick":
         c.search.epochs = 1
         c.train.epochs = 2
     return c

@@ -6,11 +6,16 @@ Measured with `quick` on actors 1 to 12, three folds, seed 0, 2 cores: UA 0.615 
 search takes up to 5 minutes, all of it about 40. `full` has not been run: it is for an accelerator.
 """
 
+from configs import joint
 from jax_ser_darts import config
 
 
 def get_config(variant: str = "full"):
-    """`quick` for two cores: smaller cells, fewer epochs, three of six folds. `full` for an accelerator."""
+    """`quick` for two cores: smaller cells, fewer epochs, three of six folds. `full` for an accelerator.
+
+    `quick,joint` and `full,joint` search sequence cells too, see configs/joint.py.
+    """
+    variant, is_joint = joint.split_variant(variant)
     c = config.default()
     c.data.corpus = "ravdess"
     c.data.emotions = {"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry"}
@@ -36,5 +41,7 @@ def get_config(variant: str = "full"):
         c.train.cells = 3
         c.train.epochs = 60
     elif variant != "full":
-        raise ValueError(f"configs/ravdess.py has the variants quick and full, not {variant!r}")
-    return c
+        raise ValueError(
+            f"configs/ravdess.py has the variants quick and full, each also with ,joint, not {variant!r}"
+        )
+    return joint.search_jointly(c, quick=variant == "quick") if is_joint else c

@@ -25,6 +25,7 @@ from jax_ser_darts.files import write_json
 from jax_ser_darts.models.baselines import BASELINES, MATCHED, SIZES
 from jax_ser_darts.models.relaxed import EDGES, LOOPED
 from jax_ser_darts.search_space.operations import OPERATIONS, check_operations
+from jax_ser_darts.search_space.sequence_operations import FIXED, SEQUENCES
 
 FILE_NAME = "config.json"
 
@@ -74,19 +75,23 @@ def default() -> ml_collections.ConfigDict:
     c.space = ml_collections.ConfigDict()
     c.space.nodes = 4
     c.space.operations = OPERATIONS
+    c.space.sequence = FIXED  # LSTM, attention; or cells searched too: all, lstm, rnn, lstm_att, rnn_att
+    c.space.sequence_nodes = 4
 
     c.model = ml_collections.ConfigDict()
     c.model.stem_multiplier = 3
     c.model.stem_stride = 1  # 2 halves frames and coefficients before the first cell
-    c.model.project = 64
-    c.model.hidden = 64
-    c.model.attention = 64
+    c.model.project = 64  # of a frame, before the fixed LSTM
+    c.model.hidden = 64  # of the fixed LSTM, a direction
+    c.model.attention = 64  # of the pooling over time
 
     c.search = ml_collections.ConfigDict()
     c.search.orders = bilevel.ORDERS
     c.search.cells = 4
     c.search.reductions = ()  # cells that halve; () is at 1/3 and 2/3
     c.search.channels = 8
+    c.search.sequence_cells = 4  # where space.sequence is searched
+    c.search.sequence_width = 16  # units of a node of a sequence cell, and of each recurrence in it
     c.search.epochs = 50
     c.search.batch_size = 16
     c.search.weights_share = 0.5  # of the training speakers; the others' data is for the alphas
@@ -113,6 +118,8 @@ def default() -> ml_collections.ConfigDict:
     c.train.cells = 4
     c.train.reductions = ()
     c.train.channels = 8
+    c.train.sequence_cells = 4  # where the genotype has a sequence cell
+    c.train.sequence_width = 16
     c.train.epochs = 60
     c.train.batch_size = 16
     c.train.seeds = (0,)
@@ -190,12 +197,15 @@ def validate(config: ml_collections.ConfigDict) -> None:
         config, "space.nodes", "model.stem_multiplier", "model.project", "model.hidden", "model.attention"
     )
     _one_of(config, "model.stem_stride", (1, 2))
+    _one_of(config, "space.sequence", SEQUENCES)
+    _positive(config, "space.sequence_nodes")
     try:
         check_operations(config.space.operations)
     except ValueError as error:
         raise ConfigError(f"config.space.operations: {error}") from None
     for part in ("search", "train"):
         names = ("cells", "channels", "epochs", "batch_size", "learning_rate", "clip")
+        names += ("sequence_cells", "sequence_width")
         _positive(config, *(f"{part}.{name}" for name in names))
         _within(config, 0.0, 0.95, f"{part}.dropout")
         for cell in config[part].reductions:
@@ -318,6 +328,17 @@ FREE = frozenset(
     )
 )
 
+# Settings that older runs had not, and what these did.
+ADDED = {
+    "space.sequence": FIXED,
+    "space.sequence_nodes": 4,
+    **{
+        f"{part}.sequence_{name}": value
+        for part in ("search", "train")
+        for name, value in (("cells", 4), ("width", 16))
+    },
+}
+
 
 def _flat(config, prefix=""):
     for name, value in config.items():
@@ -344,7 +365,7 @@ def check_workdir(
     if not path.exists():
         return
     claimed = json.loads(path.read_text())
-    a, b = dict(_flat(_plain(config))), dict(_flat(claimed["config"]))
+    a, b = dict(_flat(_plain(config))), {**ADDED, **dict(_flat(claimed["config"]))}
     changed = [
         f"  config.{name}: {b.get(name, 'absent')!r} there, {a.get(name, 'absent')!r} now"
         for name in sorted({*a, *b} - FREE)

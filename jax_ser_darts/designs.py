@@ -22,6 +22,7 @@ from jax_ser_darts.models.baselines import (
 )
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.search_space.genotype import Genotype, random_genotype
+from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.train import Design
 
 
@@ -62,7 +63,13 @@ def random_design(experiment: Experiment, draw: int) -> Design:
     """The draw-th random architecture of the search space: the same for every fold."""
     seed = [experiment.config.seed, draw]
     space = experiment.config.space
-    genotype = random_genotype(np.random.default_rng(seed), nodes=space.nodes, operations=space.operations)
+    genotype = random_genotype(
+        np.random.default_rng(seed),
+        nodes=space.nodes,
+        operations=space.operations,
+        sequence_nodes=space.sequence_nodes,
+        sequence_operations=sequence_operations(space.sequence),
+    )
     return genotype_design(experiment, genotype, random_seed=seed)
 
 
@@ -124,6 +131,8 @@ def _network(experiment: Experiment, genotype: Genotype, axis_name: str | None) 
         dropout=config.train.dropout,
         auxiliary=config.train.auxiliary > 0,
         momentum=config.train.bn_momentum,
+        sequence_cells=config.train.sequence_cells,
+        sequence_width=config.train.sequence_width,
         axis_name=axis_name,
         **config.model.to_dict(),
     )

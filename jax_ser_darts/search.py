@@ -24,6 +24,7 @@ from jax_ser_darts.prefetch import prefetch
 from jax_ser_darts.progress import Progress
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import Genotype
+from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.search_step import SearchState, SearchSteps, init_state, make_search_steps, supernet_loss
 
 ALPHAS_STREAM = 1  # added to the seed of the alphas' batches
@@ -43,6 +44,10 @@ def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name:
         channels=config.search.channels,
         reductions=frozenset(config.search.reductions) or None,
         dropout=config.search.dropout,
+        sequence_operations=sequence_operations(config.space.sequence),
+        sequence_cells=config.search.sequence_cells,
+        sequence_nodes=config.space.sequence_nodes,
+        sequence_width=config.search.sequence_width,
         backend=FAST if config.search.fast else PLAIN,
         edges=config.search.edges,
         rematerialise=config.search.rematerialise,
@@ -61,6 +66,10 @@ class Searcher:
     steps: SearchSteps
     steps_per_epoch: int
     fresh_state: Callable[[int], SearchState]
+
+    def derive(self, alphas: dict) -> Genotype:
+        """The genotype that alphas stand for."""
+        return genotypes.derive(alphas, self.model.operations, self.model.sequence_operations)
 
 
 def make_searcher(experiment: Experiment) -> Searcher:
@@ -95,7 +104,14 @@ def make_searcher(experiment: Experiment) -> Searcher:
 
     def fresh_state(seed: int) -> SearchState:
         key = jax.random.key(seed)
-        alphas = init_alphas(key, nodes=model.nodes, operations=len(model.operations), scale=s.alphas_scale)
+        alphas = init_alphas(
+            key,
+            nodes=model.nodes,
+            operations=len(model.operations),
+            scale=s.alphas_scale,
+            sequence_nodes=model.sequence_nodes,
+            sequence_operations=len(model.sequence_operations),
+        )
         shapes = (
             jax.ShapeDtypeStruct((1, experiment.frames, experiment.corpus.coefficients), jnp.float32),
             jax.ShapeDtypeStruct((1,), jnp.int32),
@@ -167,7 +183,7 @@ def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
                     collected.append(figures)
                     progress.update()
                 alphas, means = jax.device_get((state.alphas, collected))
-                summary = summarise(alphas, means, searcher.model.operations)
+                summary = summarise(alphas, means, searcher.derive(alphas))
                 _check_finite(summary, alphas, order, fold, epoch)
                 stepped = time.monotonic()
                 writer.write(epoch, {**summary, "seconds": seconds + stepped - started, "outside": outside})
@@ -179,7 +195,7 @@ def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
                 seconds, outside = seconds + saving, outside + saving
         batches.close()
 
-    found = genotypes.derive(jax.device_get(state.alphas), searcher.model.operations)
+    found = searcher.derive(jax.device_get(state.alphas))
     write_json(
         folder / "search.json",
         {"order": order, "fold": dataclasses.asdict(fold), "epochs": s.epochs, "seconds": seconds},
@@ -216,19 +232,18 @@ def _batches(searcher: Searcher, fold: Fold, *, first_step: int):
     return prefetch(zip(*streams, strict=True), put)
 
 
-def summarise(alphas: dict, figures: Sequence[dict], operations: Sequence[str]) -> dict:
+def summarise(alphas: dict, figures: Sequence[dict], found: Genotype) -> dict:
     """What an epoch leaves in metrics.jsonl.
 
     Args:
         alphas: after the epoch.
         figures: of each step: "train" and, after the warm-up, "val", dicts of numbers.
-        operations: names of the alphas' columns.
+        found: the genotype they stand for.
 
     Returns:
         Means of the figures; alphas; genotype; entropy of the softmax weights in nats, a mean over edges; share
         of skip connections in each cell of the genotype.
     """
-    found = genotypes.derive(alphas, operations)
     weights = {name: genotypes.softmax(np.asarray(a, np.float64)) for name, a in alphas.items()}
     entropy = {name: float(-(w * np.log(w)).sum(axis=-1).mean()) for name, w in weights.items()}
     means = {
@@ -239,7 +254,7 @@ def summarise(alphas: dict, figures: Sequence[dict], operations: Sequence[str]) 
     return {
         **means,
         "entropy": entropy,
-        "skip_share": {name: found.skip_share(name) for name in ("normal", "reduction")},
+        "skip_share": {name: found.skip_share(name) for name in found.cells},
         "genotype": found.to_json(),
         "alphas": {name: np.asarray(a).tolist() for name, a in alphas.items()},
     }

@@ -27,7 +27,7 @@ class SearchState:
 
     Attributes:
         weights: of the supernet.
-        alphas: "normal" and "reduction", `[edges, operations]` each.
+        alphas: "normal", "reduction" and, if it is searched, "sequence", `[edges, operations]` each.
         weights_state, alphas_state: of the optimisers.
         step: steps done, `[]` int32.
         key: where the dropout keys of all steps come from.

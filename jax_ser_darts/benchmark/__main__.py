@@ -11,7 +11,8 @@ compilation cache. Columns:
     step           median seconds of a step; the results are waited for
     utt/s          utterances of a batch, a second
     GFLOP          arithmetic of a step: XLA's count, of the programs before optimisation with every edge written
-                   out, so it does not depend on --edges and leaves out what the backward pass computes again
+                   out, so it does not depend on --edges and leaves out what the backward pass computes again; loops
+                   over time (LSTMs, --sequence) are counted as one frame, so it is too low by theirs
     GFLOP/s        that over the step's seconds; the machine's own rate, of a float32 matrix product, is above the table
     GB             read and written by all kernels of a step: XLA's count of the compiled programs, which it can make
                    only where nothing is looped (--edges=unrolled); the machine's own rate is above the table
@@ -22,8 +23,8 @@ Beside the authors' PyTorch code (github jayaneetha/emoDARTS, cloned by you), st
 
     python -m jax_ser_darts.benchmark --peer=CLONE/emoDARTS --peer_python=VENV_WITH_TORCH/bin/python
 
-    theirs         median seconds of their step at the same size, without their sequence cells; their second order is
-                   by finite differences
+    theirs         median seconds of their step at the same size; with --sequence=all their sequence cells are there too,
+                   otherwise none; their second order is by finite differences
     ratio          median of ours over theirs, turn by turn
     their peak     memory of their process, GB
 """
@@ -49,6 +50,7 @@ from jax_ser_darts.benchmark.rates import gemm_rate, memory_rate, seconds_of
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.relaxed import EDGES, LOOPED, UNROLLED
 from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.search_space.sequence_operations import ALL, FIXED, SEQUENCES
 
 _WHAT = flags.DEFINE_list("what", list(WHAT), f"Which steps, of {', '.join(WHAT)}.")
 _BATCH = flags.DEFINE_integer("batch", 16, "Utterances a batch, over all devices.", lower_bound=1)
@@ -57,6 +59,11 @@ _COEFFICIENTS = flags.DEFINE_integer("coefficients", 128, "Coefficients a frame.
 _CELLS = flags.DEFINE_integer("cells", 4, "Cells; two of them halve.", lower_bound=1)
 _NODES = flags.DEFINE_integer("nodes", 4, "Nodes a cell.", lower_bound=1)
 _CHANNELS = flags.DEFINE_integer("channels", 8, "Channels of the first cell.", lower_bound=2)
+_SEQUENCE = flags.DEFINE_enum(
+    "sequence", FIXED, SEQUENCES, "Sequence cells, searched: see config.space.sequence."
+)
+_SEQUENCE_CELLS = flags.DEFINE_integer("sequence_cells", 4, "How many, of --nodes nodes.", lower_bound=1)
+_SEQUENCE_WIDTH = flags.DEFINE_integer("sequence_width", 16, "Units of each of their nodes.", lower_bound=1)
 _EDGES = flags.DEFINE_enum(
     "edges", LOOPED, EDGES, "How the supernet's edges are compiled: see config.search.edges."
 )
@@ -72,7 +79,17 @@ _PEER = flags.DEFINE_string(
 _PEER_PYTHON = flags.DEFINE_string("peer_python", "", "An interpreter that has torch, for --peer.")
 _JSON = flags.DEFINE_string("json", "", "Where the figures go as JSON, besides the table.")
 
-SIZES = (_BATCH, _FRAMES, _COEFFICIENTS, _CELLS, _NODES, _CHANNELS)
+SIZES = (
+    _BATCH,
+    _FRAMES,
+    _COEFFICIENTS,
+    _CELLS,
+    _NODES,
+    _CHANNELS,
+    _SEQUENCE,
+    _SEQUENCE_CELLS,
+    _SEQUENCE_WIDTH,
+)
 OTHERS = (_EDGES, _REMATERIALISE, _FAST, _FAST_MATH, _DEVICES, _STEPS)
 # (heading, figure); those of the peer are there only with --peer.
 COLUMNS = (
@@ -109,6 +126,8 @@ def peer_of(what: str, genotype: genotypes.Genotype):
     """The authors' step, or nothing without --peer; to be used in a `with`."""
     if not _PEER.value:
         return contextlib.nullcontext()
+    if _SEQUENCE.value not in (FIXED, ALL) or (_SEQUENCE.value == ALL and what not in SEARCHES):
+        raise PeerError(f"--peer: the authors' code has no {what} step with --sequence={_SEQUENCE.value}")
     sizes = {flag.name: flag.value for flag in SIZES} | {"genotype": genotype.to_json()}
     return contextlib.closing(Peer(what, python=_PEER_PYTHON.value, folder=_PEER.value, sizes=sizes))
 

@@ -16,6 +16,7 @@ from jax_ser_darts.models.relaxed import UNROLLED
 from jax_ser_darts.models.supernet import Supernet, init_alphas
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
+from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.search_step import init_state, make_search_steps, supernet_loss
 from jax_ser_darts.train_step import TrainState, make_train_steps
 
@@ -54,6 +55,9 @@ class Setting:
     cells: int
     nodes: int
     channels: int
+    sequence: str
+    sequence_cells: int
+    sequence_width: int
     edges: str
     rematerialise: bool
     fast: bool
@@ -118,6 +122,10 @@ def _search(what, setting):
         cells=setting.cells,
         nodes=setting.nodes,
         channels=setting.channels,
+        sequence_operations=sequence_operations(setting.sequence),
+        sequence_cells=setting.sequence_cells,
+        sequence_nodes=setting.nodes,
+        sequence_width=setting.sequence_width,
         backend=FAST if setting.fast else PLAIN,
         edges=setting.edges,
         rematerialise=setting.rematerialise,
@@ -141,7 +149,14 @@ def _search(what, setting):
         compiler_options=setting.compiler_options,
         **both,
     )
-    alphas = init_alphas(jax.random.key(0), nodes=model.nodes, operations=len(OPERATIONS), scale=1e-3)
+    alphas = init_alphas(
+        jax.random.key(0),
+        nodes=model.nodes,
+        operations=len(OPERATIONS),
+        scale=1e-3,
+        sequence_nodes=model.sequence_nodes,
+        sequence_operations=len(model.sequence_operations),
+    )
     train, val = (_random_batch(setting, seed) for seed in range(2))
     example = tuple(x[0, :1] for x in (train["features"], train["num_frames"]))
     alone = model.clone(axis_name=None, edges=UNROLLED, rematerialise=False)
@@ -176,6 +191,8 @@ def _network(what, setting):
         genotype=setting.genotype,
         cells=setting.cells,
         channels=setting.channels,
+        sequence_cells=setting.sequence_cells,
+        sequence_width=setting.sequence_width,
         backend=FAST if setting.fast else PLAIN,
         axis_name=parallel.AXIS,
     )

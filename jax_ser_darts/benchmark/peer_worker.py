@@ -1,7 +1,7 @@
 """Does steps of the authors' code on demand. Started by peer.py under an interpreter that has torch; not imported.
 
-Their classes are used as their search.py and augment.py use them, but for the sequence cells: none, as here. Their
-second order takes a gradient of all alphas, which fails for those of the absent cells: it is shown the others alone.
+Their classes are used as their search.py and augment.py use them, with or without the sequence cells. Their second order
+takes a gradient of all alphas, which fails for those of absent cells: it is shown the others alone.
 
 usage: peer_worker.py FOLDER WHAT SIZES
 """
@@ -54,12 +54,21 @@ def _search(torch, what, sizes, batches):
 
     (x, y), (x_val, y_val) = batches
     loss = torch.nn.CrossEntropyLoss()
+    joint = sizes["sequence"] != "fixed"
     net = SearchCNNController(
-        1, sizes["channels"], CLASSES, sizes["cells"], loss, sizes["nodes"], device_ids=[0], n_layers_rnn=0
+        1,
+        sizes["channels"],
+        CLASSES,
+        sizes["cells"],
+        loss,
+        sizes["nodes"],
+        device_ids=[0],
+        n_layers_rnn=sizes["sequence_cells"] if joint else 0,
+        n_nodes_rnn=sizes["nodes"],
     )
     architect = Architect(net, 0.9, 3e-4)
     for module in (architect.net, architect.v_net):
-        used = [a for name, a in module.named_alphas() if "rnn" not in name]
+        used = [a for name, a in module.named_alphas() if joint or "rnn" not in name]
         module.alphas = lambda used=used: iter(used)
     alphas = list(net.alphas())
     weights_optimiser = torch.optim.SGD(net.weights(), 0.025, momentum=0.9, weight_decay=3e-4)

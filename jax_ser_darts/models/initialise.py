@@ -15,6 +15,9 @@ import numpy as np
 
 CONSTANTS = {"bias": 0.0, "scale": 1.0, "mean": 0.0, "variance": 1.0}
 GAIN = 2.0  # He et al. (2015): most kernels follow a ReLU
+# Kernels that follow none: of recurrences and attention. The first keep a state of their own size over all frames.
+LINEAR_GAIN = 1.0
+LINEAR = frozenset(("recurrent", "attend"))
 
 
 def fan_in(path: tuple[str, ...], shape: tuple[int, ...]) -> int:
@@ -29,7 +32,7 @@ def fan_in(path: tuple[str, ...], shape: tuple[int, ...]) -> int:
 
 
 def init_variables(model: nn.Module, seed: int, *inputs: Any, **options: Any) -> dict:
-    """The variables of a model: normal with variance GAIN / fan-in, biases 0, normalisation's scales 1.
+    """The variables of a model: normal with variance gain / fan-in (see GAIN), biases 0, normalisation's scales 1.
 
     Args:
         model: its parameters named "bias" and "scale", and statistics "mean" and "variance", start as CONSTANTS.
@@ -46,6 +49,7 @@ def init_variables(model: nn.Module, seed: int, *inputs: Any, **options: Any) ->
             variables[path] = np.full(leaf.shape, CONSTANTS[path[-1]], leaf.dtype)
         else:
             rng = np.random.default_rng([seed, zlib.crc32("/".join(path).encode())])
-            scale = (GAIN / fan_in(path, leaf.shape)) ** 0.5
+            gain = LINEAR_GAIN if path[-1] in LINEAR else GAIN
+            scale = (gain / fan_in(path, leaf.shape)) ** 0.5
             variables[path] = (scale * rng.standard_normal(leaf.shape)).astype(leaf.dtype)
     return flax.traverse_util.unflatten_dict(variables)

@@ -17,6 +17,7 @@ from jax_ser_darts.models.pooling import average_pool
 from jax_ser_darts.models.primitives import BN_EPSILON, a_channel, pointwise
 from jax_ser_darts.models.relaxed import KERNEL_INIT, ReluConv, depthwise_init, normalised
 from jax_ser_darts.models.sequence import SequencePart
+from jax_ser_darts.models.sequence_cells import SequenceCells, chosen_nodes
 from jax_ser_darts.models.supernet import reduction_cells
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_POOL, SKIP
@@ -34,6 +35,11 @@ def drop_path(key: jax.Array, x: jax.Array, rate: float | jax.Array) -> jax.Arra
     """
     keep = 1 - jnp.asarray(rate, x.dtype)
     return x * (jax.random.bernoulli(key, keep, x.shape[-1:]).astype(x.dtype) / keep)[None, None, None]
+
+
+def never_dropped(train: bool, rate: float | jax.Array) -> bool:
+    """Whether no edge is dropped, as far as it is known before the rate's value is."""
+    return not train or (isinstance(rate, int | float) and rate == 0)
 
 
 class Norm(nn.Module):
@@ -153,7 +159,7 @@ class Cell(nn.Module):
             ReluConvNorm(self.channels, self.norm, name="preprocess_0")(s0, before, s0_stride, train),
             ReluConvNorm(self.channels, self.norm, name="preprocess_1")(s1, before, 1, train),
         ]
-        never_dropped = not train or (isinstance(drop_path_rate, int | float) and drop_path_rate == 0)
+        keeps_all = never_dropped(train, drop_path_rate)
         for i, node in enumerate(self.edges):
             total = jnp.zeros((), self.norm["dtype"])
             for edge in node:
@@ -162,7 +168,7 @@ class Cell(nn.Module):
                 operation = Operation(edge.operation, self.norm, name=f"node_{i}_from_{edge.source}")
                 y = operation(states[edge.source], before if is_input else after, after, stride, train)
                 is_identity = edge.operation == SKIP and stride == 1
-                if not never_dropped and not is_identity:
+                if not keeps_all and not is_identity:
                     y = drop_path(self.make_rng("dropout"), y, drop_path_rate)
                 total = total + y
             states.append(total)
@@ -216,7 +222,8 @@ class Network(nn.Module):
         dropout: after each cell, and in the sequence part.
         auxiliary: whether there is a second classifier, after the cell at two thirds of the depth.
         momentum: of the running averages: the share that each step keeps.
-        project, hidden, attention: widths of the sequence part, see `SequencePart`.
+        project, hidden, attention: widths of the fixed sequence part, see `SequencePart`.
+        sequence_cells, sequence_width: see `SequenceCells`; for a genotype that has a sequence cell.
         backend: FAST or PLAIN.
         axis_name: mapped axis of devices that share the statistics, or None.
     """
@@ -234,6 +241,8 @@ class Network(nn.Module):
     project: int = 64
     hidden: int = 64
     attention: int = 64
+    sequence_cells: int = 4
+    sequence_width: int = 16
     backend: Backend = FAST
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
@@ -284,7 +293,22 @@ class Network(nn.Module):
             if self.auxiliary and i == 2 * self.cells // 3 and (train or self.is_initializing()):
                 auxiliary = AuxiliaryHead(self.classes, self.dtype, name="auxiliary")(s1, grid)
             s1 = nn.Dropout(self.dropout, deterministic=not train)(s1)
-        logits = SequencePart(
-            self.classes, self.project, self.hidden, self.attention, self.dropout, self.dtype, name="sequence"
-        )(s1, grid.num_frames, train)
-        return logits, auxiliary
+        return self._logits(s1, grid.num_frames, train, drop_path_rate), auxiliary
+
+    def _logits(self, x, num_frames, train, drop_path_rate):
+        if self.genotype.sequence is None:
+            widths = self.project, self.hidden, self.attention
+            part = SequencePart(self.classes, *widths, self.dropout, self.dtype, name="sequence")
+            return part(x, num_frames, train)
+        part = SequenceCells(
+            classes=self.classes,
+            cells=self.sequence_cells,
+            width=self.sequence_width,
+            attention=self.attention,
+            dropout=self.dropout,
+            dtype=self.dtype,
+            chosen=chosen_nodes(self.genotype.sequence),
+            name="sequence",
+        )
+        rate = None if never_dropped(train, drop_path_rate) else jnp.asarray(drop_path_rate, self.dtype)
+        return part(x, num_frames, train, drop_path_rate=rate)

@@ -1,4 +1,4 @@
-"""The supernet: stem, relaxed CNN cells, sequence part. A pure function of weights, alphas and a batch."""
+"""The supernet: stem, relaxed CNN cells, fixed or relaxed sequence part: a function of weights, alphas and a batch."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,8 @@ from jax_ser_darts.models.relaxed import (
     normalised,
 )
 from jax_ser_darts.models.sequence import SequencePart
-from jax_ser_darts.search_space.genotype import num_edges
+from jax_ser_darts.models.sequence_cells import SequenceCells
+from jax_ser_darts.search_space.genotype import CNN_CELLS, SEQUENCE, num_edges
 
 
 def reduction_cells(cells: int) -> frozenset[int]:
@@ -24,11 +25,26 @@ def reduction_cells(cells: int) -> frozenset[int]:
     return frozenset({cells // 3, 2 * cells // 3})
 
 
-def init_alphas(key: jax.Array, *, nodes: int, operations: int, scale: float, dtype=jnp.float32) -> dict:
-    """Architecture parameters near zero: `scale` * normal, `[edges, operations]` a cell kind."""
-    keys = dict(zip(("normal", "reduction"), jax.random.split(key), strict=True))
-    shape = (num_edges(nodes), operations)
-    return {name: scale * jax.random.normal(k, shape, dtype) for name, k in keys.items()}
+def init_alphas(
+    key: jax.Array,
+    *,
+    nodes: int,
+    operations: int,
+    scale: float,
+    sequence_nodes: int = 0,
+    sequence_operations: int = 0,
+    dtype=jnp.float32,
+) -> dict:
+    """Architecture parameters near zero: `scale` * normal, `[edges, operations]` a cell kind.
+
+    Those of "sequence" are there if it has any operations to choose from.
+    """
+    shapes = dict.fromkeys(CNN_CELLS, (num_edges(nodes), operations))
+    keys = dict(zip(CNN_CELLS, jax.random.split(key), strict=True))
+    if sequence_operations:
+        shapes[SEQUENCE] = num_edges(sequence_nodes), sequence_operations
+        keys[SEQUENCE] = jax.random.fold_in(key, 0)
+    return {name: scale * jax.random.normal(keys[name], shape, dtype) for name, shape in shapes.items()}
 
 
 class Stem(nn.Module):
@@ -63,7 +79,9 @@ class Supernet(nn.Module):
         stem_multiplier: stem channels / C.
         stem_stride: 1, or 2 to halve T and F before the first cell.
         dropout: after each cell.
-        project, hidden, attention: widths of the sequence part, see `SequencePart`.
+        project, hidden, attention: widths of the fixed sequence part, see `SequencePart`.
+        sequence_operations: candidates of an edge of the sequence cells; without any the fixed part follows the CNN.
+        sequence_cells, sequence_nodes, sequence_width: see `SequenceCells`.
         backend: FAST or PLAIN.
         edges: LOOPED (compiles fast, little memory) or UNROLLED (compiles long, a faster step, much memory).
         rematerialise: see `RelaxedCell`.
@@ -82,6 +100,10 @@ class Supernet(nn.Module):
     project: int = 64
     hidden: int = 64
     attention: int = 64
+    sequence_operations: Sequence[str] = ()
+    sequence_cells: int = 4
+    sequence_nodes: int = 4
+    sequence_width: int = 16
     backend: Backend = FAST
     edges: str = LOOPED
     rematerialise: bool = False
@@ -97,7 +119,7 @@ class Supernet(nn.Module):
         Args:
             features: `[B, T, F]`.
             num_frames: valid frames, `[B]`.
-            alphas: "normal" and "reduction", `[edges, operations]` each.
+            alphas: "normal", "reduction" and, with sequence cells, "sequence", `[edges, operations]` each.
             train: dropout on (needs the "dropout" rng).
 
         Returns:
@@ -130,6 +152,19 @@ class Supernet(nn.Module):
             s0, s1 = s1, cell(s0, s1, weights["reduction" if reduction else "normal"], s0_stride, grid, after)
             s1 = nn.Dropout(self.dropout, deterministic=not train)(s1)
             s0_stride, grid = (2 if reduction else 1), after
+        if self.sequence_operations:
+            part = SequenceCells(
+                classes=self.classes,
+                cells=self.sequence_cells,
+                width=self.sequence_width,
+                attention=self.attention,
+                dropout=self.dropout,
+                dtype=self.dtype,
+                operations=tuple(self.sequence_operations),
+                nodes=self.sequence_nodes,
+                name="sequence",
+            )
+            return part(s1, grid.num_frames, train, weights=weights[SEQUENCE])
         return SequencePart(
             self.classes, self.project, self.hidden, self.attention, self.dropout, self.dtype, name="sequence"
         )(s1, grid.num_frames, train)

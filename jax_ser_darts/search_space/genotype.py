@@ -9,8 +9,12 @@ import numpy as np
 
 from jax_ser_darts.files import write_json
 from jax_ser_darts.search_space.operations import NONE, OPERATIONS
+from jax_ser_darts.search_space.sequence_operations import SEQUENCE_OPERATIONS
 
 EDGES_PER_NODE = 2
+CNN_CELLS = ("normal", "reduction")
+SEQUENCE = "sequence"
+ALLOWED = {**dict.fromkeys(CNN_CELLS, OPERATIONS), SEQUENCE: SEQUENCE_OPERATIONS}
 
 
 def num_edges(nodes: int) -> int:
@@ -32,7 +36,7 @@ class Edge:
     """A chosen edge.
 
     Attributes:
-        operation: a name of OPERATIONS, not `none`.
+        operation: a name of OPERATIONS, or of SEQUENCE_OPERATIONS in a sequence cell; not `none`.
         source: 0 and 1 are the cell's inputs, 2 + i is the output of node i.
     """
 
@@ -42,13 +46,19 @@ class Edge:
 
 @dataclasses.dataclass(frozen=True)
 class Genotype:
-    """The two cells that were found: per node, its incoming edges."""
+    """The cells that were found: per node, its incoming edges.
+
+    Attributes:
+        normal, reduction: of the CNN.
+        sequence: of the sequence cells after it; None where the fixed LSTM with attention follows.
+    """
 
     normal: tuple[tuple[Edge, ...], ...]
     reduction: tuple[tuple[Edge, ...], ...]
+    sequence: tuple[tuple[Edge, ...], ...] | None = None
 
     def __post_init__(self):
-        for cell_name in ("normal", "reduction"):
+        for cell_name in self.cells:
             cell = getattr(self, cell_name)
             if not cell:
                 raise GenotypeError(f"the {cell_name} cell has no node")
@@ -57,8 +67,8 @@ class Genotype:
                 if not edges:
                     raise GenotypeError(f"{where}: no incoming edge")
                 for edge in edges:
-                    if edge.operation == NONE or edge.operation not in OPERATIONS:
-                        allowed = ", ".join(o for o in OPERATIONS if o != NONE)
+                    if edge.operation == NONE or edge.operation not in ALLOWED[cell_name]:
+                        allowed = ", ".join(o for o in ALLOWED[cell_name] if o != NONE)
                         raise GenotypeError(f"{where}: operation {edge.operation!r} is not one of {allowed}")
                     if not 0 <= edge.source < 2 + node:
                         raise GenotypeError(f"{where}: source {edge.source} is not in 0..{1 + node}")
@@ -66,11 +76,16 @@ class Genotype:
                 if len(set(sources)) != len(sources):
                     raise GenotypeError(f"{where}: two edges from the same source {sources}")
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The kinds of cell there are: normal, reduction, and sequence if it was searched."""
+        return CNN_CELLS if self.sequence is None else (*CNN_CELLS, SEQUENCE)
+
     def to_json(self) -> dict:
-        """As plain lists and strings: {"normal": [[["sep_conv_3x3", 0], ...], ...], "reduction": ...}."""
+        """Plain lists and strings, a key for each of `cells`: {"normal": [[["sep_conv_3x3", 0], ...], ...], ...}."""
         return {
             name: [[[edge.operation, edge.source] for edge in node] for node in getattr(self, name)]
-            for name in ("normal", "reduction")
+            for name in self.cells
         }
 
     def save(self, path: str | pathlib.Path) -> None:
@@ -78,7 +93,7 @@ class Genotype:
         write_json(pathlib.Path(path), self.to_json())
 
     def operations(self, cell: str) -> list[str]:
-        """Operations of a cell ("normal" or "reduction"), in order."""
+        """Operations of a cell ("normal", "reduction" or "sequence"), in order."""
         return [edge.operation for node in getattr(self, cell) for edge in node]
 
     def skip_share(self, cell: str = "normal") -> float:
@@ -87,17 +102,20 @@ class Genotype:
         return operations.count("skip_connect") / len(operations)
 
     def __str__(self) -> str:
-        """Two lines a cell, for people: n0 = sep_conv_3x3(c-2) + skip_connect(c-1)."""
-        names = ["c-2", "c-1"]
+        """A line a cell, for people: n0 = sep_conv_3x3(c-2) + skip_connect(c-1)."""
 
         def show(cell):
-            labels = [*names, *(f"n{i}" for i in range(len(cell)))]
             return "; ".join(
-                f"n{i} = " + " + ".join(f"{e.operation}({labels[e.source]})" for e in node)
+                f"n{i} = " + " + ".join(f"{e.operation}({source_name(e.source)})" for e in node)
                 for i, node in enumerate(cell)
             )
 
-        return f"normal:    {show(self.normal)}\nreduction: {show(self.reduction)}"
+        return "\n".join(f"{name + ':':<11}{show(getattr(self, name))}" for name in self.cells)
+
+
+def source_name(source: int) -> str:
+    """How people call a source: c-2 and c-1 are the outputs of the cells before, n0 is the first node."""
+    return ("c-2", "c-1")[source] if source < 2 else f"n{source - 2}"
 
 
 def from_json(value: Mapping) -> Genotype:
@@ -106,8 +124,10 @@ def from_json(value: Mapping) -> Genotype:
     Raises:
         GenotypeError: what is wrong, and where.
     """
-    if not isinstance(value, Mapping) or set(value) != {"normal", "reduction"}:
-        raise GenotypeError('a genotype is an object with the keys "normal" and "reduction"')
+    if not isinstance(value, Mapping) or set(value) - {SEQUENCE} != set(CNN_CELLS):
+        raise GenotypeError(
+            'a genotype is an object with the keys "normal" and "reduction", and "sequence" if it has sequence cells'
+        )
     cells = {}
     for name, cell in value.items():
         try:
@@ -145,18 +165,22 @@ def load(path: str | pathlib.Path) -> Genotype:
         raise GenotypeError(f"{path}: {error}") from error
 
 
-def derive(alphas: Mapping[str, np.ndarray], operations: Sequence[str]) -> Genotype:
+def derive(
+    alphas: Mapping[str, np.ndarray], operations: Sequence[str], sequence_operations: Sequence[str] = ()
+) -> Genotype:
     """The discrete cells of the relaxed ones: per node the two strongest incoming edges (DARTS, section 2.4).
 
     An edge is as strong as its best operation besides `none`, by softmax weight over all candidates.
 
     Args:
-        alphas: "normal" and "reduction", `[edges, operations]` each.
-        operations: names of the columns.
+        alphas: "normal", "reduction" and, if it is searched, "sequence", `[edges, operations]` each.
+        operations: names of the columns of the first two.
+        sequence_operations: names of the columns of "sequence".
     """
-    choices = [k for k, name in enumerate(operations) if name != NONE]
     cells = {}
-    for name in ("normal", "reduction"):
+    for name in alphas:
+        names = sequence_operations if name == SEQUENCE else operations
+        choices = [k for k, operation in enumerate(names) if operation != NONE]
         weights = softmax(np.asarray(alphas[name], np.float64))
         nodes, first = [], 0
         while first < len(weights):
@@ -165,7 +189,7 @@ def derive(alphas: Mapping[str, np.ndarray], operations: Sequence[str]) -> Genot
             strongest = np.argsort(-edges.max(axis=1), kind="stable")[:EDGES_PER_NODE]
             nodes.append(
                 tuple(
-                    Edge(operation=operations[choices[int(edges[s].argmax())]], source=int(s))
+                    Edge(operation=names[choices[int(edges[s].argmax())]], source=int(s))
                     for s in sorted(strongest)
                 )
             )
@@ -180,7 +204,20 @@ def softmax(alphas: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def random_genotype(rng: np.random.Generator, *, nodes: int, operations: Sequence[str]) -> Genotype:
-    """A genotype drawn evenly from the space: two sources a node, one operation an edge."""
-    shape = (num_edges(nodes), len(operations))
-    return derive({name: rng.gumbel(size=shape) for name in ("normal", "reduction")}, operations)
+def random_genotype(
+    rng: np.random.Generator,
+    *,
+    nodes: int,
+    operations: Sequence[str],
+    sequence_nodes: int = 0,
+    sequence_operations: Sequence[str] = (),
+) -> Genotype:
+    """A genotype drawn evenly from the space: two sources a node, one operation an edge.
+
+    Without `sequence_operations` it has no sequence cell.
+    """
+    shapes = dict.fromkeys(CNN_CELLS, (num_edges(nodes), len(operations)))
+    if sequence_operations:
+        shapes[SEQUENCE] = num_edges(sequence_nodes), len(sequence_operations)
+    alphas = {name: rng.gumbel(size=shape) for name, shape in shapes.items()}
+    return derive(alphas, operations, sequence_operations)

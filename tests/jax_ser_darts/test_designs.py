@@ -63,6 +63,17 @@ def test_draws_differ_and_come_back_with_their_seed(experiment):
     assert random_design(experiment, 2).key != draws[2].key
 
 
+def test_draws_of_a_joint_space_have_a_sequence_cell_and_the_same_cnn(experiment):
+    alone = random_design(experiment, 0).value
+    experiment.config.space.sequence, experiment.config.space.sequence_nodes = "rnn", 2
+    joint = random_design(experiment, 0)
+    assert len(joint.value["sequence"]) == 2
+    assert {name: joint.value[name] for name in alone} == alone
+    experiment.config.train.sequence_cells = 1
+    fewer = random_design(experiment, 0)
+    assert size(experiment, fewer) < size(experiment, joint)
+
+
 def test_the_matched_size_is_the_mean_of_the_found_networks_and_stays(experiment):
     found = {"first": genotypes(experiment, 2)}
     sizes = [size(experiment, design) for design in all_designs(experiment, found)["first"]]

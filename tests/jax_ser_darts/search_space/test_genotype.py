@@ -18,6 +18,7 @@ from jax_ser_darts.search_space.genotype import (
     softmax,
 )
 from jax_ser_darts.search_space.operations import NONE, OPERATIONS
+from jax_ser_darts.search_space.sequence_operations import SEQUENCE_OPERATIONS
 
 SPACE = ("none", "skip_connect", "sep_conv_3x3")
 
@@ -198,6 +199,24 @@ WRONG = {
 }
 
 
+WRONG |= {
+    "sequence is null": ({**GOOD, "sequence": None}, "sequence cell"),
+    "sequence without a node": ({**GOOD, "sequence": []}, "sequence cell has no node"),
+    "convolution in the sequence cell": (
+        {**GOOD, "sequence": [[["sep_conv_3x3", 0]]]},
+        "sequence cell, node 0: operation 'sep_conv_3x3' is not one of lstm_1",
+    ),
+    "recurrence in the CNN": (
+        {**GOOD, "normal": [[["lstm_1", 0]]]},
+        "normal cell, node 0: operation 'lstm_1'",
+    ),
+    "source from the future of a sequence cell": (
+        {**GOOD, "sequence": [[["lstm_1", 3]]]},
+        "sequence cell, node 0: source 3 is not in 0..1",
+    ),
+}
+
+
 @pytest.mark.parametrize("what", WRONG)
 def test_a_wrong_file_is_refused_with_its_name_and_the_place(tmp_path, what):
     value, message = WRONG[what]
@@ -221,6 +240,31 @@ def test_a_missing_file_or_a_folder_is_named(tmp_path):
         load(tmp_path / "nowhere.json")
     with pytest.raises(GenotypeError, match=str(tmp_path)):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sequence_cell_is_saved_and_read_back_and_its_absence_too(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    joint = random_genotype(
+        rng, nodes=2, operations=OPERATIONS, sequence_nodes=3, sequence_operations=SEQUENCE_OPERATIONS
+    )
+    joint.save(tmp_path / "joint.json")
+    assert load(tmp_path / "joint.json") == joint
+    assert joint.cells == ("normal", "reduction", "sequence")
+    assert set(joint.operations("sequence")) <= set(SEQUENCE_OPERATIONS) - {NONE}
+    older = {name: cell for name, cell in joint.to_json().items() if name != "sequence"}
+    assert from_json(older).sequence is None  # a file from before: the fixed LSTM follows
+    assert from_json(older).to_json() == older
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_sequence_cell_is_read_off_its_own_alphas(seed):
+    rng = np.random.default_rng(seed)
+    alphas = alphas_of(rng.normal(size=(num_edges(2), 3)))
+    alphas["sequence"] = rng.normal(size=(num_edges(3), len(SEQUENCE_OPERATIONS)))
+    found = derive(alphas, SPACE, SEQUENCE_OPERATIONS)
+    chosen = [[(e.source, e.operation) for e in node] for node in found.sequence]
+    assert chosen == brute_force(alphas["sequence"], SEQUENCE_OPERATIONS)
 
 
 # ------------------------------------------------------------------------------------------------ reports

@@ -1,0 +1,67 @@
+"""Checks, compares and draws genotype files.
+
+    python -m jax_ser_darts.cells check FILE...
+    python -m jax_ser_darts.cells compare ONE OTHER
+    python -m jax_ser_darts.cells draw FILE DRAWING.svg
+
+`check` prints the cells of each file, or says what is wrong and where (status 2). `compare` prints the edges
+that differ (status 1), or that none do (status 0). `draw` makes a PNG, SVG or PDF.
+"""
+
+import argparse
+import sys
+
+from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.search_space.comparison import differences
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m jax_ser_darts.cells", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("check", help="are these genotypes valid?").add_argument("files", nargs="+")
+    compare = commands.add_parser("compare", help="which edges differ?")
+    compare.add_argument("one")
+    compare.add_argument("other")
+    draw = commands.add_parser("draw", help="cells as graphs")
+    draw.add_argument("file")
+    draw.add_argument("drawing")
+    options = parser.parse_args(arguments)
+    return {"check": _check, "compare": _compare, "draw": _draw}[options.command](options)
+
+
+def _check(options):
+    status = 0
+    for path in options.files:
+        try:
+            print(f"{path}:\n{genotypes.load(path)}")
+        except genotypes.GenotypeError as error:
+            print(f"error: {error}", file=sys.stderr)
+            status = 2
+    return status
+
+
+def _compare(options):
+    try:
+        one, other = (genotypes.load(path) for path in (options.one, options.other))
+    except genotypes.GenotypeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    lines = differences(one, other)
+    print("\n".join(lines) if lines else "no edge differs")
+    return int(bool(lines))
+
+
+def _draw(options):
+    from jax_ser_darts.drawing import draw  # matplotlib takes a second to import
+
+    try:
+        draw(genotypes.load(options.file), options.drawing, title=options.file)
+    except (ValueError, OSError) as error:  # a GenotypeError is a ValueError
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

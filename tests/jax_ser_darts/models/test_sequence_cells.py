@@ -1,0 +1,356 @@
+"""Sequence cells: utterances alone, padding of no weight, the found cell is the relaxed one that has decided."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jax_ser_darts import bilevel
+from jax_ser_darts.models.initialise import init_variables
+from jax_ser_darts.models.network import Network
+from jax_ser_darts.models.sequence_cells import MixedEdge, SequenceCell, SequenceCells, chosen_nodes
+from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.search_space.genotype import SEQUENCE, Edge, Genotype, derive, edge_index, num_edges
+from jax_ser_darts.search_space.sequence_operations import (
+    FAMILIES,
+    GROUPS,
+    RECURRENCES,
+    SEQUENCE_OPERATIONS,
+)
+
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+C, T, F, B, CLASSES, NODES, WIDTH = 2, 6, 2, 4, 3, 2, 3
+LENGTHS = np.array([6, 2, 4, 0], np.int32)  # the last only fills the batch
+COMMON = {
+    "classes": CLASSES,
+    "cells": 2,
+    "width": WIDTH,
+    "attention": 4,
+    "dropout": 0.0,
+    "dtype": jnp.float64,
+}
+PART = SequenceCells(operations=SEQUENCE_OPERATIONS, nodes=NODES, **COMMON)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def random_params(module, *arguments, **options):
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *arguments, **options))["params"]
+    leaves, structure = jax.tree.flatten(shapes)
+    values = [0.5 * normal(1000 + i, *leaf.shape) for i, leaf in enumerate(leaves)]
+    return jax.tree.unflatten(structure, values)
+
+
+def assert_close(found, expected, tolerance=1e-9):
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == np.float64
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(b).max())))
+
+
+@pytest.fixture(scope="module")
+def x():
+    return normal(0, C, T, F, B)
+
+
+@pytest.fixture(scope="module")
+def shares():
+    return np.random.default_rng(1).dirichlet(np.ones(len(SEQUENCE_OPERATIONS)), num_edges(NODES))
+
+
+@pytest.fixture(scope="module")
+def params(x, shares):
+    return random_params(PART, x, LENGTHS, False, weights=shares)
+
+
+@pytest.fixture(scope="module")
+def step():
+    """(params, weights, x, lengths) -> ((loss of the real utterances, logits), gradients of params, weights and x)."""
+
+    def loss(params, weights, x, lengths):
+        logits = PART.apply({"params": params}, x, lengths, False, weights=weights)
+        real = (lengths > 0).astype(logits.dtype)
+        return jnp.sum(real * (jnp.sin(logits) @ jnp.arange(1.0, 1.0 + CLASSES))), logits
+
+    return jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))
+
+
+@pytest.fixture(scope="module")
+def outcome(step, params, shares, x):
+    return step(params, shares, x, LENGTHS)
+
+
+# ---------------------------------------------------------------------------------------- utterances
+
+
+def test_what_stands_on_padding_changes_no_logit_and_no_gradient(step, params, shares, x, outcome):
+    padding = (np.arange(T)[:, None] >= LENGTHS[None, :])[None, :, None, :]
+    (_, logits), gradients = step(params, shares, np.where(padding, 1e3, x), LENGTHS)
+    (_, expected), expected_gradients = outcome
+    assert np.isfinite(logits).all()
+    assert_close(logits[:3], expected[:3])
+    assert_close(gradients, expected_gradients)
+    assert (np.asarray(expected_gradients[2])[np.broadcast_to(padding, x.shape)] == 0).all()
+
+
+def test_a_prediction_does_not_depend_on_the_other_utterances_nor_on_the_length_of_the_batch(
+    params, shares, x, outcome
+):
+    logits = np.asarray(outcome[0][1])
+    apply = jit(lambda x, lengths: PART.apply({"params": params}, x, lengths, False, weights=shares))
+    longer = np.pad(x, ((0, 0), (0, 5), (0, 0), (0, 0)), constant_values=7.0)
+    for b in range(3):
+        assert_close(apply(longer[..., b : b + 1], LENGTHS[b : b + 1])[0], logits[b])
+    assert not np.allclose(logits[0], logits[1])
+    order = np.array([2, 3, 0, 1])
+    assert_close(np.asarray(apply(x[..., order], LENGTHS[order]))[order.argsort()], logits)
+
+
+# ---------------------------------------------------------------------------------------- candidates
+
+
+def test_the_gradient_reaches_every_candidate_of_every_edge(outcome):
+    _, (params, weights, _) = outcome
+    assert (np.asarray(weights)[:, :-1] != 0).all()
+    assert (np.asarray(weights)[:, -1] == 0).all()  # of `none`: it adds nothing, wherever it stands
+    for path, g in jax.tree_util.tree_leaves_with_path(params["cells"]["nodes"]):
+        # `[cells, nodes, recurrences, ...]`; node 0 reads zeros where node 0 itself would be a source.
+        assert np.isfinite(g).all()
+        assert all((np.asarray(g)[:, NODES - 1, n] != 0).any() for n in range(g.shape[2])), path
+
+
+@pytest.mark.parametrize("group", [name for name in GROUPS if name != "all"])
+def test_a_group_has_the_weights_of_its_family_and_no_others(group, x):
+    operations = GROUPS[group]
+    part = PART.clone(operations=operations)
+    weights = np.ones((num_edges(NODES), len(operations)))
+    node = random_params(part, x, LENGTHS, False, weights=weights)["cells"]["nodes"]["node"]
+    assert {name.rsplit("_", 2)[0] for name in node if "layer" in name} == {group}
+    assert FAMILIES[group].attention == (f"{group}_attention" in node)
+    logits = jax.eval_shape(
+        lambda: part.init_with_output(jax.random.key(0), x, LENGTHS, False, weights=weights)
+    )
+    assert logits[0].shape == (B, CLASSES)
+
+
+def found_weights(relaxed, cell, nodes):
+    """The weights of a cell that has decided, picked from those of all candidates on all edges."""
+    picked = {"inputs": relaxed["inputs"]}
+    operations = SEQUENCE_OPERATIONS
+
+    def rows(family, edges):
+        """Row of each recurrence of a family in its deepest layers' order: (edge, operation, layers)."""
+        some = [
+            (i, name, RECURRENCES[name].layers)
+            for i, names in enumerate(edges)
+            for name in names
+            if name in RECURRENCES and RECURRENCES[name].family == family
+        ]
+        return sorted(some, key=lambda s: -s[2])
+
+    for i, edges in enumerate(nodes):
+        mine = {}
+        for family in FAMILIES:
+            chosen = rows(family, [e.operations for e in edges])
+            everything = rows(family, [operations] * (NODES + 1))
+            for name, tree in relaxed["nodes"]["node"].items():
+                if name.startswith(f"{family}_layer_") or name == f"{family}_attention":
+                    depth = int(name[-1]) if "layer" in name else 1
+                    take = [
+                        everything.index((edges[e].source, operation, layers))
+                        for e, operation, layers in chosen
+                        if layers >= depth
+                    ]
+                    if take:
+                        mine[name] = jax.tree.map(lambda leaf: leaf[:, i, take], tree)  # noqa: B023
+        if mine:
+            picked[f"node_{i}"] = mine
+    return picked
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        ((("lstm_2", 0), ("rnn_att_2", 1)), (("lstm_att_1", 2), ("skip_connect", 0))),
+        ((("rnn_3", 1), ("rnn_1", 0)), (("lstm_att_2", 1), ("lstm_4", 2))),
+    ],
+)
+def test_the_found_cell_is_the_relaxed_cell_that_has_decided(cell, x, params):
+    edges = tuple(tuple(Edge(*edge) for edge in node) for node in cell)
+    one_hot = np.zeros((num_edges(NODES), len(SEQUENCE_OPERATIONS)))
+    one_hot[:, -1] = 1
+    for node, some in enumerate(edges):
+        for edge in some:
+            row = edge_index(node, edge.source)
+            one_hot[row] = [name == edge.operation for name in SEQUENCE_OPERATIONS]
+    found = SequenceCells(chosen=chosen_nodes(edges), **COMMON)
+    weights = {**params, "cells": found_weights(params["cells"], cell, chosen_nodes(edges))}
+    logits = jit(lambda: found.apply({"params": weights}, x, LENGTHS, False))()
+    expected = jit(lambda: PART.apply({"params": params}, x, LENGTHS, False, weights=one_hot))()
+    assert_close(logits, expected)
+    shapes = jax.eval_shape(lambda: found.init(jax.random.key(0), x, LENGTHS, False))["params"]
+    assert jax.tree.structure(shapes) == jax.tree.structure(weights)  # no weight is superfluous
+
+
+def test_all_edges_are_dropped_but_the_identities():
+    before = tuple(normal(i, T, 16, WIDTH) for i in range(2))
+    valid = np.ones((T, 16), bool)
+    nodes = ((MixedEdge(0, ("skip_connect",)), MixedEdge(1, ("rnn_1",))),)
+    cell = SequenceCell(nodes=nodes, width=WIDTH, dropout=0.0, train=True, dtype=jnp.float64)
+    params = random_params(cell, before, valid, None)
+    run = lambda rate: np.asarray(
+        cell.apply({"params": params}, before, valid, rate, rngs={"dropout": jax.random.key(0)})[0][1]
+    )
+    kept, dropped = run(None), run(jnp.float64(0.5))
+    silent = jax.tree.map(jnp.zeros_like, params["node_0"])  # an RNN of zero weights says nothing
+    skip = np.asarray(cell.apply({"params": {**params, "node_0": silent}}, before, valid, None)[0][1])
+    fates = [
+        [np.allclose(dropped[:, b], (skip + f * (kept - skip))[:, b]) for f in (0, 2)] for b in range(16)
+    ]
+    assert all(sum(fate) == 1 for fate in fates)
+    assert len({tuple(fate) for fate in fates}) == 2
+
+
+# ---------------------------------------------------------------------------------------- the whole search
+
+
+SMALL = ("lstm_2", "rnn_1", "lstm_att_1", "skip_connect", "none")
+SUPERNET = Supernet(
+    classes=CLASSES,
+    operations=("skip_connect", "avg_pool_3x3", "none"),
+    cells=1,
+    nodes=1,
+    channels=2,
+    stem_multiplier=1,
+    reductions=frozenset({0}),
+    attention=3,
+    sequence_operations=SMALL,
+    sequence_cells=2,
+    sequence_nodes=2,
+    sequence_width=3,
+    dtype=jnp.float64,
+)
+
+
+def test_alphas_of_three_kinds_give_a_genotype_whose_network_is_trained():
+    alphas = init_alphas(
+        jax.random.key(0), nodes=1, operations=3, scale=1.0, sequence_nodes=2, sequence_operations=len(SMALL)
+    )
+    assert {name: a.shape for name, a in alphas.items()} == {
+        "normal": (2, 3),
+        "reduction": (2, 3),
+        SEQUENCE: (5, len(SMALL)),
+    }
+    without = init_alphas(jax.random.key(0), nodes=1, operations=3, scale=1.0)
+    assert all(np.array_equal(without[name], alphas[name]) for name in without)
+    genotype = derive(jax.device_get(alphas), SUPERNET.operations, SMALL)
+    assert isinstance(genotype, Genotype)
+    assert genotype.sequence
+    network = Network(
+        classes=CLASSES,
+        genotype=genotype,
+        cells=1,
+        channels=2,
+        sequence_cells=2,
+        sequence_width=3,
+        dtype=jnp.float64,
+    )
+    features = normal(0, B, 8, 6)
+    variables = init_variables(network, 0, features, LENGTHS, train=False)
+    run = lambda train, rate: jax.eval_shape(
+        lambda: network.apply(
+            variables,
+            features,
+            LENGTHS,
+            train=train,
+            drop_path_rate=rate,
+            mutable=["batch_stats"],
+            rngs={"dropout": jax.random.key(0)},
+        )
+    )
+    for train, rate in ((False, 0.0), (True, 0.0), (True, jnp.float64(0.2))):
+        assert run(train, rate)[0][0].shape == (B, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    with jax.enable_x64(True):
+        model = SUPERNET.clone(edges="unrolled", backend=_plain())
+        alphas = init_alphas(
+            jax.random.key(0),
+            nodes=1,
+            operations=3,
+            scale=0.5,
+            sequence_nodes=2,
+            sequence_operations=len(SMALL),
+            dtype=jnp.float64,
+        )
+        batches = [(normal(i, B, 8, 6), LENGTHS, np.array([0, 1, 2, 0])) for i in (1, 2)]
+        weights = init_variables(model, 0, *batches[0][:2], alphas, train=False)["params"]
+
+        def loss(weights, alphas, batch):
+            features, lengths, labels = batch
+            logits = model.apply({"params": weights}, features, lengths, alphas, train=False)
+            nll = -jnp.take_along_axis(nn.log_softmax(logits), labels[:, None], axis=1)[:, 0]
+            return jnp.mean(jnp.where(lengths > 0, nll, 0.0)), {}
+
+        return loss, weights, alphas, *batches
+
+
+def _plain():
+    from jax_ser_darts.models.backend import PLAIN
+
+    return PLAIN
+
+
+def test_both_orders_are_autodiff_through_the_step_of_the_weights(problem):
+    """All three kinds of alphas; plain gradient descent, so that the oracle is short."""
+    import optax
+
+    loss, weights, alphas, train_batch, val_batch = problem
+    optimiser = optax.sgd(0.5)
+    state = optimiser.init(weights)
+
+    @jit
+    def found(weights, alphas):
+        gradients = bilevel.make_gradients(loss)
+        first = bilevel.first_order(gradients=gradients, weights=weights, alphas=alphas, val_batch=val_batch)
+        second = bilevel.second_order(
+            gradients=gradients,
+            inner=bilevel.make_inner_step(optimiser),
+            weights=weights,
+            alphas=alphas,
+            state=state,
+            train_batch=train_batch,
+            val_batch=val_batch,
+        )
+        return first[1], second[1], second[2]
+
+    @jit
+    def oracle(weights, alphas):
+        def through_the_step(inner, outer):
+            g = jax.grad(lambda w: loss(w, inner, train_batch)[0])(weights)
+            stepped = jax.tree.map(lambda w, d: w - 0.5 * d, weights, g)
+            return loss(stepped, outer, val_batch)[0]
+
+        first = jax.grad(lambda a: loss(weights, a, val_batch)[0])(alphas)
+        term, direct = jax.grad(through_the_step, argnums=(0, 1))(alphas, alphas)
+        return first, direct, term
+
+    for a, b in zip(found(weights, alphas), oracle(weights, alphas), strict=True):
+        assert set(a) == {"normal", "reduction", SEQUENCE}
+        for name in ("reduction", SEQUENCE):  # its one CNN cell reduces
+            scale = np.abs(b[name]).max()
+            assert scale > 1e-7
+            np.testing.assert_allclose(a[name], b[name], rtol=0, atol=1e-9 * scale)
