@@ -112,7 +112,9 @@ class Table:
         self._classes, self._width = classes, width
         self._emotion = max(map(len, (*classes, SILENCE, "emotion")))
         columns = "  ".join(name.rjust(max(len(name), 5)) for name in classes)
-        print(f"{'file'.ljust(width)}  {'start s':>8}  {'end s':>8}  {'emotion'.ljust(self._emotion)}  {columns}")
+        print(
+            f"{'file'.ljust(width)}  {'start s':>8}  {'end s':>8}  {'emotion'.ljust(self._emotion)}  {columns}"
+        )
 
     def add(self, path: str, prediction) -> None:
         """A line for the file, and one a window where these are asked for."""
@@ -197,7 +199,10 @@ def run(bundle: str, names: Sequence[str]) -> int:
             out.add(path, prediction)
         sys.stdout.flush()
     if bad_files:
-        print(f"{len(bad_files)} of {len(paths) + _unfound(bad_files, paths)} could not be used", file=sys.stderr)
+        print(
+            f"{len(bad_files)} of {len(paths) + _unfound(bad_files, paths)} could not be used",
+            file=sys.stderr,
+        )
     return 1 if bad_files else 0
 
 
