@@ -30,7 +30,6 @@ from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.folds import Fold
 from jax_ser_darts.models.description import build, describe
 from jax_ser_darts.predictor import Predictor
-from jax_ser_darts.records import subset
 from jax_ser_darts.scores import Answers
 from jax_ser_darts.train import Design, Trainer, kept_variables, make_trainer, read_network
 

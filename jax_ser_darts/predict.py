@@ -4,19 +4,19 @@
     python -m jax_ser_darts.predict BUNDLE recordings/ 'more/*.flac' --format=csv > answers.csv
     ffmpeg -i talk.mp4 -f wav - | python -m jax_ser_darts.predict BUNDLE - --timeline
 
-BUNDLE is a folder that `python -m jax_ser_darts.main --mode=export` wrote. After it come sound files of any rate, channels
-and length (WAV, FLAC, and what else libsndfile reads), folders (all WAV and FLAC files below them), patterns in quotes, or
-- for a file on standard input. Put -- before names that begin with a dash.
+BUNDLE is a folder that `python -m jax_ser_darts.main --mode=export` wrote. After it come sound files of any rate,
+channels and length (WAV, FLAC, and what else libsndfile reads), folders (all WAV and FLAC files below them), patterns in
+quotes, or - for a file on standard input. Put -- before names that begin with a dash.
 
-A recording longer than the network's window is heard in overlapping windows: its answer is their mean, and --timeline shows
-them one by one. What stays below --silence is called silence, not an emotion. The formats:
+A recording longer than the network's window is heard in overlapping windows: its answer is their mean, and --timeline
+shows them one by one. What stays below --silence is called silence, not an emotion. The formats:
 
     table    for people
     jsonl    one JSON object a file, always with the timeline; a file that cannot be used has "error"
-    csv      one line a file, or with --timeline one a window; a file that cannot be used has its error in the last column
+    csv      one line a file, or with --timeline one a window; what cannot be used has its error in the last column
 
-The exit status is 0 if every file was answered, 1 if some could not be used (each is named on standard error, the others are
-answered), 2 if nothing could be done: no bundle, no file, wrong flags.
+The exit status is 0 if every file was answered, 1 if some could not be used (each is named on standard error, the others
+are answered), 2 if nothing could be done: no bundle, no file, wrong flags.
 
 The answer is how a voice sounds to a network, not what a person feels; read BUNDLE/README.md before using it on people.
 """
@@ -231,7 +231,9 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever reads has enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115: the interpreter flushes it when it ends
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the interpreter flushes it when it ends
         return 0
 
 

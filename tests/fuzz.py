@@ -2,9 +2,9 @@
 
     python tests/fuzz.py --count=10000 --seed=0
 
-Case k depends on the seed and k alone: --first=k --count=1 makes it again, and leaves its file in --folder. The exit status
-is 0 where every case ended well: with probabilities that sum to 1, with silence, or with a clear error; in time, and with
-the memory that the first cases took.
+Case k depends on the seed and k alone: --first=k --count=1 makes it again, and leaves its file in --folder. The exit
+status is 0 where every case ended well: with probabilities that sum to 1, with silence, or with a clear error; in time,
+and with the memory that the first cases took.
 """
 
 import argparse
@@ -22,13 +22,13 @@ import soundfile
 
 sys.path[:0] = [str(pathlib.Path(__file__).parent / "jax_ser_darts"), str(pathlib.Path(__file__).parents[1])]
 
-from bundles import SETTINGS, make_bundle, speech
+from bundles import SETTINGS, make_bundle, speech  # noqa: E402
 
-from data_prep import corpora
-from data_prep.audio import AudioError
-from data_prep.compute import compute_one
-from data_prep.corpora.base import BadFile, CorpusError, Utterance
-from jax_ser_darts.predictor import Predictor
+from data_prep import corpora  # noqa: E402
+from data_prep.audio import AudioError  # noqa: E402
+from data_prep.compute import compute_one  # noqa: E402
+from data_prep.corpora.base import BadFile, CorpusError, Utterance  # noqa: E402
+from jax_ser_darts.predictor import Predictor  # noqa: E402
 
 SECONDS = 20.0  # of processor time that no case may take
 GROWTH = 64 * 2**20  # bytes that may be added after the first tenth of the cases
