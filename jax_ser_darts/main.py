@@ -5,9 +5,9 @@
 
 Modes: prepare (sound -> TFRecords), search (the cells, for each order and fold), train (the found networks and what
 config.methods compares them with, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle on
-the config's corpus), all (the four of them), export (one trained network as a bundle, for jax_ser_darts.predict). Each goes
-on where it was stopped, and needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE; see
-jax_ser_darts/config.py.
+the config's corpus), all (the four of them), export (a trained network as a bundle, for jax_ser_darts.predict). Each
+goes on where it was stopped, and needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE;
+see jax_ser_darts/config.py.
 """
 
 import contextlib

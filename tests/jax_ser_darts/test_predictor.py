@@ -84,11 +84,13 @@ def test_stereo_integers_and_a_file_are_the_same_sound(predictor, tmp_path):
     waveform = np.round(speech(1.7) * 2**15).astype(np.int16)
     soundfile.write(tmp_path / "a.flac", waveform, 16_000)
     expected = predictor.predict(waveform / 2**15, 16_000)
+    with (tmp_path / "a.flac").open("rb") as file:
+        of_open_file = predictor.predict_file(file)
     for prediction in (
         predictor.predict(waveform, 16_000),
         predictor.predict(np.stack([waveform, waveform], axis=1), 16_000),
         predictor.predict_file(tmp_path / "a.flac"),
-        predictor.predict_file((tmp_path / "a.flac").open("rb")),
+        of_open_file,
     ):
         for one, other in zip(prediction.timeline, expected.timeline, strict=True):
             np.testing.assert_allclose(numbers(one), numbers(other), atol=1e-6)
@@ -107,7 +109,7 @@ def test_silence_is_no_emotion(predictor):
         assert prediction.emotion is None
         assert prediction.probabilities is None
         assert prediction.to_json()["silence"] is True
-    assert predictor.predict(1e-2 * speech(1), 16_000).emotion in CLASSES
+    assert predictor.predict(0.1 * speech(1), 16_000).emotion in CLASSES
 
 
 def test_silence_counts_nothing_in_a_long_recording(predictor):

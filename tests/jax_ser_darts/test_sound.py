@@ -1,6 +1,7 @@
 """Recordings in parts: the same sound whatever the parts, and windows that hold all of it."""
 
 import io
+import itertools
 
 import librosa
 import numpy as np
@@ -81,7 +82,7 @@ def test_windows_hold_every_sample_and_their_own_place(size, hop):
     for length in range(1, 40):
         whole = np.arange(length, dtype=np.float32)
         cut = [0, *sorted(np.random.default_rng(length).integers(0, length + 1, 3)), length]
-        blocks = [whole[a:b] for a, b in zip(cut, cut[1:], strict=False)]
+        blocks = [whole[a:b] for a, b in itertools.pairwise(cut)]
         found = list(sound.windows(blocks, size=size, hop=hop))
         for window in found:
             np.testing.assert_array_equal(
