@@ -18,6 +18,7 @@ import numpy as np
 import scipy.fft
 import scipy.sparse
 
+AMIN, TOP_DB = 1e-10, 80.0  # of librosa.power_to_db: the least power, and the range below the loudest, in dB
 _BLOCK_SAMPLES = 2**16  # 256 KiB of float32 frames at once: about a core's second-level cache
 
 
@@ -131,11 +132,33 @@ def extract(waveform: np.ndarray, *, settings: FeatureSettings) -> np.ndarray:
     beyond = 1 + min(len(waveform) + settings.n_fft // 2, settings.max_samples) // settings.hop
     with np.errstate(over="ignore", invalid="ignore"):  # absurdly loud samples: the caller checks for inf
         mel = _mel_power(waveform, frames=beyond, settings=settings)
-        decibels = librosa.power_to_db(mel)[:frames]
+        decibels = librosa.power_to_db(mel, amin=AMIN, top_db=TOP_DB)[:frames]
         if settings.kind == "logmel":
             return _pool(decibels, settings=settings)
         cepstrum = scipy.fft.dct(decibels, axis=1, type=2, norm="ortho")[:, : settings.coefficients]
         return _pool(cepstrum, settings=settings)
+
+
+def arrays(settings: FeatureSettings) -> dict[str, np.ndarray]:
+    """What `extract` multiplies by, for those who compute the same elsewhere.
+
+    Returns:
+        float32 "window" [n_fft], "mel_filters" [mel_bands, 1 + n_fft // 2], and for "mfcc" "cosines" [mel_bands,
+        coefficients].
+    """
+    found = {"window": _window(settings.n_fft), "mel_filters": _mel_filters(settings).toarray()}
+    if settings.kind == "mfcc":
+        cosines = scipy.fft.dct(np.eye(settings.mel_bands), axis=1, type=2, norm="ortho")
+        found["cosines"] = cosines[:, : settings.coefficients]
+    return {name: np.ascontiguousarray(array, np.float32) for name, array in found.items()}
+
+
+def array_shapes(settings: FeatureSettings) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of what `arrays` returns."""
+    shapes = {"window": (settings.n_fft,), "mel_filters": (settings.mel_bands, 1 + settings.n_fft // 2)}
+    if settings.kind == "mfcc":
+        shapes["cosines"] = (settings.mel_bands, settings.coefficients)
+    return shapes
 
 
 def _mel_power(waveform: np.ndarray, *, frames: int, settings: FeatureSettings) -> np.ndarray:

@@ -11,6 +11,7 @@
     train      every network, from scratch
     methods    what found networks are compared with
     scores     intervals
+    bundle     what is exported, and how it hears recordings
 """
 
 import json
@@ -158,6 +159,17 @@ def default() -> ml_collections.ConfigDict:
     c.scores = ml_collections.ConfigDict()
     c.scores.level = 0.95
     c.scores.resamples = 2000
+
+    c.bundle = ml_collections.ConfigDict()
+    c.bundle.method = (
+        ""  # whose network is exported; "" is the best on validation speakers, see export.choose
+    )
+    c.bundle.fold = -1  # of which fold; -1 is any
+    c.bundle.seed = -1  # of which training seed; -1 is any
+    c.bundle.licence = ""  # of the corpus, for the model card; "" is what is known of a corpus with a reader
+    c.bundle.overlap = 0.5  # of the windows that a long recording is heard in; a share of a window
+    c.bundle.silence = -60.0  # dB of full scale; no 25 ms of a window above it: silence
+    c.bundle.labels = ()  # evaluate --bundle: ((class of the corpus, class of the bundle), ...) where names differ
     return c
 
 
@@ -273,6 +285,14 @@ def validate(config: ml_collections.ConfigDict) -> None:
         _within(config, 0.0, config[part].learning_rate, f"{part}.final_learning_rate")
     _positive(config, "search.alphas_learning_rate", "search.difference_size", "scores.resamples")
     _within(config, 0.5, 0.9999, "scores.level")
+    _within(config, 0.0, 0.9, "bundle.overlap")
+    _within(config, -120.0, 0.0, "bundle.silence")
+    _within(config, -1, 2**31 - 1, "bundle.fold", "bundle.seed")
+    for pair in config.bundle.labels:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise ConfigError(
+                f"config.bundle.labels: {pair!r} is not a pair of classes, such as ('joy', 'happy')"
+            )
     try:
         Augmentation(**config.train.augment.to_dict())
     except (TypeError, ValueError) as error:
@@ -327,6 +347,7 @@ FREE = frozenset(
         "methods.svm_c",
     )
 )
+FREE_SECTION = "bundle."
 
 # Settings that older runs had not, and what these did.
 ADDED = {
@@ -369,7 +390,7 @@ def check_workdir(
     changed = [
         f"  config.{name}: {b.get(name, 'absent')!r} there, {a.get(name, 'absent')!r} now"
         for name in sorted({*a, *b} - FREE)
-        if a.get(name, "absent") != b.get(name, "absent")
+        if a.get(name, "absent") != b.get(name, "absent") and not name.startswith(FREE_SECTION)
     ]
     if corpus not in (None, claimed["corpus"]):
         changed.append("  the corpus has other utterances, labels or speakers than it had")

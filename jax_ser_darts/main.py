@@ -4,7 +4,8 @@
     python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
 
 Modes: prepare (sound -> TFRecords), search (the cells, for each order and fold), train (the found networks and what
-config.methods compares them with, from scratch), evaluate (scores on the test speakers), all (the four of them). Each
+config.methods compares them with, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle on
+the config's corpus), all (the four of them), export (a trained network as a bundle, for jax_ser_darts.predict). Each
 goes on where it was stopped, and needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE;
 see jax_ser_darts/config.py.
 """
@@ -26,7 +27,8 @@ from data_prep import functionals
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
-from jax_ser_darts import compilation, evaluate, host_memory, parallel, records, svm
+from jax_ser_darts import compilation, domain, evaluate, export, host_memory, parallel, records, svm
+from jax_ser_darts.bundle import BundleError
 from jax_ser_darts.checkpoints import CheckpointError
 from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, validate
 from jax_ser_darts.designs import all_designs
@@ -38,9 +40,10 @@ from jax_ser_darts.search import DivergedError, make_searcher, search
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.train import Design, make_trainer, train
 
-MODES = ("prepare", "search", "train", "evaluate", "all")
+MODES = ("prepare", "search", "train", "evaluate", "all", "export")
 FOUND_BY_HAND = "genotype"  # the method's name where train.genotype names a file
 USER_ERRORS = (
+    BundleError,
     CheckpointError,
     ConfigError,
     CorpusError,
@@ -58,6 +61,11 @@ USER_ERRORS = (
 CONFIG = config_flags.DEFINE_config_file("config", None, "The run's settings, configs/NAME.py[:VARIANT].")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where everything of this run is kept; a second run goes on.")
 MODE = flags.DEFINE_enum("mode", "all", MODES, "What to do; all does everything in turn.")
+BUNDLE = flags.DEFINE_string(
+    "bundle",
+    None,
+    "A bundle's folder. export: where it goes, WORKDIR/bundle by default. evaluate: hear the config's corpus with it.",
+)
 CACHE = flags.DEFINE_string(
     "compilation_cache",
     str(pathlib.Path.home() / ".cache" / "jax_ser_darts"),
@@ -65,12 +73,17 @@ CACHE = flags.DEFINE_string(
 )
 
 
-def run(config, workdir: pathlib.Path, mode: str) -> None:
-    """The whole job, or one mode of it."""
+def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None) -> None:
+    """The whole job, or one mode of it; `bundle` is a bundle's folder, see the flag."""
     validate(config)
+    if bundle and mode == "evaluate":
+        print(domain.check(config, pathlib.Path(bundle), workdir))
+        return
+    if bundle and mode != "export":
+        raise ConfigError(f"--bundle is for --mode=export or evaluate, not {mode}")
     check_devices(config)
     check_workdir(config, workdir)
-    if config.methods.svm and mode not in ("prepare", "search"):
+    if config.methods.svm and mode not in ("prepare", "search", "export"):
         functionals.check_installed()
     folder = prepare(data=config.data, features=config.features, records=records_root(config, workdir))
     if mode == "prepare":
@@ -80,7 +93,13 @@ def run(config, workdir: pathlib.Path, mode: str) -> None:
     experiment = set_up(config, workdir, corpus)
     claim_workdir(config, workdir, digest(corpus))
     with only_run(workdir):
-        work(experiment, mode)
+        if mode == "export":
+            folder = pathlib.Path(bundle or workdir / "bundle")
+            print(
+                f"Bundle: {export.export(experiment, all_designs(experiment, find(experiment, mode)), folder)}"
+            )
+        else:
+            work(experiment, mode)
 
 
 def records_root(config, workdir: pathlib.Path) -> pathlib.Path:
@@ -223,7 +242,7 @@ def main(argv: list[str]) -> int:
     host_memory.keep_freed_memory()
     compilation.cache_compilations(CACHE.value)
     try:
-        run(CONFIG.value, pathlib.Path(WORKDIR.value), MODE.value)
+        run(CONFIG.value, pathlib.Path(WORKDIR.value), MODE.value, BUNDLE.value)
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,82 @@
+"""A network as plain JSON, and back: what is needed to use it, not what only its training needs."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+
+from jax_ser_darts.models.baselines import Baseline
+from jax_ser_darts.models.network import Network
+from jax_ser_darts.search_space import genotype as genotypes
+
+MODEL = "model"  # the entry that names which of these it is
+MODELS = {"genotype": Network, "baseline": Baseline}
+_OF_TRAINING = ("dropout", "auxiliary", "momentum")
+_OF_THE_PROGRAM = ("parent", "name", "backend", "axis_name", "dtype")
+_LARGEST = 4096  # of any size: a description asks for no network that fills the machine while it is built
+
+
+class DescriptionError(ValueError):
+    """No network can be built from this; the message says why."""
+
+
+def describe(network: nn.Module) -> dict[str, Any]:
+    """Which model it is and its sizes, as JSON has them."""
+    (model,) = (name for name, made in MODELS.items() if type(network) is made)
+    sizes = {name: getattr(network, name) for name in _fields(type(network))}
+    return {MODEL: model, **{name: _plain(value) for name, value in sizes.items()}}
+
+
+def build(description: Mapping[str, Any]) -> nn.Module:
+    """The network that `describe` described, without what only training needs.
+
+    Raises:
+        DescriptionError: unknown model, unknown or missing entries, or a size that is none.
+        GenotypeError: of the genotype.
+    """
+    model = description.get(MODEL) if isinstance(description, Mapping) else None
+    if not isinstance(model, str) or model not in MODELS:
+        raise DescriptionError(f'the network\'s "{MODEL}" is not one of {", ".join(MODELS)}')
+    kind = MODELS[model]
+    entries = {name: value for name, value in description.items() if name != MODEL}
+    if unknown := sorted(set(entries) - set(_fields(kind))):
+        raise DescriptionError(
+            f"the network has unknown entries {', '.join(unknown)}: a newer version made it"
+        )
+    needed = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
+    if missing := sorted(needed & set(_fields(kind)) - set(entries)):
+        raise DescriptionError(f"the network lacks the entries {', '.join(missing)}")
+    for name, value in entries.items():
+        if name == "genotype":
+            entries[name] = genotypes.from_json(value)
+        elif name == "reductions":
+            entries[name] = None if value is None else frozenset(map(_size, _list(name, value)))
+        elif isinstance(value, str):
+            continue
+        else:
+            entries[name] = _size(value)
+    return kind(**entries)
+
+
+def _fields(kind: type) -> list[str]:
+    skipped = {*_OF_TRAINING, *_OF_THE_PROGRAM}
+    return [field.name for field in dataclasses.fields(kind) if field.name not in skipped]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, genotypes.Genotype):
+        return value.to_json()
+    return sorted(value) if isinstance(value, frozenset) else value
+
+
+def _list(name: str, value: Any) -> list:
+    if not isinstance(value, list):
+        raise DescriptionError(f"the network's {name} are {value!r}, and not a list")
+    return value
+
+
+def _size(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _LARGEST:
+        raise DescriptionError(f"{value!r} is no size of a network: whole numbers from 0 to {_LARGEST} are")
+    return value

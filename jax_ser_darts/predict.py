@@ -1,0 +1,252 @@
+"""Hears emotions in recordings, by an exported bundle.
+
+    python -m jax_ser_darts.predict BUNDLE speech.wav
+    python -m jax_ser_darts.predict BUNDLE recordings/ 'more/*.flac' --format=csv > answers.csv
+    ffmpeg -i talk.mp4 -f wav - | python -m jax_ser_darts.predict BUNDLE - --timeline
+
+BUNDLE is a folder that `python -m jax_ser_darts.main --mode=export` wrote. After it come sound files of any rate,
+channels and length (WAV, FLAC, and what else libsndfile reads), folders (all WAV and FLAC files below them), patterns
+in quotes, or - for a file on standard input. Put -- before names that begin with a dash.
+
+A recording longer than the network's window is heard in overlapping windows: its answer is their mean, and --timeline
+shows them one by one. What stays below --silence is called silence, not an emotion. The formats:
+
+    table    for people
+    jsonl    one JSON object a file, always with the timeline; a file that cannot be used has "error"
+    csv      one line a file, or with --timeline one a window; what cannot be used has its error in the last column
+
+The exit status is 0 if every file was answered, 1 if some could not be used (each is named on standard error, the
+others are answered), 2 if nothing could be done: no bundle, no file, wrong flags.
+
+The answer is how a voice sounds to a network, not what a person feels; read BUNDLE/README.md before using it on people.
+"""
+
+import csv
+import glob
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from absl import app, flags, logging
+
+from data_prep.audio import AudioError
+from data_prep.corpora.base import BadFile
+from data_prep.corpora.files import find, is_sound
+
+STDIN = "-"
+SILENCE = "(silence)"
+FORMAT = flags.DEFINE_enum("format", "table", ("table", "jsonl", "csv"), "How answers are written.")
+TIMELINE = flags.DEFINE_bool("timeline", False, "Every window of a long recording, in table and csv.")
+OVERLAP = flags.DEFINE_float(
+    "overlap", None, "Overlap of the windows, a share from 0 to 0.9; the bundle's by default.", 0.0, 0.9
+)
+SILENCE_LEVEL = flags.DEFINE_float(
+    "silence",
+    None,
+    "In dB of full scale: a window with no 25 ms above it is silence; the bundle's by default.",
+    -120.0,
+    0.0,
+)
+CACHE = flags.DEFINE_string(
+    "cache",
+    str(pathlib.Path.home() / ".cache" / "jax_ser_darts"),
+    "Folder that keeps the compiled network, so that the next start is quicker; empty keeps nothing.",
+)
+
+
+def sources(names: Sequence[str], bad_files: list[BadFile]) -> Iterator[str]:
+    """The files that the arguments name, each once, in their order.
+
+    Args:
+        names: files, folders, patterns, or "-".
+        bad_files: gets the names that stand for no file.
+    """
+    seen = set()
+    for name in names:
+        if name != STDIN and os.path.isdir(name):
+            found = [str(path) for path in find(pathlib.Path(name), is_sound, bad_files)]
+            missing = "no .wav or .flac file below this folder"
+        elif name != STDIN and not os.path.lexists(name) and glob.has_magic(name):
+            found = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
+            missing = "no file of this pattern"
+        else:
+            found, missing = [name], ""
+        if not found:
+            bad_files.append(BadFile(name, missing))
+        for path in found:
+            key = path if path == STDIN else os.path.realpath(path)
+            if key not in seen:
+                seen.add(key)
+                yield path
+
+
+def answer(predictor, path: str):
+    """What is heard in a file, or on standard input.
+
+    Raises:
+        AudioError: it cannot be used.
+    """
+    if path != STDIN:
+        return predictor.predict_file(path)
+    # A decoder goes back and forth in its file; a pipe cannot.
+    with tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        if not file.tell():
+            raise AudioError("nothing came on standard input")
+        file.seek(0)
+        return predictor.predict_file(file)
+
+
+class Table:
+    """Aligned columns for people; a line as soon as it is known."""
+
+    def __init__(self, classes: Sequence[str], width: int):
+        self._classes, self._width = classes, width
+        self._emotion = max(map(len, (*classes, SILENCE, "emotion")))
+        columns = "  ".join(name.rjust(max(len(name), 5)) for name in classes)
+        print(
+            f"{'file'.ljust(width)}  {'start s':>8}  {'end s':>8}  {'emotion'.ljust(self._emotion)}  {columns}"
+        )
+
+    def add(self, path: str, prediction) -> None:
+        """A line for the file, and one a window where these are asked for."""
+        self._line(path, prediction.whole)
+        if TIMELINE.value and len(prediction.timeline) > 1:
+            for span in prediction.timeline:
+                self._line("", span)
+
+    def refuse(self, bad: BadFile) -> None:
+        """Standard error has it."""
+
+    def _line(self, path, span):
+        if span.probabilities is None:
+            columns = "  ".join("-".rjust(max(len(name), 5)) for name in self._classes)
+        else:
+            columns = "  ".join(f"{p:.3f}".rjust(max(len(name), 5)) for name, p in span.probabilities.items())
+        emotion = (span.emotion or SILENCE).ljust(self._emotion)
+        print(f"{path.ljust(self._width)}  {span.start:8.2f}  {span.end:8.2f}  {emotion}  {columns}")
+
+
+class JsonLines:
+    """One JSON object a file."""
+
+    def add(self, path: str, prediction) -> None:
+        """The file and all that was heard."""
+        print(json.dumps({"file": path, **prediction.to_json()}))
+
+    def refuse(self, bad: BadFile) -> None:
+        """The file and why it cannot be used."""
+        print(json.dumps({"file": bad.path, "error": bad.reason}))
+
+
+class Csv:
+    """A line a file, or a window."""
+
+    def __init__(self, classes: Sequence[str]):
+        self._classes = classes
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+        self._writer.writerow(["file", "start", "end", "emotion", *classes, "error"])
+
+    def add(self, path: str, prediction) -> None:
+        """The file's line or lines."""
+        for span in prediction.timeline if TIMELINE.value else (prediction.whole,):
+            numbers = [f"{p:.6f}" for p in (span.probabilities or {}).values()] or [""] * len(self._classes)
+            emotion = span.emotion or SILENCE
+            self._writer.writerow([path, f"{span.start:.3f}", f"{span.end:.3f}", emotion, *numbers, ""])
+
+    def refuse(self, bad: BadFile) -> None:
+        """A line with the reason alone."""
+        self._writer.writerow([bad.path, "", "", "", *[""] * len(self._classes), bad.reason])
+
+
+def run(bundle: str, names: Sequence[str]) -> int:
+    """Answers every file; returns the exit status.
+
+    Raises:
+        BundleError: of the bundle.
+    """
+    bad_files: list[BadFile] = []
+    paths = list(sources(names, bad_files))
+    from jax_ser_darts import compilation, predictor  # takes a second: not for --help
+
+    compilation.cache_compilations(CACHE.value)
+    hearing = predictor.load(bundle, overlap=OVERLAP.value, silence=SILENCE_LEVEL.value)
+    if FORMAT.value == "table":
+        out = Table(hearing.classes, width=max(map(len, [*paths, "file"])))
+    else:
+        out = JsonLines() if FORMAT.value == "jsonl" else Csv(hearing.classes)
+    for bad in bad_files:
+        _refuse(out, bad)
+    for path in paths:
+        try:
+            prediction = answer(hearing, path)
+        except (AudioError, OSError) as error:
+            bad_files.append(BadFile(path, str(error)))
+            _refuse(out, bad_files[-1])
+        else:
+            out.add(path, prediction)
+        sys.stdout.flush()
+    if bad_files:
+        print(
+            f"{len(bad_files)} of {len(paths) + _unfound(bad_files, paths)} could not be used",
+            file=sys.stderr,
+        )
+    return 1 if bad_files else 0
+
+
+def _refuse(out, bad: BadFile) -> None:
+    print(f"error: {bad.path}: {bad.reason}", file=sys.stderr, flush=True)
+    out.refuse(bad)
+
+
+def _unfound(bad_files: Sequence[BadFile], paths: Sequence[str]) -> int:
+    return sum(bad.path not in paths for bad in bad_files)
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command; a user's mistake is one message and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no text
+        stream.reconfigure(errors="backslashreplace")
+    logging.set_verbosity(logging.WARNING)
+    if len(argv) < 3:
+        missing = "file" if argv[1:] else "bundle"
+        print(
+            f"error: no {missing} is named: python -m jax_ser_darts.predict BUNDLE FILES; see --help",
+            file=sys.stderr,
+        )
+        return 2
+    from jax_ser_darts.bundle import BundleError  # brings JAX: not for --help
+
+    try:
+        return run(argv[1], argv[2:])
+    except BundleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever reads has enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the interpreter flushes it when it ends
+        return 0
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """absl's parser; flags may stand anywhere, before or after the files."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        print(f"error: {error}; see --help", file=sys.stderr)
+        sys.exit(2)
+
+
+def cli() -> None:
+    """Entry point."""
+    flags.FLAGS.set_gnu_getopt(True)
+    app.run(main, flags_parser=parse_flags)
+
+
+if __name__ == "__main__":
+    cli()
