@@ -1,7 +1,7 @@
 """Does steps of the authors' code on demand. Started by peer.py under an interpreter that has torch; not imported.
 
-Their classes are used as their search.py and augment.py use them, with or without the sequence cells. Their second order
-takes a gradient of all alphas, which fails for those of absent cells: it is shown the others alone.
+Their classes are used as their search.py and augment.py use them, with or without the sequence cells. Their second
+order takes a gradient of all alphas, which fails for those of absent cells: it is shown the others alone.
 
 usage: peer_worker.py FOLDER WHAT SIZES
 """
