@@ -24,6 +24,8 @@ from jax_ser_darts.models.network import Network
 from jax_ser_darts.search_space.genotype import Genotype, random_genotype
 from jax_ser_darts.train import Design
 
+FOUND_BY_HAND = "genotype"  # the method's name where train.genotype names a file
+
 
 def all_designs(
     experiment: Experiment, found: Mapping[str, Sequence[Genotype]]

@@ -38,28 +38,32 @@ class TestSearch:
     def test_each_order_and_fold_leaves_a_valid_genotype(self, finished):
         for order in ("first", "second"):
             for fold in (0, 1):
-                folder = finished / "search" / order / f"fold_{fold}"
+                folder = finished / "search" / order / "seed_0" / f"fold_{fold}"
                 assert len(genotypes.load(folder / "genotype.json").normal) == 1
 
     def test_every_epoch_is_in_the_metrics_once(self, finished):
-        lines = read(finished / "search" / "second" / "fold_0" / "metrics.jsonl")
+        lines = read(finished / "search" / "second" / "seed_0" / "fold_0" / "metrics.jsonl")
         assert [line["epoch"] for line in lines] == [0, 1]
         for line in lines:
             assert np.isfinite([line["train"]["loss"], line["val"]["loss"], line["val"]["term"]]).all()
             assert line["val"]["term"] > 0
+            assert 0 < abs(line["orders"]["cosine"]) <= 1 + 1e-6
             assert 0 < line["entropy"]["normal"] <= np.log(4)
             assert 0 <= line["skip_share"]["reduction"] <= 1
             assert np.asarray(line["alphas"]["normal"]).shape == (2, 4)
             genotypes.from_json(line["genotype"])
 
     def test_the_first_order_has_no_term(self, finished):
-        assert all(line["val"]["term"] == 0 for line in read(finished / "search/first/fold_0/metrics.jsonl"))
+        assert all(
+            line["val"]["term"] == 0 and "orders" not in line
+            for line in read(finished / "search/first/seed_0/fold_0/metrics.jsonl")
+        )
 
     def test_tensorboard_has_its_files(self, finished):
-        assert list((finished / "search" / "first" / "fold_0").glob("events.out.tfevents.*"))
+        assert list((finished / "search" / "first" / "seed_0" / "fold_0").glob("events.out.tfevents.*"))
 
     def test_no_test_speaker_is_in_the_search(self, finished):
-        for path in finished.glob("search/*/*/search.json"):
+        for path in finished.glob("search/*/*/*/search.json"):
             fold = json.loads(path.read_text())["fold"]
             assert not {*fold["test"]} & {*fold["train"], *fold["validation"]}
 
@@ -73,13 +77,13 @@ class TestScores:
         for method in ("first", "second"):
             ids = [
                 name
-                for path in sorted(finished.glob(f"train/{method}/*/*/answers.json"))
+                for path in sorted(finished.glob(f"train/{method}/search_0/*/*/answers.json"))
                 for name in json.loads(path.read_text())["ids"]
             ]
             assert len(ids) == len(set(ids)) == 4 * 32
 
     def test_the_answers_are_of_the_test_speakers_alone(self, finished):
-        for path in finished.glob("train/*/*/*/answers.json"):
+        for path in finished.glob("train/*/*/*/*/answers.json"):
             fold = json.loads((path.parent / "network.json").read_text())["fold"]
             speakers = set(json.loads(path.read_text())["speakers"])
             assert {f"speaker_{name}" for name in speakers} == set(fold["test"])
@@ -156,7 +160,7 @@ class TestMethods:
         assert "Confusion of random" not in text
 
     def test_what_was_found_before_was_left_alone(self, finished, compared):
-        for path in finished.glob("train/*/fold_0/seed_0/*"):
+        for path in finished.glob("train/*/*/fold_0/seed_0/*"):
             if path.is_file() and path.name != "genotype.json":
                 there = compared / path.relative_to(finished)
                 assert there.stat().st_mtime_ns == path.stat().st_mtime_ns
@@ -171,9 +175,9 @@ class TestMethods:
         lstm = read_json("lstm_matched")
         assert lstm["baseline"]["name"] == "lstm"
         assert lstm["matched_parameters"] == round(
-            np.mean([read_json(order)["parameters"] for order in ("first", "second")])
+            np.mean([read_json(f"{order}/search_0")["parameters"] for order in ("first", "second")])
         )
-        assert lstm["fold"] == draw["fold"] == read_json("first")["fold"]
+        assert lstm["fold"] == draw["fold"] == read_json("first/search_0")["fold"]
 
     def test_evaluation_needs_nothing_but_what_is_there(self, compared, monkeypatch):
         monkeypatch.setattr(functionals, "check_installed", lambda: None)
@@ -239,7 +243,7 @@ class TestGoingOn:
         config.folds.run = (0,)
         config.search.orders = ("second",)
         if kind == "train":
-            config.train.genotype = str(finished / "search/second/fold_0/genotype.json")
+            config.train.genotype = str(finished / "search/second/seed_0/fold_0/genotype.json")
         mode = "all" if kind == "train" else "search"
 
         def stopping(original):
@@ -256,8 +260,8 @@ class TestGoingOn:
                     main.run(config, tmp_path, mode)
         main.run(config, tmp_path, mode)
         ours, theirs = (
-            {"search": "search/second/fold_0", "train": f"train/{method}/fold_0/seed_0"}[kind]
-            for method in ("genotype", "second")
+            {"search": "search/second/seed_0/fold_0", "train": f"train/{method}/fold_0/seed_0"}[kind]
+            for method in ("genotype", "second/search_0")
         )
         mine, whole = (
             read(root / where / "metrics.jsonl") for root, where in ((tmp_path, ours), (finished, theirs))
@@ -375,7 +379,7 @@ def test_the_fold_of_a_genotype_file_is_trained_without_a_search(finished, tmp_p
     config = tiny_config()
     config.data.records = str(finished / "records")
     config.folds.run = (1,)
-    config.train.genotype = str(finished / "search/first/fold_1/genotype.json")
+    config.train.genotype = str(finished / "search/first/seed_0/fold_1/genotype.json")
     main.run(config, tmp_path, "all")
     assert set(json.loads((tmp_path / "scores.json").read_text())["rows"]) == {"genotype"}
     assert not (tmp_path / "search").exists()
