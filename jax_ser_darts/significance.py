@@ -108,7 +108,7 @@ def variance_components(ua: np.ndarray) -> dict[str, float | None]:
     """Where the UA of a fold varies from: standard deviations due to fold, search seed and training seed.
 
     Nested analysis of variance: trainings within searches within folds (each fold has a search of its own). Estimates
-    by mean squares; a negative variance is set to 0. None where there is one alone: its share is then in the one above it
+    by mean squares; a negative variance is set to 0. None where there is one alone: its share is then in the one above
     (one training a search: "search" holds both), but one fold leaves no share of folds anywhere.
 
     Args:
