@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from jax_ser_darts.report import style
 from jax_ser_darts.report.tables import ranked
@@ -82,7 +82,10 @@ def cost(summary: Mapping[str, Any]) -> Figure:
             axes.plot(x, ua["value"], "o", color=colours[name], ms=8, label=name)
         axes.set(xscale="log", xlabel=label)
         low, high = axes.get_xlim()
-        axes.set_xlim(low / 1.3, high * 1.3)
+        axes.set_xlim(low / 1.5, high * 1.5)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_locator(NullLocator())
     all_axes[0].set_ylabel("UA")
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=9)
@@ -126,7 +129,7 @@ def search_curves(summary: Mapping[str, Any], searches: Sequence[Mapping[str, An
                 _curves(axes, runs, colours[method], label, ls)
         axes.set(xlabel="epoch of the search", title=f"{figure_name} of the supernet")
     handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=8.5)
+    figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=8.5)
     return figure
 
 
@@ -166,7 +169,7 @@ def orders(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]) ->
         _curves(left, cosines, colours[method], method)
         _curves(right, ratios, colours[method], method)
     left.set(xlabel="epoch of the search", title="cosine of the two orders' gradients")
-    right.set(xlabel="epoch of the search", title="second-order term / direct part, norms", yscale="log")
+    right.set(xlabel="epoch of the search", title="second-order term / direct part, norms")
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=9)
     return figure
@@ -191,7 +194,7 @@ def training_curves(
         heard = [[_along(line, "validation", "ua") for line in run] for run in of]
         if np.isfinite(np.concatenate(heard)).any():
             _curves(right, heard, colours[method], method)
-    left.set(xlabel="epoch", title="training loss", yscale="log")
+    left.set(xlabel="epoch", title="training loss")
     right.set(xlabel="epoch", title="UA of the validation speakers")
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=9)

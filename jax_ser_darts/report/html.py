@@ -74,7 +74,7 @@ def headline(summary: Mapping[str, Any]) -> str:
     beaten = [of["b"] for of in sure if of["a"] == names[0]]
     if not beaten:
         return f"{first}; {len(sure)} of {tests} differences survive the correction, none of them its own."
-    return f"{first}, surely above {', '.join(beaten)} (corrected p at most {alpha:.2g})."
+    return f"{first}, above {' and '.join(beaten)} at a corrected p of at most {alpha:.2g}."
 
 
 def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -94,8 +94,8 @@ def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ),
         (
             f"{sure} of {len(summary['tests'])}",
-            "differences that are sure",
-            "sign-flip test, Holm's correction",
+            "pairs that differ",
+            f"corrected p at most {1 - summary['level']:.2g}",
         ),
         (
             str(networks),
