@@ -13,7 +13,6 @@ jax_ser_darts/config.py.
 import contextlib
 import fcntl
 import itertools
-import logging as std_logging
 import os
 import pathlib
 import sys
@@ -35,6 +34,7 @@ from jax_ser_darts.designs import FOUND_BY_HAND, all_designs
 from jax_ser_darts.experiment import Experiment, check_devices, digest, found_by, set_up
 from jax_ser_darts.folds import FoldError
 from jax_ser_darts.metrics import MetricsError
+from jax_ser_darts.progress import of_ours
 from jax_ser_darts.scores import ScoreError
 from jax_ser_darts.search import DivergedError, make_searchers, search
 from jax_ser_darts.search_space import genotype as genotypes
@@ -188,14 +188,6 @@ def find(experiment: Experiment, mode: str) -> dict:
             found.setdefault(found_by(method, seed), []).append(genotype)
             print(f"Genotype of {method}, seed {seed}, fold {fold.index}:\n{genotype}\n", flush=True)
     return found
-
-
-def of_ours(record) -> bool:
-    """Whether a log record is for the user: libraries have their say only from warnings on."""
-    ours = str(pathlib.Path(__file__).parents[1])
-    return record.levelno >= std_logging.WARNING or (
-        record.pathname.startswith(ours) and "site-packages" not in record.pathname[len(ours) :]
-    )
 
 
 def main(argv: list[str]) -> int:

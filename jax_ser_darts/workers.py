@@ -21,6 +21,8 @@ from typing import Any
 
 from absl import logging
 
+from jax_ser_darts.progress import of_ours
+
 
 class JobError(RuntimeError):
     """Jobs failed; the message names them and their logs."""
@@ -262,6 +264,7 @@ def _serve(jobs, cores, log, make, arguments) -> None:
         os.dup2(file.fileno(), 2)
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
+    logging.get_absl_handler().addFilter(of_ours)
     work = None
     with contextlib.suppress(EOFError):
         while True:

@@ -1,5 +1,6 @@
 """The whole job on a tiny corpus: sound -> records -> both orders -> networks -> scores; stopped and gone on with."""
 
+import csv
 import json
 import pathlib
 import shutil
@@ -10,7 +11,7 @@ import pytest
 from tiny import tiny_config
 
 from data_prep import functionals
-from jax_ser_darts import main, search
+from jax_ser_darts import jobs, main, search, workers
 from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.folds import FoldError
@@ -216,6 +217,89 @@ class TestMethods:
         with pytest.raises(functionals.MissingError, match="baselines"):
             main.run(config, tmp_path, "all")
         assert not list(tmp_path.iterdir())
+
+
+def in_this_process(jobs, *, needs, done, make, arguments, **_):
+    """As `workers.run`, without processes: one after the other, what is needed first."""
+    finished, work = set(done), make(*arguments)
+    for job in jobs:
+        assert set(needs[job]) <= finished, (
+            "searches come first, and what is trained in the order of the table"
+        )
+        if job not in done:
+            work(job)
+        finished.add(job)
+
+
+@pytest.fixture(scope="module")
+def grid(compared, tmp_path_factory):
+    """The workdir of `compared` after mode `compare`, and what that printed."""
+    workdir = tmp_path_factory.mktemp("grid") / "run"
+    shutil.copytree(compared, workdir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(functionals, "check_installed", lambda: None)
+        patch.setattr(functionals, "compute", None)
+        patch.setattr(MetricsWriter, "__init__", None)  # nothing is searched or trained again
+        patch.setattr(workers, "run", in_this_process)
+        main.run(comparing(), workdir, "compare")
+    return workdir
+
+
+class TestCompare:
+    """Mode `compare` goes on with what the other modes left."""
+
+    def test_its_figures_are_those_of_the_scores(self, grid):
+        summary = json.loads((grid / "compare" / "summary.json").read_text())
+        rows = json.loads((grid / "scores.json").read_text())["rows"]
+        assert set(summary["methods"]) == {"first", "second", "random", "cnn_matched", "lstm_matched", "svm"}
+        for name, of in summary["methods"].items():
+            these = [f"random_{draw}" for draw in range(2)] if name == "random" else [name]
+            for figure in ("ua", "wa", "f1"):
+                expected = np.mean([rows[row]["pooled"][figure]["value"] for row in these])
+                assert of[figure]["value"] == pytest.approx(expected)
+                assert of[figure]["low"] <= of[figure]["value"] <= of[figure]["high"]
+            assert (
+                of["confusion"]
+                == np.sum([rows[row]["pooled"]["confusion"] for row in these], axis=0).tolist()
+            )
+        ua = {name: of["ua"]["value"] for name, of in summary["methods"].items()}
+        assert summary["methods"]["first"]["ri"]["value"] == pytest.approx(
+            100 * (ua["first"] / ua["random"] - 1)
+        )
+        assert len(summary["tests"]) == 6 * 5 / 2
+        for test in summary["tests"]:
+            assert test["value"] == pytest.approx(ua[test["a"]] - ua[test["b"]])
+            assert summary["test"]["smallest_p"] <= test["p"] <= test["p_holm"] <= 1
+
+    def test_each_network_has_a_row_with_its_cost(self, grid):
+        with (grid / "compare" / "results.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [row["method"] for row in rows] == [
+            "first", "second", "random", "random", "cnn_matched", "lstm_matched", "svm"
+        ]  # fmt: skip
+        for row in rows[:-1]:
+            assert int(row["parameters"]) > 0
+            assert int(row["flops"]) > 0
+            assert float(row["train_memory"]) > 1e6
+        for row in rows:
+            assert (row["search_seconds"] != "") == (row["method"] in ("first", "second"))
+
+    def test_there_is_a_report(self, grid):
+        page = (grid / "compare" / "report.html").read_text()
+        assert "SYNTHETIC" in page
+        assert "cosine of the two orders" in (grid / "compare/figures/orders.svg").read_text()
+        assert "first_seed_0_fold_0" in page
+
+    def test_a_second_run_does_no_job(self, grid, monkeypatch):
+        def never(*_):
+            raise AssertionError("a job that is done was done again")
+
+        before = (grid / "compare" / "results.csv").read_text()
+        monkeypatch.setattr(functionals, "check_installed", lambda: None)
+        monkeypatch.setattr(jobs.Worker, "__call__", never)
+        monkeypatch.setattr(workers, "run", in_this_process)
+        main.run(comparing(), grid, "compare")
+        assert (grid / "compare" / "results.csv").read_text() == before
 
 
 class Stopped(Exception):
