@@ -132,6 +132,12 @@ def central_difference(plus: Tree, minus: Tree, r: jax.Array) -> Tree:
     return jax.tree.map(lambda p, m: (p - m) / (2 * r), plus, minus)
 
 
+def cosine(one: Tree, other: Tree) -> jax.Array:
+    """Of the angle between two gradients; 0 where one vanishes."""
+    norms = optax.tree.norm(one) * optax.tree.norm(other)
+    return optax.tree.vdot(one, other) / jnp.maximum(norms, jnp.finfo(norms.dtype).tiny)
+
+
 def first_order(*, gradients: Gradients, weights: Tree, alphas: Tree, val_batch: Tree) -> tuple:
     """The gradient of the alphas with xi = 0.
 

@@ -10,6 +10,7 @@
     search     the bilevel search
     train      every network, from scratch
     methods    what found networks are compared with
+    compare    --mode=compare
     scores     intervals
     bundle     what is exported, and how it hears recordings
 """
@@ -38,7 +39,7 @@ class ConfigError(ValueError):
 def default() -> ml_collections.ConfigDict:
     """Every setting, at its default."""
     c = ml_collections.ConfigDict()
-    c.seed = 0
+    c.seed = 0  # of the random architectures; searches and trainings have seeds of their own
     c.devices = 0  # local devices to use; 0 is all
     c.fast_math = True  # lets a CPU add in another order: sums are vectorised
 
@@ -87,7 +88,16 @@ def default() -> ml_collections.ConfigDict:
     c.model.attention = 64  # of the pooling over time
 
     c.search = ml_collections.ConfigDict()
-    c.search.orders = bilevel.ORDERS
+    c.search.orders = bilevel.ORDERS  # which of the variants below
+    c.search.seeds = (0,)  # searches of each: of the weights, the alphas and the order of the batches
+    c.search.variants = (
+        ml_collections.ConfigDict()
+    )  # name -> its order, and settings of this section that it changes
+    c.search.variants.first = ml_collections.ConfigDict({"order": bilevel.FIRST})
+    c.search.variants.second = ml_collections.ConfigDict({"order": bilevel.SECOND})
+    c.search.variants.second_differences = ml_collections.ConfigDict(
+        {"order": bilevel.SECOND, "product": bilevel.FINITE_DIFFERENCES}
+    )
     c.search.cells = 4
     c.search.reductions = ()  # cells that halve; () is at 1/3 and 2/3
     c.search.channels = 8
@@ -155,6 +165,11 @@ def default() -> ml_collections.ConfigDict:
     c.methods.parameters = 0  # of the matched size; 0 is the mean of the found networks
     c.methods.svm = False  # an SVM on openSMILE's eGeMAPS functionals: pip install '.[baselines]'
     c.methods.svm_c = (1.0,)  # several are tried on the validation speakers
+
+    c.compare = ml_collections.ConfigDict()
+    c.compare.workers = 1  # processes of --mode=compare: each has its share of the GPUs, or of the cores
+    c.compare.cluster = "speaker"  # what the paired tests take as independent: speaker or fold
+    c.compare.permutations = 100_000  # where all of them would be more
 
     c.scores = ml_collections.ConfigDict()
     c.scores.level = 0.95
@@ -236,9 +251,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
             )
     _one_of(config, "search.product", bilevel.PRODUCTS)
     _one_of(config, "search.edges", EDGES)
-    for order in config.search.orders:
-        if order not in bilevel.ORDERS:
-            raise ConfigError(f"config.search.orders: {order!r} is not one of {', '.join(bilevel.ORDERS)}")
+    _positive(config, "compare.workers", "compare.permutations")
+    _one_of(config, "compare.cluster", ("speaker", "fold"))
+    _check_variants(config)
     _check_methods(config)
     _within(config, 0.05, 0.95, "search.weights_share")
     _within(config, 0, config.search.epochs, "search.warmup_epochs")
@@ -247,9 +262,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _within(config, 0.0, 0.9999, "train.bn_momentum")
     _within(config, 0, 10**9, "train.patience", "train.auxiliary", "devices", "data.workers")
     _positive(config, "train.checkpoint_epochs")
-    if not config.train.seeds:
-        raise ConfigError("config.train.seeds is empty: name at least one, e.g. (0,)")
+    for name in ("search.seeds", "train.seeds"):
+        if not _get(config, name):
+            raise ConfigError(f"config.{name} is empty: name at least one, e.g. (0,)")
     for name in (
+        "search.seeds",
         "train.seeds",
         "folds.run",
         "search.orders",
@@ -261,9 +278,10 @@ def validate(config: ml_collections.ConfigDict) -> None:
         if len(set(values)) < len(values):
             raise ConfigError(f"config.{name} = {values} names one twice")
     _within(config, 0, 2**31 - 1, "seed", "folds.seed")
-    for seed in config.train.seeds:
-        if seed < 0:
-            raise ConfigError(f"config.train.seeds: {seed} is below 0")
+    for name in ("search.seeds", "train.seeds"):
+        for seed in _get(config, name):
+            if seed < 0:
+                raise ConfigError(f"config.{name}: {seed} is below 0")
     for test in config.folds.test:
         if isinstance(test, str) or not test:
             raise ConfigError(f"config.folds.test: {test!r} is not a fold's groups, such as ('speaker_01',)")
@@ -297,6 +315,48 @@ def validate(config: ml_collections.ConfigDict) -> None:
         Augmentation(**config.train.augment.to_dict())
     except (TypeError, ValueError) as error:
         raise ConfigError(f"config.train.augment: {error}") from None
+
+
+def search_variant(config: ml_collections.ConfigDict, method: str) -> tuple[str, ml_collections.ConfigDict]:
+    """The order of a search method, and the section `search` with the settings that it changes."""
+    settings = ml_collections.ConfigDict(config.search.to_dict())
+    changes = dict(settings.variants[method])
+    order = changes.pop("order")
+    settings.update(changes)
+    return order, settings
+
+
+# What a variant of the search may not change: protocol and budget are the same for all that are compared.
+SHARED = frozenset(("orders", "seeds", "variants", "epochs", "batch_size", "weights_share", "class_weights"))
+
+
+def _check_variants(config):
+    variants = config.search.variants
+    for method in config.search.orders:
+        if method not in variants:
+            raise ConfigError(f"config.search.orders: {method!r} is not one of {', '.join(variants)}")
+    for method, changes in variants.items():
+        where = f"config.search.variants.{method}"
+        if not method.isidentifier():
+            raise ConfigError(f"{where}: a name of letters, digits and underscores is needed, for its folder")
+        if changes.get("order") not in bilevel.ORDERS:
+            raise ConfigError(f"{where}.order must be one of {', '.join(bilevel.ORDERS)}")
+        for name in set(changes) - {"order"}:
+            if name not in config.search:
+                raise ConfigError(f"{where}.{name}: config.search has no such setting")
+            if name in SHARED:
+                raise ConfigError(f"{where}.{name}: this is the same for all that are compared")
+        if set(changes) > {"order"}:
+            changed = ml_collections.ConfigDict(config.to_dict())
+            try:
+                changed.search = search_variant(config, method)[1]
+                changed.search.variants = {}
+                changed.search.orders = ()
+                changed.methods.svm = True  # something is asked for
+                changed.methods.baselines = ()
+                validate(changed)
+            except (ConfigError, TypeError) as error:
+                raise ConfigError(f"{where}: {error}") from None
 
 
 def _check_methods(config):
@@ -337,6 +397,7 @@ FREE = frozenset(
         "data.records",
         "folds.run",
         "search.orders",
+        "search.seeds",
         "train.seeds",
         "train.genotype",
         "methods.random",
@@ -345,6 +406,9 @@ FREE = frozenset(
         "methods.parameters",
         "methods.svm",
         "methods.svm_c",
+        "compare.workers",
+        "compare.cluster",
+        "compare.permutations",
     )
 )
 FREE_SECTION = "bundle."
@@ -390,7 +454,9 @@ def check_workdir(
     changed = [
         f"  config.{name}: {b.get(name, 'absent')!r} there, {a.get(name, 'absent')!r} now"
         for name in sorted({*a, *b} - FREE)
-        if a.get(name, "absent") != b.get(name, "absent") and not name.startswith(FREE_SECTION)
+        if a.get(name, "absent") != b.get(name, "absent")
+        and not name.startswith(FREE_SECTION)
+        and not _new_variant(name, a, b)
     ]
     if corpus not in (None, claimed["corpus"]):
         changed.append("  the corpus has other utterances, labels or speakers than it had")
@@ -400,6 +466,14 @@ def check_workdir(
             + "\n".join(changed)
             + "\nUse another --workdir, or the same config and corpus to go on with that run."
         )
+
+
+def _new_variant(name, *configs):
+    """Whether a setting is of a search variant that one of two flat configs does not know at all."""
+    if not name.startswith("search.variants."):
+        return False
+    order = ".".join(name.split(".")[:3]) + ".order"
+    return not all(order in config for config in configs)
 
 
 def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str) -> None:

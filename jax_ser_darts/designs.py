@@ -25,6 +25,8 @@ from jax_ser_darts.search_space.genotype import Genotype, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.train import Design
 
+FOUND_BY_HAND = "genotype"  # the method's name where train.genotype names a file
+
 
 def all_designs(
     experiment: Experiment, found: Mapping[str, Sequence[Genotype]]

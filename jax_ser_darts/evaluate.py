@@ -57,6 +57,13 @@ def result(trainer: Trainer, method: str, fold: Fold, seed: int) -> Result:
     return Result(answers, network["parameters"], network["seconds"])
 
 
+def row_name(experiment: Experiment, method: str) -> str:
+    """A training method's name in the table: the search's seed is in it where there are several."""
+    name, _, search_seed = method.partition("/search_")
+    several = len(experiment.config.search.seeds) > 1
+    return f"{name}, search {search_seed}" if search_seed and several else name
+
+
 def summarise(
     experiment: Experiment, results: Mapping[str, Mapping[int, Sequence[Result]]]
 ) -> tuple[dict[str, Scores], dict]:
@@ -73,7 +80,7 @@ def summarise(
     rows, figures = {}, {}
     for method, seeds in results.items():
         for seed, folds in seeds.items():
-            name = method if len(seeds) == 1 else f"{method}, seed {seed}"
+            name = row_name(experiment, method) + (f", seed {seed}" if len(seeds) > 1 else "")
             rows[name] = scores.pool([of.answers for of in folds], **options)
             each = [scores.score(of.answers, **options) for of in folds]
             figures[name] = {

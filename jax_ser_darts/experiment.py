@@ -2,9 +2,10 @@
 
 WORKDIR/config.json
 WORKDIR/records/...                           TFRecords (unless data.records says otherwise)
-WORKDIR/search/ORDER/fold_K/                  checkpoints, metrics.jsonl, TensorBoard, genotype.json
+WORKDIR/search/METHOD/seed_R/fold_K/          checkpoints, metrics.jsonl, TensorBoard, search.json, genotype.json
 WORKDIR/functionals.npz                       what the SVM hears
-WORKDIR/train/METHOD/fold_K/seed_S/           checkpoints, metrics.jsonl, network.json (svm.json), answers.json
+WORKDIR/train/METHOD/fold_K/seed_S/           checkpoints, metrics.jsonl, network.json (svm.json), answers.json;
+                                              a search's METHOD is METHOD/search_R
 WORKDIR/train/matched.json                    parameters that the baselines of matched size aim at
 WORKDIR/scores.json, scores.txt
 """
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from jax_ser_darts import parallel
 from jax_ser_darts.batches import class_weights
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.files import write_json
@@ -92,9 +94,9 @@ class Experiment:
         """Data to train on, whatever the method."""
         return self._part(fold.train, self.config.train.class_weights)
 
-    def search_folder(self, order: str, fold: Fold) -> pathlib.Path:
+    def search_folder(self, method: str, fold: Fold, seed: int) -> pathlib.Path:
         """Where a search keeps its results."""
-        return self.workdir / "search" / order / f"fold_{fold.index}"
+        return self.workdir / "search" / method / f"seed_{seed}" / f"fold_{fold.index}"
 
     def train_folder(self, method: str, fold: Fold, seed: int) -> pathlib.Path:
         """Where a training keeps its results."""
@@ -141,6 +143,11 @@ def _folds(config: ml_collections.ConfigDict, corpus: Corpus) -> list[Fold]:
     return make_folds(corpus.groups, count=config.folds.count, balance=corpus.group_counts(), **shared)
 
 
+def found_by(method: str, seed: int) -> str:
+    """The training method's name of what a search found: its folder below `train`."""
+    return f"{method}/search_{seed}"
+
+
 def claim(folder: pathlib.Path, kind: str, value: Any) -> None:
     """Makes a training's folder that of one design: `value`, as JSON has it, lies in KIND.json from then on.
 
@@ -158,6 +165,25 @@ def claim(folder: pathlib.Path, kind: str, value: Any) -> None:
                 f"{folder} holds the training of another {kind} ({path}): use another --workdir for this one"
             )
     write_json(path, value)
+
+
+def check_devices(config) -> None:
+    """Whether the devices are there and can share the batches evenly.
+
+    Raises:
+        ConfigError: they cannot; the message has the nearest batch size that can be.
+    """
+    try:
+        count = len(parallel.local_devices(config.devices))
+    except ValueError as error:
+        raise ConfigError(f"config.devices = {config.devices}: {error}") from None
+    for part in ("search", "train"):
+        size = config[part].batch_size
+        if size % count:
+            raise ConfigError(
+                f"config.{part}.batch_size = {size} cannot be divided over {count} devices: take "
+                f"{max(round(size / count), 1) * count}, or fewer devices by config.devices"
+            )
 
 
 def digest(corpus: Corpus) -> str:

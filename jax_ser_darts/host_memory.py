@@ -6,6 +6,7 @@ By default glibc gives every large buffer back to the system when it is freed, a
 
 import ctypes
 import os
+import resource
 import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
@@ -31,6 +32,11 @@ def keep_freed_memory() -> bool:
     if kept:
         _ask_for_huge_pages(libc, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4)
     return kept
+
+
+def peak_memory() -> int:
+    """The most that this process has held in memory so far, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _ask_for_huge_pages(libc: ctypes.CDLL, size: int) -> None:

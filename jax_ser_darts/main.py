@@ -3,16 +3,17 @@
     python -m jax_ser_darts.main --config=configs/demo.py --workdir=/tmp/demo --mode=all
     python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
 
-Modes: prepare (sound -> TFRecords), search (the cells, for each order and fold), train (the found networks and what
-config.methods compares them with, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle on
-the config's corpus), all (the four of them), export (a trained network as a bundle, for jax_ser_darts.predict). Each
-goes on where it was stopped, and needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE;
-see jax_ser_darts/config.py.
+Modes: prepare (sound -> TFRecords), search (the cells, for each method, seed and fold), train (the found networks and
+what config.methods compares them with, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle
+on the config's corpus), all (the four of them), compare (the same by several processes, then tests of the differences
+and a report, see compare.py), export (a trained network as a bundle, for jax_ser_darts.predict). Each goes on where it
+was stopped, and needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE; see
+jax_ser_darts/config.py.
 """
 
 import contextlib
 import fcntl
-import logging as std_logging
+import itertools
 import os
 import pathlib
 import sys
@@ -27,21 +28,22 @@ from data_prep import functionals
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
-from jax_ser_darts import compilation, domain, evaluate, export, host_memory, parallel, records, svm
+from jax_ser_darts import compare, compilation, domain, evaluate, export, host_memory, records, svm
 from jax_ser_darts.bundle import BundleError
 from jax_ser_darts.checkpoints import CheckpointError
 from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, validate
-from jax_ser_darts.designs import all_designs
-from jax_ser_darts.experiment import Experiment, digest, set_up
+from jax_ser_darts.designs import FOUND_BY_HAND, all_designs
+from jax_ser_darts.experiment import Experiment, check_devices, digest, found_by, set_up
 from jax_ser_darts.folds import FoldError
 from jax_ser_darts.metrics import MetricsError
+from jax_ser_darts.progress import of_ours
 from jax_ser_darts.scores import ScoreError
-from jax_ser_darts.search import DivergedError, make_searcher, search
+from jax_ser_darts.search import DivergedError, make_searchers, search
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.train import Design, make_trainer, train
+from jax_ser_darts.workers import JobError
 
-MODES = ("prepare", "search", "train", "evaluate", "all", "export")
-FOUND_BY_HAND = "genotype"  # the method's name where train.genotype names a file
+MODES = ("prepare", "search", "train", "evaluate", "all", "compare", "export")
 USER_ERRORS = (
     BundleError,
     CheckpointError,
@@ -49,6 +51,7 @@ USER_ERRORS = (
     CorpusError,
     DivergedError,
     FoldError,
+    JobError,
     MetricsError,
     OSError,
     ScoreError,
@@ -81,7 +84,8 @@ def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None) -> 
         return
     if bundle and mode != "export":
         raise ConfigError(f"--bundle is for --mode=export or evaluate, not {mode}")
-    check_devices(config)
+    if mode != "compare":  # whose processes look at their own: this one must leave the devices to them
+        check_devices(config)
     check_workdir(config, workdir)
     if config.methods.svm and mode not in ("prepare", "search", "export"):
         functionals.check_installed()
@@ -94,10 +98,12 @@ def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None) -> 
     claim_workdir(config, workdir, digest(corpus))
     with only_run(workdir):
         if mode == "export":
-            folder = pathlib.Path(bundle or workdir / "bundle")
+            target = pathlib.Path(bundle or workdir / "bundle")
             print(
-                f"Bundle: {export.export(experiment, all_designs(experiment, find(experiment, mode)), folder)}"
+                f"Bundle: {export.export(experiment, all_designs(experiment, find(experiment, mode)), target)}"
             )
+        elif mode == "compare":
+            print(compare.compare(experiment, folder=folder, records_root=records_root(config, workdir)))
         else:
             work(experiment, mode)
 
@@ -183,50 +189,23 @@ def only_run(workdir: pathlib.Path):
         yield
 
 
-def check_devices(config) -> None:
-    """Whether the devices are there and can share the batches evenly.
-
-    Raises:
-        ConfigError: they cannot; the message has the nearest batch size that can be.
-    """
-    try:
-        count = len(parallel.local_devices(config.devices))
-    except ValueError as error:
-        raise ConfigError(f"config.devices = {config.devices}: {error}") from None
-    for part in ("search", "train"):
-        size = config[part].batch_size
-        if size % count:
-            raise ConfigError(
-                f"config.{part}.batch_size = {size} cannot be divided over {count} devices: take "
-                f"{max(round(size / count), 1) * count}, or fewer devices by config.devices"
-            )
-
-
 def find(experiment: Experiment, mode: str) -> dict:
     """Method -> the genotype of each fold: searched, read from earlier searches, or from train.genotype."""
     config = experiment.config
     if config.train.genotype and mode != "search":
         return {FOUND_BY_HAND: [genotypes.load(config.train.genotype)] * len(experiment.folds)}
-    searches = config.search.orders and mode in ("search", "all")
-    searcher = make_searcher(experiment) if searches else None
+    searches = mode in ("search", "all")
+    searcher_of = make_searchers(experiment)
     found = {}
-    for order in config.search.orders:
+    for method, seed in itertools.product(config.search.orders, config.search.seeds):
         for fold in experiment.folds:
-            path = experiment.search_folder(order, fold) / "genotype.json"
-            if searcher is None and not path.exists():
+            path = experiment.search_folder(method, fold, seed) / "genotype.json"
+            if not searches and not path.exists():
                 raise ConfigError(f"{path} is missing: run --mode=search first")
-            genotype = search(searcher, order, fold) if searcher else genotypes.load(path)
-            found.setdefault(order, []).append(genotype)
-            print(f"Genotype of {order} order, fold {fold.index}:\n{genotype}\n", flush=True)
+            genotype = search(searcher_of(method), method, fold, seed) if searches else genotypes.load(path)
+            found.setdefault(found_by(method, seed), []).append(genotype)
+            print(f"Genotype of {method}, seed {seed}, fold {fold.index}:\n{genotype}\n", flush=True)
     return found
-
-
-def of_ours(record) -> bool:
-    """Whether a log record is for the user: libraries have their say only from warnings on."""
-    ours = str(pathlib.Path(__file__).parents[1])
-    return record.levelno >= std_logging.WARNING or (
-        record.pathname.startswith(ours) and "site-packages" not in record.pathname[len(ours) :]
-    )
 
 
 def main(argv: list[str]) -> int:

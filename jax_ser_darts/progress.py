@@ -1,6 +1,8 @@
 """How far, how fast, how long still: a bar on a terminal, a line in the log now and then elsewhere."""
 
+import logging as std_logging
 import numbers
+import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -113,6 +115,14 @@ def track(items: Iterable[Item], *, total: int | None = None, **options: Any) ->
         for item in items:
             yield item
             progress.update()
+
+
+def of_ours(record) -> bool:
+    """Whether a log record is for the user: libraries have their say only from warnings on."""
+    ours = str(pathlib.Path(__file__).parents[1])
+    return record.levelno >= std_logging.WARNING or (
+        record.pathname.startswith(ours) and "site-packages" not in record.pathname[len(ours) :]
+    )
 
 
 def _short(value: Any) -> str:

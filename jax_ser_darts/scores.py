@@ -201,10 +201,10 @@ def score(
         raise ValueError(f"unit = {unit!r}: the bootstrap draws by 'utterance' or by 'speaker'.")
 
     confusion = counts.reshape(classes, classes)
-    values = _figures(confusion)
+    values = figures_of(confusion)
     tails = [(1 - level) / 2, (1 + level) / 2]
     intervals = {}
-    for name, drawn in _figures(draws.reshape(resamples, classes, classes)).items():
+    for name, drawn in figures_of(draws.reshape(resamples, classes, classes)).items():
         # A draw without the class says nothing of its recall; a class without utterances has none.
         intervals[name] = np.nanquantile(np.where(np.isnan(values[name]), 0.0, drawn), tails, axis=0)
 
@@ -335,7 +335,7 @@ def _spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
-def _figures(confusion: np.ndarray) -> dict[str, np.ndarray]:
+def figures_of(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Confusion matrices [..., truth, answer] -> ua, wa, f1 [...] and shares [..., truth, answer].
 
     UA and F1 are over the classes that have utterances; NaN stands for a share of nothing.

@@ -1,6 +1,7 @@
-"""The search loop: for each order and fold, from fresh weights and even alphas to a genotype."""
+"""The search loop: for each method, seed and fold, from fresh weights and even alphas to a genotype."""
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Sequence
 
@@ -10,9 +11,11 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from jax_ser_darts import compilation, optimisers, parallel
+from jax_ser_darts import compilation, host_memory, optimisers, parallel
 from jax_ser_darts.batches import steps_per_epoch, train_batches
+from jax_ser_darts.bilevel import SECOND
 from jax_ser_darts.checkpoints import Checkpoints
+from jax_ser_darts.config import search_variant
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.files import write_json
 from jax_ser_darts.folds import Fold
@@ -35,7 +38,7 @@ class DivergedError(RuntimeError):
 
 
 def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name: str | None) -> Supernet:
-    """The supernet of a config."""
+    """The supernet of a config, or of one with a variant's section `search`."""
     return Supernet(
         classes=classes,
         operations=tuple(config.space.operations),
@@ -58,9 +61,13 @@ def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name:
 
 @dataclasses.dataclass(frozen=True)
 class Searcher:
-    """What all searches of one experiment share: the compiled steps and the optimisers."""
+    """What all searches with the same settings share: the compiled steps and the optimisers.
+
+    Both orders of the same settings share one, so that neither compiles what the other has.
+    """
 
     experiment: Experiment
+    settings: ml_collections.ConfigDict
     devices: Sequence[jax.Device]
     model: Supernet
     steps: SearchSteps
@@ -72,9 +79,29 @@ class Searcher:
         return genotypes.derive(alphas, self.model.operations, self.model.sequence_operations)
 
 
-def make_searcher(experiment: Experiment) -> Searcher:
-    """Builds model, optimisers and steps; nothing is compiled before the first step."""
-    config, s = experiment.config, experiment.config.search
+def make_searchers(experiment: Experiment) -> Callable[[str], Searcher]:
+    """Method -> its searcher; methods that differ in their order alone have the same one."""
+    made = {}
+
+    def searcher_of(method: str) -> Searcher:
+        _, settings = search_variant(experiment.config, method)
+        key = json.dumps(settings.to_dict(), sort_keys=True)
+        if key not in made:
+            made[key] = make_searcher(experiment, settings)
+        return made[key]
+
+    return searcher_of
+
+
+def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -> Searcher:
+    """Builds model, optimisers and steps; nothing is compiled before the first step.
+
+    Args:
+        experiment: its corpus, folds and shapes.
+        settings: the section `search`, see `config.search_variant`.
+    """
+    config, s = experiment.config.copy_and_resolve_references(), settings
+    config.search = settings
     devices = parallel.local_devices(config.devices)
     model = make_supernet(config, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
     sizes = [
@@ -127,16 +154,17 @@ def make_searcher(experiment: Experiment) -> Searcher:
             devices=devices,
         )
 
-    return Searcher(experiment, devices, model, steps, max(sizes), fresh_state)
+    return Searcher(experiment, settings, devices, model, steps, max(sizes), fresh_state)
 
 
-def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
+def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
     """Runs one search, or goes on with it, or returns the genotype of one that is done.
 
     Args:
-        searcher: see `make_searcher`.
-        order: bilevel.FIRST or SECOND.
+        searcher: the method's, see `make_searchers`.
+        method: a name of config.search.variants.
         fold: its test part is not touched.
+        seed: of the weights, the alphas, the dropout and the order of the batches.
 
     Returns:
         The genotype of the last epoch's alphas, also in genotype.json of the search's folder.
@@ -144,53 +172,59 @@ def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
     Raises:
         DivergedError: a loss or an alpha is not finite.
     """
-    experiment, s = searcher.experiment, searcher.experiment.config.search
-    folder = experiment.search_folder(order, fold)
+    experiment, s = searcher.experiment, searcher.settings
+    order, _ = search_variant(experiment.config, method)
+    folder = experiment.search_folder(method, fold, seed)
+    name = f"search, {method}, seed {seed}, fold {fold.index}"
     if (folder / "genotype.json").exists():
-        logging.info("Search %s, fold %d is done: %s", order, fold.index, folder / "genotype.json")
+        logging.info("%s: done, %s", name, folder / "genotype.json")
         return genotypes.load(folder / "genotype.json")
 
     steps_an_epoch = searcher.steps_per_epoch
-    state = searcher.fresh_state(experiment.config.seed)
+    state = searcher.fresh_state(seed)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        first_epoch, seconds, outside = 0, 0.0, 0.0
+        first_epoch, seconds, outside, compiling = 0, 0.0, 0.0, 0.0
         if restored := checkpoints.restore_latest(state):
             first_epoch, state, extra = restored
-            seconds, outside = extra["seconds"], extra["outside"]
-            logging.info("Search %s, fold %d goes on after epoch %d", order, fold.index, first_epoch)
-        batches = _batches(searcher, fold, first_step=first_epoch * steps_an_epoch)
-        _compile(searcher, state, batches, order)
-        batches = _batches(searcher, fold, first_step=first_epoch * steps_an_epoch)
+            seconds, outside, compiling = (extra[key] for key in ("seconds", "outside", "compiling"))
+            logging.info("%s: goes on after epoch %d", name, first_epoch)
+        first_step = first_epoch * steps_an_epoch
+        compiling += _compile(searcher, state, _batches(searcher, fold, seed, first_step=first_step), order)
+        batches = _batches(searcher, fold, seed, first_step=first_step)
         progress = Progress(
             total=s.epochs * steps_an_epoch,
-            initial=first_epoch * steps_an_epoch,
-            description=f"search, {order} order, fold {fold.index}",
+            initial=first_step,
+            description=name,
         )
         with MetricsWriter(folder, start=first_epoch) as writer, progress:
             for epoch in range(first_epoch, s.epochs):
                 started = time.monotonic()
                 collected = []
-                for _ in range(steps_an_epoch):
+                for step in range(steps_an_epoch):
                     asked = time.monotonic()
                     train_data, val_data = next(batches)
                     outside += time.monotonic() - asked
                     figures = {}
                     if epoch >= s.warmup_epochs:
+                        compared = step == 0 and order == SECOND  # once an epoch: it costs a gradient
                         state, figures["val"] = searcher.steps.update_alphas(
-                            state, train_data, val_data, order
+                            state, train_data, val_data, order, compared
                         )
+                        if compared:
+                            figures["orders"] = {"cosine": figures["val"].pop("cosine")}
                     state, figures["train"] = searcher.steps.update_weights(state, train_data)
                     collected.append(figures)
                     progress.update()
                 alphas, means = jax.device_get((state.alphas, collected))
                 summary = summarise(alphas, means, searcher.derive(alphas))
-                _check_finite(summary, alphas, order, fold, epoch)
+                _check_finite(summary, alphas, name, epoch)
                 stepped = time.monotonic()
                 writer.write(epoch, {**summary, "seconds": seconds + stepped - started, "outside": outside})
                 progress.update(0, loss=summary["train"]["loss"])
                 written = time.monotonic()
                 seconds, outside = seconds + written - started, outside + written - stepped
-                checkpoints.save(epoch + 1, state, {"seconds": seconds, "outside": outside})
+                times = {"seconds": seconds, "outside": outside, "compiling": compiling}
+                checkpoints.save(epoch + 1, state, times)
                 saving = time.monotonic() - written
                 seconds, outside = seconds + saving, outside + saving
         batches.close()
@@ -198,31 +232,42 @@ def search(searcher: Searcher, order: str, fold: Fold) -> Genotype:
     found = searcher.derive(jax.device_get(state.alphas))
     write_json(
         folder / "search.json",
-        {"order": order, "fold": dataclasses.asdict(fold), "epochs": s.epochs, "seconds": seconds},
+        {
+            "method": method,
+            "order": order,
+            "seed": seed,
+            "fold": dataclasses.asdict(fold),
+            "epochs": s.epochs,
+            "seconds": seconds,
+            "compiling": compiling,
+            "peak_memory": host_memory.peak_memory(),
+        },
     )
     found.save(folder / "genotype.json")
     return found
 
 
-def _compile(searcher: Searcher, state: SearchState, batches, order: str) -> None:
-    """Compiles what an order needs, where no earlier search of this process has."""
+def _compile(searcher: Searcher, state: SearchState, batches, order: str) -> float:
+    """Compiles what an order needs, where no earlier search of this process has; returns its seconds."""
     started = time.monotonic()
     logging.info("Compiling the search step, %s order: this takes about a minute the first time", order)
     searcher.steps.compile(state, *next(batches), order)
     batches.close()
-    logging.info("Compiled in %.0f s", time.monotonic() - started)
+    seconds = time.monotonic() - started
+    logging.info("Compiled in %.0f s", seconds)
+    return seconds
 
 
-def _batches(searcher: Searcher, fold: Fold, *, first_step: int):
+def _batches(searcher: Searcher, fold: Fold, seed: int, *, first_step: int):
     """Pairs of batches on the devices: (weights' part, alphas' part), from a step on, without end."""
-    experiment, s = searcher.experiment, searcher.experiment.config.search
+    experiment, s = searcher.experiment, searcher.settings
     streams = [
         train_batches(
             part.data,
             normalisation=part.normalisation,
             batch_size=s.batch_size,
             frames=experiment.frames,
-            seed=experiment.config.seed + stream,
+            seed=seed + stream,
             step=first_step,
             weights=part.weights,
         )
@@ -237,7 +282,7 @@ def summarise(alphas: dict, figures: Sequence[dict], found: Genotype) -> dict:
 
     Args:
         alphas: after the epoch.
-        figures: of each step: "train" and, after the warm-up, "val", dicts of numbers.
+        figures: of each step: "train" and, after the warm-up, "val" and (of some) "orders", dicts of numbers.
         found: the genotype they stand for.
 
     Returns:
@@ -248,7 +293,7 @@ def summarise(alphas: dict, figures: Sequence[dict], found: Genotype) -> dict:
     entropy = {name: float(-(w * np.log(w)).sum(axis=-1).mean()) for name, w in weights.items()}
     means = {
         part: jax.tree.map(lambda *x: float(np.mean(x)), *(f[part] for f in figures if part in f))
-        for part in ("train", "val")
+        for part in ("train", "val", "orders")
         if any(part in f for f in figures)
     }
     return {
@@ -260,11 +305,11 @@ def summarise(alphas: dict, figures: Sequence[dict], found: Genotype) -> dict:
     }
 
 
-def _check_finite(summary, alphas, order, fold, epoch):
+def _check_finite(summary, alphas, name, epoch):
     losses = [summary[part]["loss"] for part in ("train", "val") if part in summary]
     if not np.isfinite(losses).all() or not all(np.isfinite(a).all() for a in alphas.values()):
         raise DivergedError(
-            f"search, {order} order, fold {fold.index}, epoch {epoch}: losses {losses} or the alphas are not "
-            "finite. The last good epoch is in its checkpoints; lower config.search.learning_rate or "
+            f"{name}, epoch {epoch}: losses {losses} or the alphas are not finite. "
+            " The last good epoch is in its checkpoints; lower config.search.learning_rate or "
             "config.search.clip, in another workdir."
         )

@@ -90,7 +90,9 @@ class SearchSteps:
     """The compiled pieces of the search on some devices.
 
     Attributes:
-        update_alphas: (state, train batch, validation batch, order) -> state, figures.
+        update_alphas: (state, train batch, validation batch, order, compared=False) -> state, figures. With `compared`
+            a second-order step also computes the first order's gradient of the same batches, and `cosine` is in its
+            figures: of the angle between the two orders' gradients.
         update_weights: (state, train batch) -> state, figures.
         compile: (state, train batch, validation batch, order) -> None: calls every program of an order once, side by
             side, so that all cores compile. Without it the first step compiles them one after the other.
@@ -150,11 +152,13 @@ def make_search_steps(
         weights, weights_state = inner.apply(state.weights, gradient, state.weights_state)
         return state.replace(weights=weights, weights_state=weights_state, step=state.step + 1)
 
-    def step_alphas(state, direct, term):
+    def step_alphas(state, direct, term, first):
         term = jax.tree.map(jnp.zeros_like, direct) if term is None else term
         gradient = jax.tree.map(jnp.add, direct, term)
         updates, alphas_state = alphas_optimiser.update(gradient, state.alphas_state, state.alphas)
         figures = {"direct": optax.tree.norm(direct), "term": optax.tree.norm(term)}
+        if first is not None:
+            figures["cosine"] = bilevel.cosine(first, gradient)
         alphas = optax.apply_updates(state.alphas, updates)
         return state.replace(alphas=alphas, alphas_state=alphas_state), figures
 
@@ -165,8 +169,9 @@ def make_search_steps(
         lambda key, step, which: jax.random.fold_in(jax.random.fold_in(key, step), which), static_argnums=2
     )
 
-    def update_alphas(state, train_data, val_data, order):
+    def update_alphas(state, train_data, val_data, order, compared=False):
         val_batch = (val_data, keys(state.key, state.step, 1))
+        first = None
         if order == bilevel.FIRST:
             (_, figures), direct = bilevel.first_order(
                 gradients=gradients, weights=state.weights, alphas=state.alphas, val_batch=val_batch
@@ -186,7 +191,9 @@ def make_search_steps(
                 difference_size=difference_size,
                 algebra=algebra,
             )
-        state, norms = step_alphas(state, direct, term)
+            if compared:  # by the program for both gradients: this order needs it anyway
+                first = gradients.of_both(state.weights, state.alphas, val_batch)[1][1]
+        state, norms = step_alphas(state, direct, term, first)
         return state, {**figures, **norms}
 
     def update_weights(state, train_data):

@@ -17,7 +17,7 @@ import numpy as np
 from absl import logging
 from sklearn.metrics import recall_score
 
-from jax_ser_darts import compilation, optimisers, parallel
+from jax_ser_darts import compilation, host_memory, optimisers, parallel
 from jax_ser_darts.augment import Augmentation
 from jax_ser_darts.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.checkpoints import Checkpoints
@@ -230,6 +230,7 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
             "validation_ua": best["ua"] if fold.validation else None,
             "parameters": count_parameters(kept),
             "seconds": seconds,
+            "peak_memory": host_memory.peak_memory(),
             "classes": list(experiment.corpus.classes),
             design.kind: design.value,
             **design.notes,

@@ -23,8 +23,8 @@ Beside the authors' PyTorch code (github jayaneetha/emoDARTS, cloned by you), st
 
     python -m jax_ser_darts.benchmark --peer=CLONE/emoDARTS --peer_python=VENV_WITH_TORCH/bin/python
 
-    theirs         median seconds of their step at the same size, without their sequence cells unless --sequence=all; their
-                   second order is by finite differences
+    theirs         median seconds of their step at the same size, without their sequence cells unless
+                   --sequence=all; their second order is by finite differences
     ratio          median of ours over theirs, turn by turn
     their peak     memory of their process, GB
 """

@@ -13,7 +13,7 @@ from jax import lax
 from jax_ser_darts.models.backend import FAST, Backend
 from jax_ser_darts.models.batch_norm import moments
 from jax_ser_darts.models.grid import Grid, halved, make_grid
-from jax_ser_darts.models.pooling import average_pool
+from jax_ser_darts.models.pooling import average_pool, on_valid
 from jax_ser_darts.models.primitives import BN_EPSILON, a_channel, pointwise
 from jax_ser_darts.models.relaxed import KERNEL_INIT, ReluConv, depthwise_init, normalised
 from jax_ser_darts.models.sequence import SequencePart
@@ -118,7 +118,7 @@ class Operation(nn.Module):
         """`[C, T, F, B]`, zero on padding -> `[C, T', F', B]`, zero on padding."""
         backend = self.norm["backend"]
         if self.operation == MAX_POOL:
-            return backend.max_pool(x, before.mask, stride, after.size) * after.mask
+            return on_valid(backend.max_pool(x, before.mask, stride, after.size), after.mask)
         if self.operation == AVG_POOL:
             return average_pool(backend.pad, backend.depthwise, x, stride, before, after) * after.mask
         if self.operation == SKIP:

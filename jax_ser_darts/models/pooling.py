@@ -36,6 +36,15 @@ def average_pool(
     return total(x) / jnp.maximum(total(before.mask), 1)
 
 
+def on_valid(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """`[C, T, F, B]` where the mask is 1, zero elsewhere, whatever it holds there.
+
+    Not a product with the mask: fast math may turn a m + b m into (a + b) m, and the sum of two very negative numbers
+    is minus infinity, times 0 not a number.
+    """
+    return lax.select(jnp.broadcast_to(mask > 0, x.shape), x, jnp.zeros_like(x))
+
+
 @functools.partial(kernel, static=("stride",))
 def _pool_phases(x, mask, stride):
     """Phases of x with the lowest number there is on padding and margin: never a maximum."""

@@ -13,7 +13,7 @@ from jax_ser_darts.models import sweep
 from jax_ser_darts.models.backend import Backend
 from jax_ser_darts.models.depthwise import Padded
 from jax_ser_darts.models.grid import Grid
-from jax_ser_darts.models.pooling import average_pool
+from jax_ser_darts.models.pooling import average_pool, on_valid
 from jax_ser_darts.models.primitives import pointwise
 from jax_ser_darts.models.rematerialise import rematerialised
 from jax_ser_darts.search_space.genotype import edge_index, num_edges
@@ -129,7 +129,7 @@ class Candidates:
         reach = max((spec.pad for _, spec in self.convolutions), default=0)
         shared = {}
         if MAX_POOL in self.operations:
-            shared[MAX_POOL] = backend.max_pool(x, before.mask, stride, after.size) * after.mask
+            shared[MAX_POOL] = on_valid(backend.max_pool(x, before.mask, stride, after.size), after.mask)
         if AVG_POOL in self.operations:
             shared[AVG_POOL] = average_pool(backend.pad, backend.depthwise, x, stride, before, after)
         shared = {name: normalised(backend, y, after, self.axis_name) for name, y in shared.items()}

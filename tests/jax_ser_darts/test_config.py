@@ -1,5 +1,6 @@
 """Configs: every file loads and is valid; what cannot work is named before any work."""
 
+import functools
 import importlib
 import pathlib
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import pytest
 
 from jax_ser_darts import config
-from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, validate
+from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, search_variant, validate
 
 CONFIGS = sorted(p.stem for p in (pathlib.Path(__file__).parents[2] / "configs").glob("[a-z]*.py"))
 ROOT = pathlib.Path(__file__).parents[2]
@@ -99,14 +100,48 @@ def test_the_papers_joint_search_is_the_cnns_with_four_sequence_cells_of_four_no
         ("methods.parameters", -1),
         ("methods.svm_c", ()),
         ("methods.svm_c", (1.0, 0.0)),
+        ("search.seeds", ()),
+        ("search.seeds", (1, 1)),
+        ("search.seeds", (-1,)),
+        ("search.variants.first.order", "third"),
+        ("compare.workers", 0),
+        ("compare.cluster", "utterance"),
     ],
 )
 def test_an_impossible_setting_is_named(name, value):
     c = config.default()
-    *section, key = name.split(".")
-    (c[section[0]] if section else c)[key] = value
+    *sections, key = name.split(".")
+    functools.reduce(lambda part, section: part[section], sections, c)[key] = value
     with pytest.raises(ConfigError, match=rf"config\.({name}|search\.cells)"):
         validate(c)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"order": "first", "speed": 2}, r"mine\.speed: config\.search has no such setting"),
+        ({"order": "first", "epochs": 500}, r"mine\.epochs: this is the same for all"),
+        ({"order": "second", "product": "guess"}, r"mine: config\.search\.product = 'guess'"),
+        ({"product": "exact"}, r"mine\.order must be one of"),
+    ],
+)
+def test_a_variant_that_cannot_work_is_named(changes, message):
+    c = config.default()
+    c.search.variants.mine = changes
+    with pytest.raises(ConfigError, match=rf"config\.search\.variants\.{message}"):
+        validate(c)
+
+
+def test_a_variant_changes_its_settings_and_no_others():
+    c = config.default()
+    c.search.variants.mine = {"order": "second", "difference_size": 0.5}
+    c.search.orders = ("mine", "first")
+    validate(c)
+    order, settings = search_variant(c, "mine")
+    assert (order, settings.difference_size) == ("second", 0.5)
+    order, settings = search_variant(c, "first")
+    assert (order, settings.difference_size) == ("first", c.search.difference_size)
+    assert search_variant(c, "second_differences")[1].product == "finite_differences"
 
 
 def test_the_folds_that_may_run_are_those_there_are():
@@ -194,6 +229,17 @@ class TestWorkdir:
         more.methods.svm = True
         claim_workdir(more, tmp_path, "corpus")
 
+    def test_a_new_variant_may_be_added_and_an_old_one_not_changed(self, tmp_path):
+        claim_workdir(config.default(), tmp_path, "corpus")
+        more = config.default()
+        more.search.variants.mine = {"order": "second", "difference_size": 0.5}
+        claim_workdir(more, tmp_path, "corpus")
+        more.search.variants.mine.difference_size = 0.7
+        with pytest.raises(
+            ConfigError, match=r"search\.variants\.mine\.difference_size: 0\.5 there, 0\.7 now"
+        ):
+            check_workdir(more, tmp_path)
+
     def test_a_workdir_from_before_the_methods_takes_them(self, tmp_path):
         old = config.default()
         del old.methods
@@ -208,7 +254,7 @@ class TestWorkdir:
         check_workdir(config.default(), tmp_path)
         joint = config.default()
         joint.space.sequence = "all"
-        with pytest.raises(ConfigError, match="space.sequence: 'fixed' there, 'all' now"):
+        with pytest.raises(ConfigError, match=r"space\.sequence: 'fixed' there, 'all' now"):
             check_workdir(joint, tmp_path)
 
     def test_another_corpus_is_refused(self, tmp_path):

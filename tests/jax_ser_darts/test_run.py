@@ -1,5 +1,6 @@
 """The whole job on a tiny corpus: sound -> records -> both orders -> networks -> scores; stopped and gone on with."""
 
+import csv
 import json
 import pathlib
 import shutil
@@ -10,7 +11,7 @@ import pytest
 from tiny import tiny_config
 
 from data_prep import functionals
-from jax_ser_darts import main, search
+from jax_ser_darts import jobs, main, search, workers
 from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.folds import FoldError
@@ -38,28 +39,32 @@ class TestSearch:
     def test_each_order_and_fold_leaves_a_valid_genotype(self, finished):
         for order in ("first", "second"):
             for fold in (0, 1):
-                folder = finished / "search" / order / f"fold_{fold}"
+                folder = finished / "search" / order / "seed_0" / f"fold_{fold}"
                 assert len(genotypes.load(folder / "genotype.json").normal) == 1
 
     def test_every_epoch_is_in_the_metrics_once(self, finished):
-        lines = read(finished / "search" / "second" / "fold_0" / "metrics.jsonl")
+        lines = read(finished / "search" / "second" / "seed_0" / "fold_0" / "metrics.jsonl")
         assert [line["epoch"] for line in lines] == [0, 1]
         for line in lines:
             assert np.isfinite([line["train"]["loss"], line["val"]["loss"], line["val"]["term"]]).all()
             assert line["val"]["term"] > 0
+            assert 0 < abs(line["orders"]["cosine"]) <= 1 + 1e-6
             assert 0 < line["entropy"]["normal"] <= np.log(4)
             assert 0 <= line["skip_share"]["reduction"] <= 1
             assert np.asarray(line["alphas"]["normal"]).shape == (2, 4)
             genotypes.from_json(line["genotype"])
 
     def test_the_first_order_has_no_term(self, finished):
-        assert all(line["val"]["term"] == 0 for line in read(finished / "search/first/fold_0/metrics.jsonl"))
+        assert all(
+            line["val"]["term"] == 0 and "orders" not in line
+            for line in read(finished / "search/first/seed_0/fold_0/metrics.jsonl")
+        )
 
     def test_tensorboard_has_its_files(self, finished):
-        assert list((finished / "search" / "first" / "fold_0").glob("events.out.tfevents.*"))
+        assert list((finished / "search" / "first" / "seed_0" / "fold_0").glob("events.out.tfevents.*"))
 
     def test_no_test_speaker_is_in_the_search(self, finished):
-        for path in finished.glob("search/*/*/search.json"):
+        for path in finished.glob("search/*/*/*/search.json"):
             fold = json.loads(path.read_text())["fold"]
             assert not {*fold["test"]} & {*fold["train"], *fold["validation"]}
 
@@ -73,13 +78,13 @@ class TestScores:
         for method in ("first", "second"):
             ids = [
                 name
-                for path in sorted(finished.glob(f"train/{method}/*/*/answers.json"))
+                for path in sorted(finished.glob(f"train/{method}/search_0/*/*/answers.json"))
                 for name in json.loads(path.read_text())["ids"]
             ]
             assert len(ids) == len(set(ids)) == 4 * 32
 
     def test_the_answers_are_of_the_test_speakers_alone(self, finished):
-        for path in finished.glob("train/*/*/*/answers.json"):
+        for path in finished.glob("train/*/*/*/*/answers.json"):
             fold = json.loads((path.parent / "network.json").read_text())["fold"]
             speakers = set(json.loads(path.read_text())["speakers"])
             assert {f"speaker_{name}" for name in speakers} == set(fold["test"])
@@ -156,7 +161,7 @@ class TestMethods:
         assert "Confusion of random" not in text
 
     def test_what_was_found_before_was_left_alone(self, finished, compared):
-        for path in finished.glob("train/*/fold_0/seed_0/*"):
+        for path in finished.glob("train/*/*/fold_0/seed_0/*"):
             if path.is_file() and path.name != "genotype.json":
                 there = compared / path.relative_to(finished)
                 assert there.stat().st_mtime_ns == path.stat().st_mtime_ns
@@ -171,9 +176,9 @@ class TestMethods:
         lstm = read_json("lstm_matched")
         assert lstm["baseline"]["name"] == "lstm"
         assert lstm["matched_parameters"] == round(
-            np.mean([read_json(order)["parameters"] for order in ("first", "second")])
+            np.mean([read_json(f"{order}/search_0")["parameters"] for order in ("first", "second")])
         )
-        assert lstm["fold"] == draw["fold"] == read_json("first")["fold"]
+        assert lstm["fold"] == draw["fold"] == read_json("first/search_0")["fold"]
 
     def test_evaluation_needs_nothing_but_what_is_there(self, compared, monkeypatch):
         monkeypatch.setattr(functionals, "check_installed", lambda: None)
@@ -214,6 +219,89 @@ class TestMethods:
         assert not list(tmp_path.iterdir())
 
 
+def in_this_process(jobs, *, needs, done, make, arguments, **_):
+    """As `workers.run`, without processes: one after the other, what is needed first."""
+    finished, work = set(done), make(*arguments)
+    for job in jobs:
+        assert set(needs[job]) <= finished, (
+            "searches come first, and what is trained in the order of the table"
+        )
+        if job not in done:
+            work(job)
+        finished.add(job)
+
+
+@pytest.fixture(scope="module")
+def grid(compared, tmp_path_factory):
+    """The workdir of `compared` after mode `compare`, and what that printed."""
+    workdir = tmp_path_factory.mktemp("grid") / "run"
+    shutil.copytree(compared, workdir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(functionals, "check_installed", lambda: None)
+        patch.setattr(functionals, "compute", None)
+        patch.setattr(MetricsWriter, "__init__", None)  # nothing is searched or trained again
+        patch.setattr(workers, "run", in_this_process)
+        main.run(comparing(), workdir, "compare")
+    return workdir
+
+
+class TestCompare:
+    """Mode `compare` goes on with what the other modes left."""
+
+    def test_its_figures_are_those_of_the_scores(self, grid):
+        summary = json.loads((grid / "compare" / "summary.json").read_text())
+        rows = json.loads((grid / "scores.json").read_text())["rows"]
+        assert set(summary["methods"]) == {"first", "second", "random", "cnn_matched", "lstm_matched", "svm"}
+        for name, of in summary["methods"].items():
+            these = [f"random_{draw}" for draw in range(2)] if name == "random" else [name]
+            for figure in ("ua", "wa", "f1"):
+                expected = np.mean([rows[row]["pooled"][figure]["value"] for row in these])
+                assert of[figure]["value"] == pytest.approx(expected)
+                assert of[figure]["low"] <= of[figure]["value"] <= of[figure]["high"]
+            assert (
+                of["confusion"]
+                == np.sum([rows[row]["pooled"]["confusion"] for row in these], axis=0).tolist()
+            )
+        ua = {name: of["ua"]["value"] for name, of in summary["methods"].items()}
+        assert summary["methods"]["first"]["ri"]["value"] == pytest.approx(
+            100 * (ua["first"] / ua["random"] - 1)
+        )
+        assert len(summary["tests"]) == 6 * 5 / 2
+        for test in summary["tests"]:
+            assert test["value"] == pytest.approx(ua[test["a"]] - ua[test["b"]])
+            assert summary["test"]["smallest_p"] <= test["p"] <= test["p_holm"] <= 1
+
+    def test_each_network_has_a_row_with_its_cost(self, grid):
+        with (grid / "compare" / "results.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [row["method"] for row in rows] == [
+            "first", "second", "random", "random", "cnn_matched", "lstm_matched", "svm"
+        ]  # fmt: skip
+        for row in rows[:-1]:
+            assert int(row["parameters"]) > 0
+            assert int(row["flops"]) > 0
+            assert float(row["train_memory"]) > 1e6
+        for row in rows:
+            assert (row["search_seconds"] != "") == (row["method"] in ("first", "second"))
+
+    def test_there_is_a_report(self, grid):
+        page = (grid / "compare" / "report.html").read_text()
+        assert "SYNTHETIC" in page
+        assert "cosine of the two orders" in (grid / "compare/figures/orders.svg").read_text()
+        assert "first_seed_0_fold_0" in page
+
+    def test_a_second_run_does_no_job(self, grid, monkeypatch):
+        def never(*_):
+            raise AssertionError("a job that is done was done again")
+
+        before = (grid / "compare" / "results.csv").read_text()
+        monkeypatch.setattr(functionals, "check_installed", lambda: None)
+        monkeypatch.setattr(jobs.Worker, "__call__", never)
+        monkeypatch.setattr(workers, "run", in_this_process)
+        main.run(comparing(), grid, "compare")
+        assert (grid / "compare" / "results.csv").read_text() == before
+
+
 class Stopped(Exception):
     """Stands for a kill."""
 
@@ -239,7 +327,7 @@ class TestGoingOn:
         config.folds.run = (0,)
         config.search.orders = ("second",)
         if kind == "train":
-            config.train.genotype = str(finished / "search/second/fold_0/genotype.json")
+            config.train.genotype = str(finished / "search/second/seed_0/fold_0/genotype.json")
         mode = "all" if kind == "train" else "search"
 
         def stopping(original):
@@ -256,8 +344,8 @@ class TestGoingOn:
                     main.run(config, tmp_path, mode)
         main.run(config, tmp_path, mode)
         ours, theirs = (
-            {"search": "search/second/fold_0", "train": f"train/{method}/fold_0/seed_0"}[kind]
-            for method in ("genotype", "second")
+            {"search": "search/second/seed_0/fold_0", "train": f"train/{method}/fold_0/seed_0"}[kind]
+            for method in ("genotype", "second/search_0")
         )
         mine, whole = (
             read(root / where / "metrics.jsonl") for root, where in ((tmp_path, ours), (finished, theirs))
@@ -375,7 +463,7 @@ def test_the_fold_of_a_genotype_file_is_trained_without_a_search(finished, tmp_p
     config = tiny_config()
     config.data.records = str(finished / "records")
     config.folds.run = (1,)
-    config.train.genotype = str(finished / "search/first/fold_1/genotype.json")
+    config.train.genotype = str(finished / "search/first/seed_0/fold_1/genotype.json")
     main.run(config, tmp_path, "all")
     assert set(json.loads((tmp_path / "scores.json").read_text())["rows"]) == {"genotype"}
     assert not (tmp_path / "search").exists()

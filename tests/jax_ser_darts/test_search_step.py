@@ -111,6 +111,31 @@ def test_the_orders_differ_by_the_term(results):
     assert all(of_alphas["term"] > 0 for of_alphas, _ in second[2])
 
 
+def test_the_cosine_is_that_of_the_two_orders_gradients():
+    """Read off the first update of plain gradient descent, which is the gradient itself."""
+    with jax.enable_x64(True):
+        problem = Problem(2, jnp.float64)
+        problem.optimisers["alphas_optimiser"] = optax.sgd(1.0)
+        problem.steps = make_search_steps(
+            loss=supernet_loss(problem.model, parallel.AXIS), devices=problem.devices, **problem.optimisers
+        )
+        gradients, figures = {}, {}
+        for order in bilevel.ORDERS:
+            before = problem.fresh_state()
+            start = jax.device_get(before.alphas)
+            state, of_alphas = problem.steps.update_alphas(
+                before, problem.batch(0), problem.batch(1), order, order == bilevel.SECOND
+            )
+            moved = jax.tree.map(np.subtract, start, jax.device_get(state.alphas))
+            gradients[order] = np.concatenate([x.ravel() for x in jax.tree.leaves(moved)])
+            figures[order] = of_alphas
+        one, other = gradients.values()
+        expected = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+    assert "cosine" not in figures[bilevel.FIRST]
+    assert 0 < abs(expected) < 1 - 1e-6
+    np.testing.assert_allclose(figures[bilevel.SECOND]["cosine"], expected, rtol=1e-9)
+
+
 COMPILED = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, _, **__: COMPILED.append(event) if "backend_compile" in event else None

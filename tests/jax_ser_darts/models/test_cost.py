@@ -8,8 +8,11 @@ import jax.numpy as jnp
 import pytest
 
 from jax_ser_darts import bilevel
+from jax_ser_darts.models.cost import flops
+from jax_ser_darts.models.network import Network
 from jax_ser_darts.models.relaxed import LOOPED, UNROLLED
 from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
 from jax_ser_darts.search_step import supernet_loss
 
@@ -56,6 +59,38 @@ def test_the_mixed_product_computes_no_gradient_of_the_weights():
     """Unrolled, what is not asked for drops out by itself; a loop carries it along."""
     mflop = lowered(LOOPED, "mixed_product").cost_analysis()["flops"] / 1e6
     assert 0.7 * PRODUCT_MFLOP < mflop < SLACK * PRODUCT_MFLOP
+
+
+@pytest.mark.parametrize("frames", [8, 32])
+def test_the_arithmetic_of_a_network_is_that_of_its_layers(frames):
+    """By hand, for one of each: stem, 1x1 preparations, an LSTM's steps in both directions, attention, answers."""
+    cell = ((Edge("skip_connect", 0), Edge("dil_conv_3x3", 1)),)
+    network = Network(
+        classes=4,
+        genotype=Genotype(normal=cell, reduction=cell),
+        cells=1,
+        channels=2,
+        stem_multiplier=3,
+        reductions=frozenset(),
+        project=5,
+        hidden=6,
+        attention=7,
+    )
+    coefficients, places = 16, 16 * frames
+    multiply_adds = {
+        "stem": places * 6 * 9,
+        "preparations": 2 * places * 6 * 2,
+        "dilated": places * (2 * 9 + 2 * 2),
+        "project": frames * coefficients * 2 * 5,
+        "lstm": 2 * frames * (5 + 6) * 4 * 6,
+        "attention": frames * (12 * 7 + 7 + 12),
+        "answers": 12 * 4,
+    }
+    inputs = (
+        jax.ShapeDtypeStruct((1, frames, coefficients), jnp.float32),
+        jax.ShapeDtypeStruct((1,), jnp.int32),
+    )
+    assert flops(network, *inputs) == 2 * sum(multiply_adds.values())
 
 
 def test_the_temporary_memory_of_a_gradient_does_not_grow():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jax_ser_darts.compilation import FAST_MATH
 from jax_ser_darts.models.backend import FAST
 from jax_ser_darts.models.grid import halved, make_grid
 from jax_ser_darts.models.network import Cell, Network, Norm, Operation, count_parameters, drop_path
@@ -404,3 +405,18 @@ def test_any_genotype_becomes_a_network(seed):
     assert logits.shape == (2, 4)
     assert auxiliary is None
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_two_max_pools_of_padding_stay_finite_under_fast_math(train):
+    """It may factor the mask out of their sum, and two of the lowest numbers add up to minus infinity."""
+    pools = ((Edge("max_pool_3x3", 0), Edge("max_pool_3x3", 1)),)
+    cell = Cell(pools, 2, False, NORM)
+    x = normal(0, 2, T, F, len(LENGTHS))
+    grid = make_grid(LENGTHS, (T, F), jnp.float64, None)
+
+    def apply(x):
+        variables = cell.init(jax.random.key(0), x, x, 1, grid, grid, False, 0.0)
+        return cell.apply(variables, x, x, 1, grid, grid, train, 0.0, mutable=["batch_stats"])[0]
+
+    assert np.isfinite(jax.jit(apply, compiler_options=FAST_MATH)(x)).all()

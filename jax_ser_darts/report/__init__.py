@@ -1,0 +1,1 @@
+"""The results of a comparison as tables, figures and a page."""

@@ -1,0 +1,225 @@
+"""A comparison as one page that opens from a disk: tables, figures, alphas to step through. It loads nothing."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from jax_ser_darts.files import write_text
+from jax_ser_darts.report import cells, figures, style, tables
+from jax_ser_darts.search_space.genotype import softmax
+from jax_ser_darts.workers import duration
+
+_TEMPLATE = "page.html.j2"
+
+
+def write(
+    folder: pathlib.Path,
+    summary: Mapping[str, Any],
+    *,
+    searches: Sequence[Mapping[str, Any]],
+    trainings: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
+    config: Mapping[str, Any],
+) -> None:
+    """Writes report.html, and its figures into figures/ as SVG and PNG.
+
+    Args:
+        folder: where they go.
+        summary: see `compare.summarise`.
+        searches: see `compare.searches`; may be empty.
+        trainings: method -> of each network the lines of its metrics.jsonl.
+        config: the run's.
+    """
+    with style.settings():
+        pictures = _pictures(folder / "figures", summary, searches, trainings)
+        found = [_found(folder / "figures", one, config["space"]) for one in searches]
+    template = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    ).get_template(_TEMPLATE)
+    page = template.render(
+        summary=summary,
+        headline=headline(summary),
+        tiles=tiles(summary),
+        tables={name: getattr(tables, name)(summary) for name in ("scores", "tests", "variances", "costs")},
+        notes=tables.notes(summary),
+        pictures=pictures,
+        found=found,
+        best=tables.ranked(summary)[0],
+        alphas=alphas(searches, config["space"]),
+        config=json.dumps(config, indent=2, default=list),
+        duration=duration,
+    )
+    write_text(folder / "report.html", page)
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """What came out, in a sentence that claims no more than the tests do."""
+    names, alpha = tables.ranked(summary), 1 - summary["level"]
+    best = summary["methods"][names[0]]["ua"]["value"]
+    sure = [of for of in summary["tests"] if of["p_holm"] <= alpha]
+    first = f"{names[0]} has the highest UA, {best:.3f}"
+    if len(names) == 1:
+        return f"{first}; it is the only method."
+    tests = len(summary["tests"])
+    if not sure:
+        return f"{first}, but no difference between two methods survives the correction for {tests} tests."
+    beaten = [of["b"] for of in sure if of["a"] == names[0]]
+    if not beaten:
+        return f"{first}; {len(sure)} of {tests} differences survive the correction, none of them its own."
+    return f"{first}, above {' and '.join(beaten)} at a corrected p of at most {alpha:.2g}."
+
+
+def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(number, what it is, more of it) of the figures to see first."""
+    names = tables.ranked(summary)
+    best = summary["methods"][names[0]]
+    networks = sum(of["searches"] * of["trainings"] for of in summary["methods"].values()) * len(
+        summary["folds"]
+    )
+    sure = sum(of["p_holm"] <= 1 - summary["level"] for of in summary["tests"])
+    level = f"{100 * summary['level']:g} %"
+    found = [
+        (
+            f"{best['ua']['value']:.3f}",
+            f"UA of {names[0]}",
+            f"{level}: {best['ua']['low']:.3f} to {best['ua']['high']:.3f}",
+        ),
+        (
+            f"{sure} of {len(summary['tests'])}",
+            "pairs that differ",
+            f"corrected p at most {1 - summary['level']:.2g}",
+        ),
+        (
+            str(networks),
+            "networks trained",
+            f"{len(summary['folds'])} folds, {len(summary['speakers'])} test speakers",
+        ),
+        (duration(summary["wall_seconds"]), "of work", "over all processes"),
+    ]
+    searched = [
+        name for name in names if summary["methods"][name]["searched"] and summary["methods"][name]["ri"]
+    ]
+    if searched:
+        ri = summary["methods"][searched[0]]["ri"]
+        found.insert(
+            1,
+            (
+                f"{ri['value']:+.1f} %",
+                f"RI of {searched[0]}",
+                f"over random; {ri['low']:+.1f} to {ri['high']:+.1f}",
+            ),
+        )
+    return found
+
+
+def _pictures(folder, summary, searches, trainings) -> dict[str, Any]:
+    made = {"accuracy": figures.accuracy(summary), "cost": figures.cost(summary)}
+    if summary["tests"]:
+        made["differences"] = figures.differences(summary)
+    if searches:
+        made["search_curves"] = figures.search_curves(summary, searches)
+        made["collapse"] = figures.collapse(summary, searches)
+        made["orders"] = figures.orders(summary, searches)
+    if trainings:
+        made["training_curves"] = figures.training_curves(summary, trainings)
+    found = {name: style.save(figure, folder, name) for name, figure in made.items() if figure is not None}
+    colours = style.colours(summary["methods"])
+    found["confusions"] = {
+        method: style.save(
+            figures.confusion(summary["classes"], summary["methods"][method]["confusion"], colours[method]),
+            folder,
+            f"confusion_{method}",
+        )
+        for method in tables.ranked(summary)
+    }
+    return found
+
+
+def _found(folder, one, space) -> dict[str, Any]:
+    """The cells of a search as drawings; its last alphas go to files beside them."""
+    name = f"{one['method']}_seed_{one['seed']}_fold_{one['fold']}"
+    drawings = {
+        kind: style.save(cells.draw(cell), folder, f"cell_{name}_{kind}")
+        for kind, cell in one["genotype"].items()
+    }
+    last = one["epochs"][-1]
+    for kind, values in last["alphas"].items():
+        names = Names.of(kind, values, last["genotype"], space)
+        drawn = figures.heat_map(
+            softmax(np.asarray(values)),
+            rows=names.edges,
+            columns=names.operations,
+            chosen=set(names.chosen(last["genotype"].get(kind, ()))),
+        )
+        style.save(drawn, folder, f"alphas_{name}_{kind}")
+    return {"method": one["method"], "seed": one["seed"], "fold": one["fold"], "drawings": drawings}
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What rows and columns of a cell's alphas `[edges, operations]` are called, whatever the kind of cell.
+
+    Attributes:
+        inputs: of the cell: an edge of node i comes from one of them, or of the i nodes before it.
+        edges, operations: the names.
+    """
+
+    inputs: int
+    edges: Sequence[str]
+    operations: Sequence[str]
+
+    @classmethod
+    def of(cls, kind: str, alphas: Sequence, genotype: Mapping[str, Sequence], space: Mapping) -> "Names":
+        """From the shape of a kind's alphas, the number of its nodes, and the config's section `space`."""
+        rows, columns, nodes = len(alphas), len(alphas[0]), len(genotype.get(kind, ()))
+        inputs, rest = divmod(rows - nodes * (nodes - 1) // 2, nodes) if nodes else (0, 1)
+        if rest or inputs < 1:
+            edges = [f"edge {i}" for i in range(rows)]
+        else:
+            first = cells.INPUTS if inputs == len(cells.INPUTS) else [f"in {i}" for i in range(inputs)]
+            sources = [*first, *map(str, range(nodes))]
+            edges = [
+                f"{sources[s]} \N{RIGHTWARDS ARROW} {i}" for i in range(nodes) for s in range(inputs + i)
+            ]
+        known = [space.get(f"{kind}_operations"), space.get("operations")]
+        fits = (list(of) for of in known if of is not None and len(of) == columns)
+        return cls(inputs, edges, next(fits, [f"operation {i}" for i in range(columns)]))
+
+    def chosen(self, cell: Sequence[Sequence[tuple[str, int]]]) -> list[tuple[int, int]]:
+        """(row, column) of what a cell has chosen."""
+        places, first = [], 0
+        for i, node in enumerate(cell):
+            places += [
+                (first + source, self.operations.index(operation))
+                for operation, source in node
+                if operation in self.operations
+            ]
+            first += self.inputs + i
+        return places
+
+
+def alphas(searches: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """For the page's slider: of each search and kind of cell, the softmax weights of each epoch in thousandths."""
+    found = []
+    for one in searches:
+        kinds = {}
+        for kind, values in one["epochs"][0]["alphas"].items():
+            names = Names.of(kind, values, one["genotype"], space)
+            weights = [softmax(np.asarray(line["alphas"][kind])) for line in one["epochs"]]
+            kinds[kind] = {
+                "edges": names.edges,
+                "operations": names.operations,
+                "weights": [np.rint(1000 * of).astype(int).tolist() for of in weights],
+                "chosen": [names.chosen(line["genotype"].get(kind, ())) for line in one["epochs"]],
+            }
+        name = f"{one['method']}, seed {one['seed']}, fold {one['fold']}"
+        found.append({"name": name, "kinds": kinds})
+    return found

@@ -1,0 +1,85 @@
+"""Colours that read on white and on black, and a figure as text for the page, or as files beside it."""
+
+import contextlib
+import io
+import pathlib
+import re
+
+import matplotlib
+from matplotlib.figure import Figure
+
+TEXT, LINE, MUTED = "#1f2329", "#d5d9df", "#848d97"  # on the page TEXT and LINE become the theme's
+ACCENT = "#3d7fc4"
+COLOURS = ("#3d7fc4", "#dd8320", "#2a9d7f", "#9b6dd0", "#d4566a", "#7d8690", "#b3892b", "#3ba3b8", "#c465a8")
+_OPERATIONS = (
+    ("pool", "#b3741d"),
+    ("skip", "#747d87"),
+    ("dil", "#2a8f74"),
+    ("conv", "#3d7fc4"),
+    ("", "#8b62bf"),
+)
+_SETTINGS = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "jax_ser_darts",
+    "text.color": TEXT,
+    "axes.labelcolor": TEXT,
+    "axes.edgecolor": MUTED,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": TEXT,
+    "ytick.labelcolor": TEXT,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "axes.facecolor": "none",
+}
+
+
+def settings() -> contextlib.AbstractContextManager:
+    """Matplotlib's settings while figures are drawn."""
+    return matplotlib.rc_context(_SETTINGS)
+
+
+def colours(names) -> dict[str, str]:
+    """Name -> colour, the same in all figures; the first ones differ the most."""
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+
+
+def operation_colour(operation: str) -> str:
+    """Of an operation's family."""
+    return next(colour for part, colour in _OPERATIONS if part in operation)
+
+
+def save(figure: Figure, folder: pathlib.Path, name: str) -> str:
+    """Writes NAME.svg and NAME.png, and returns the SVG to put into a page: in its theme's colours, of any width."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{name}.png", dpi=160)
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    (folder / f"{name}.svg").write_text(text.getvalue())
+    return inline(text.getvalue(), name)
+
+
+def inline(svg: str, name: str) -> str:
+    """An SVG file's text as an element of a page: no background, no fixed size, no ids that another figure has."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    head, rest = svg.split(">", 1)
+    width = re.search(r'width="([\d.]+)pt"', head)[1]
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    head += (
+        f' role="img" aria-label="{name.replace("_", " ")}" style="max-width:{float(width) * 4 / 3:.0f}px"'
+    )
+    rest = re.sub(r'<g id="patch_1">.*?</g>', "", rest, count=1, flags=re.DOTALL)  # the figure's background
+    rest = rest.replace(TEXT, "currentColor").replace(LINE, "var(--line)")
+    rest = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", rest)
+    return f"{head}>{rest}"

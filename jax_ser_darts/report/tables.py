@@ -1,0 +1,208 @@
+"""The tables of a comparison: as rows of text, which become aligned text, LaTeX, or the page's.
+
+A table is a list of rows of strings, the first of them its head. What is unknown is "-".
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jax_ser_darts.workers import duration
+
+Table = list[list[str]]
+UNKNOWN = "-"
+
+
+def interval(estimate: Mapping[str, float] | None, digits: int = 3, sign: str = "") -> str:
+    """0.512 [0.430, 0.594]."""
+    if estimate is None:
+        return UNKNOWN
+    show = lambda name: f"{estimate[name]:{sign}.{digits}f}"
+    return f"{show('value')} [{show('low')}, {show('high')}]"
+
+
+def _with(value: float | None, show: str, scale: float = 1.0) -> str:
+    return UNKNOWN if value is None else f"{value / scale:{show}}"
+
+
+def ranked(summary: Mapping[str, Any]) -> list[str]:
+    """The methods, the highest UA first."""
+    return sorted(summary["methods"], key=lambda name: -summary["methods"][name]["ua"]["value"])
+
+
+def scores(summary: Mapping[str, Any]) -> Table:
+    """UA, WA, F1 and RI of each method, and how many networks they are of."""
+    head = ["method", "networks", "UA", "WA", "macro F1", "RI %"]
+    rows = []
+    for name in ranked(summary):
+        of = summary["methods"][name]
+        networks = of["searches"] * of["trainings"] * len(summary["folds"])
+        figures = [interval(of[figure]) for figure in ("ua", "wa", "f1")]
+        rows.append([name, str(networks), *figures, interval(of["ri"], 1, "+")])
+    return [head, *rows]
+
+
+def costs(summary: Mapping[str, Any]) -> Table:
+    """Size and arithmetic of the networks, seconds and memory of finding and training one."""
+    head = [
+        "method",
+        "parameters",
+        "MFLOP",
+        "search s",
+        "compiling s",
+        "search GB",
+        "training s",
+        "training GB",
+    ]
+    rows = []
+    for name in ranked(summary):
+        of = summary["methods"][name]
+        rows.append(
+            [
+                name,
+                _with(of["parameters"], ",.0f"),
+                _with(of["flops"], ",.1f", 1e6),
+                _with(of["search_seconds"], ",.0f"),
+                _with(of["search_compiling"], ",.0f"),
+                _with(of["search_memory"], ".2f", 1e9),
+                _with(of["train_seconds"], ",.1f"),
+                _with(of["train_memory"], ".2f", 1e9),
+            ]
+        )
+    return [head, *rows]
+
+
+def tests(summary: Mapping[str, Any]) -> Table:
+    """The difference of every two methods, the surest first."""
+    head = ["a", "b", "UA of a - b", "p", "p (Holm)"]
+    rows = [
+        [of["a"], of["b"], interval(of, 3, "+"), f"{of['p']:.4f}", f"{of['p_holm']:.4f}"]
+        for of in sorted(summary["tests"], key=lambda of: (of["p"], -abs(of["value"])))
+    ]
+    return [head, *rows]
+
+
+def variances(summary: Mapping[str, Any]) -> Table:
+    """Standard deviations of a fold's UA that are due to the fold, the search and the training."""
+    head = ["method", "between folds", "between searches", "between trainings"]
+    rows = [
+        [
+            name,
+            *(
+                _with(summary["methods"][name]["variance"][part], ".3f")
+                for part in ("fold", "search", "training")
+            ),
+        ]
+        for name in ranked(summary)
+    ]
+    return [head, *rows]
+
+
+def notes(summary: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know, a sentence or two each."""
+    test, level = summary["test"], 100 * summary["level"]
+    speakers, folds = len(summary["speakers"]), len(summary["folds"])
+    kind = "SYNTHETIC speech, which says nothing about people" if summary["synthetic"] else "real speech"
+    found = [
+        f"Corpus {summary['corpus']} ({kind}): {folds} speaker-independent fold(s), {speakers} test speakers, "
+        f"chance UA {1 / len(summary['classes']):.3f}; {duration(summary['wall_seconds'])} of work.",
+        f"Figures are means over all networks of a method, of the pooled folds. Intervals ({level:g} %): bootstrap, "
+        f"{summary['resamples']} resamples, of speakers, search seeds and training seeds; what there is one of is not "
+        "drawn.",
+        f"Tests: two-sided sign-flip permutation of the paired differences in UA of {test['clusters']} "
+        f"{test['cluster']}s, averaged over seeds; no p can be below {test['smallest_p']:.2g}. Holm's correction is "
+        f"for all {len(summary['tests'])} pairs.",
+    ]
+    if speakers < 10:
+        found.append(f"Only {speakers} test speakers: the intervals are too narrow.")
+    if test["cluster"] == "speaker" and speakers > folds:
+        found.append(
+            "The test takes speakers as independent, but those of one fold are heard by the same networks; "
+            "config.compare.cluster='fold' does not, and needs many folds."
+        )
+    if summary["test"]["smallest_p"] * len(summary["tests"]) > 0.05:
+        found.append(
+            f"With {test['clusters']} {test['cluster']}s no difference can reach a corrected p of 0.05, however large."
+        )
+    found.append(
+        "RI is the relative improvement of the UA over that of random architectures of the same space. Memory is the "
+        "peak of the process, which does one method's searches or trainings and keeps what it frees. MFLOP: one "
+        "forward pass of the corpus's longest utterance, convolutions and matrix products alone."
+    )
+    return found
+
+
+def aligned(table: Table) -> str:
+    """As text: the first column to the left, the others to the right, a line below the head."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in table
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def text(summary: Mapping[str, Any]) -> str:
+    """All tables and notes, to print."""
+    parts = [
+        aligned(scores(summary)),
+        "Paired differences:\n" + aligned(tests(summary)) if summary["tests"] else "",
+        "Standard deviation of a fold's UA:\n" + aligned(variances(summary)),
+        "Cost, a network:\n" + aligned(costs(summary)),
+        "\n".join(notes(summary)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def latex(summary: Mapping[str, Any]) -> str:
+    """The scores and the costs as LaTeX tables, of the package booktabs."""
+    best = ranked(summary)[0]
+    size = [[row[0], row[1], row[2]] for row in costs(summary)]
+    joined = [[*row, *of[1:]] for row, of in zip(scores(summary), size, strict=True)]
+    caption = " ".join(notes(summary)[:3])
+    return "\n".join(
+        [
+            "% \\usepackage{booktabs}",
+            _tabular(joined, caption=caption, label="tab:comparison", bold=best),
+            _tabular(tests(summary), caption="Paired differences in UA.", label="tab:tests"),
+            _tabular(
+                variances(summary), caption="Standard deviations of a fold's UA.", label="tab:variances"
+            ),
+            "",
+        ]
+    )
+
+
+def _tabular(table: Table, *, caption: str, label: str, bold: str = "") -> str:
+    lines = [" & ".join(map(_escaped, row)) + r" \\" for row in table]
+    lines = [
+        lines[0],
+        r"\midrule",
+        *(
+            " & ".join(rf"\textbf{{{_escaped(cell)}}}" for cell in row) + r" \\" if row[0] == bold else line
+            for row, line in zip(table[1:], lines[1:], strict=True)
+        ),
+    ]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_escaped(caption)}}}",
+            rf"\label{{{label}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(table[0]) - 1)}}}",
+            r"\toprule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+_SPECIAL: Sequence[tuple[str, str]] = [("\\", r"\textbackslash{}")] + [(c, "\\" + c) for c in "&%$#_{}"]
+
+
+def _escaped(cell: str) -> str:
+    replaced = {ord(character): with_ for character, with_ in _SPECIAL}
+    return cell.translate(replaced)

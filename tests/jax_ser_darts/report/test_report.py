@@ -1,0 +1,177 @@
+"""The report of a made-up comparison: tables that agree, figures in both forms, a page that needs nothing else."""
+
+import collections
+import json
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree
+
+import example
+import pytest
+
+from jax_ser_darts.report import cells, html, tables
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    html.write(
+        folder,
+        example.summary(),
+        searches=example.searches()[1:],
+        trainings=example.trainings(),
+        config=example.config(),
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return (folder / "report.html").read_text()
+
+
+def test_the_page_loads_nothing(page):
+    without_names = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
+    assert not re.findall(r'(?:src|href)="(?!#|data:,)[^"]*"|@import|url\((?!#)|https?://', without_names)
+
+
+def test_no_id_comes_twice_and_every_reference_has_its_target(page):
+    page = re.sub(r"<script>.*</script>", "", page, flags=re.DOTALL)
+    ids = collections.Counter(re.findall(r'\bid="([^"]*)"', page))
+    assert [name for name, times in ids.items() if times > 1] == []
+    assert {*re.findall(r'href="#([^"]+)"', page), *re.findall(r"url\(#([^)]+)\)", page)} <= set(ids)
+
+
+def test_every_figure_lies_beside_the_page_in_both_forms(folder, page):
+    figures = folder / "figures"
+    names = {path.stem for path in figures.iterdir()}
+    assert {path.name for path in figures.iterdir()} == {
+        f"{n}.{form}" for n in names for form in ("svg", "png")
+    }
+    for kind in ("normal", "reduction", "sequence"):
+        for one in example.searches()[1:]:
+            assert {
+                f"{what}_{one['method']}_seed_{one['seed']}_fold_0_{kind}" for what in ("cell", "alphas")
+            } <= names
+    for method in example.RIGHT:
+        assert f"confusion_{method}" in names
+    for path in figures.glob("*.svg"):
+        xml.etree.ElementTree.parse(path)
+    for name in re.findall(r"figures/(\w+)</span>", page):
+        assert name in names
+
+
+def test_the_page_has_every_number_of_the_tables(page):
+    summary = example.summary()
+    for table in (tables.scores, tables.tests, tables.costs, tables.variances):
+        for row in table(summary):
+            for cell in row:
+                assert f">{cell}<" in page
+
+
+def test_the_alphas_of_the_slider_are_those_of_the_search(page):
+    data = json.loads(re.search(r'id="alphas-data">(.*?)</script>', page, re.DOTALL)[1])
+    assert [one["name"] for one in data] == [
+        f"{one['method']}, seed {one['seed']}, fold 0" for one in example.searches()[1:]
+    ]
+    sequence = data[0]["kinds"]["sequence"]
+    assert sequence["operations"] == list(example.SEQUENCE)
+    assert sequence["edges"][-1] == "0 → 1"
+    assert len(sequence["weights"]) == example.EPOCHS
+    for weights in sequence["weights"]:
+        assert all(abs(sum(row) - 1000) <= len(row) for row in weights)
+    chosen = [
+        [sequence["edges"][row], sequence["operations"][column]] for row, column in sequence["chosen"][-1]
+    ]
+    names = ("c-2", "c-1", "0")
+    expected = [
+        [f"{names[source]} → {i}", operation]
+        for i, node in enumerate(example.SEQUENCE_CELL)
+        for operation, source in node
+    ]
+    assert chosen == expected
+
+
+def test_names_are_escaped(tmp_path):
+    summary = example.summary()
+    summary["corpus"] = "<script>alert(1)</script>"
+    html.write(tmp_path, summary, searches=[], trainings={}, config=example.config())
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert "Alphas, epoch by epoch" not in page, "without a search there are none"
+
+
+@pytest.mark.parametrize("inputs", [("c-2", "c-1"), ("in",)])
+def test_any_cell_is_drawn_with_all_its_operations(inputs):
+    cell = [[["conv", 0]], [["skip_connect", 1], ["lstm_9", 0], ["max_pool_3x3", len(inputs)]]]
+    figure = cells.draw(cell, inputs=inputs)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts.count("out") == 1
+    assert {"conv", "skip_connect", "lstm_9", "max_pool_3x3", *inputs, "0", "1"} <= set(texts)
+
+
+@pytest.mark.parametrize(
+    ("p_values", "said"),
+    [
+        ([0.9] * 6, "no difference between two methods survives the correction for 6 tests"),
+        ([0.01, 0.9, 0.9, 0.9, 0.9, 0.9], "above first at a corrected p of at most 0.05"),
+        ([0.9, 0.9, 0.9, 0.01, 0.9, 0.9], "1 of 6 differences survive the correction, none of them its own"),
+    ],
+)
+def test_the_headline_claims_what_the_tests_do(p_values, said):
+    summary = example.summary()
+    for test, p in zip(summary["tests"], p_values, strict=True):
+        test["p_holm"] = p
+    assert said in html.headline(summary)
+    assert html.headline(summary).startswith("second has the highest UA, 0.750")
+
+
+def test_few_clusters_are_said_to_decide_nothing():
+    summary = example.summary()
+    assert any("no difference can reach" in note for note in tables.notes(summary))
+    summary["test"]["smallest_p"] = 1e-5
+    assert not any("no difference can reach" in note for note in tables.notes(summary))
+
+
+def test_latex_has_the_same_rows_and_escapes():
+    text = tables.latex(example.summary())
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
+    assert r"cnn\_lstm\_matched" in text
+    assert not re.search(r"(?<!\\)[_%](?!.*booktabs)", text.replace("% \\usepackage", ""))
+    for line in text.splitlines():
+        if line.endswith(r"\\") and "textbf" not in line:
+            assert line.count("&") in (4, 3, 7)
+
+
+def test_text_is_aligned():
+    lines = tables.aligned(tables.scores(example.summary())).splitlines()
+    assert len({len(line) for line in lines}) == 1
+
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium to open the report in: apt-get install chromium")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_it_without_a_complaint(folder, page, tmp_path, scheme):
+    """The page as it stands, with someone who moves the slider and takes another search."""
+    user = """<script>
+    const choose = (id, value, event) => { const e = document.getElementById(id); e.value = value;
+      e.dispatchEvent(new Event(event)); };
+    choose("which", "1", "change");
+    choose("epoch", "2", "input");
+    document.title = getComputedStyle(document.body).backgroundColor;
+    </script>"""
+    path = tmp_path / "report.html"
+    path.write_text(page.replace("</body>", f"{user}</body>"))
+    command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    command += [f"--user-data-dir={tmp_path}/user", "--dump-dom", "--virtual-time-budget=2000"]
+    command += ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
+    done = subprocess.run(
+        [*command, f"file://{path}"], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "CONSOLE" not in done.stderr, done.stderr
+    assert f"epoch 2 of {example.EPOCHS}" in done.stdout
+    assert done.stdout.count('class="chosen"') == 6 + 6 + 4
+    assert ("rgb(20, 23, 27)" if scheme == "dark" else "rgb(255, 255, 255)") in done.stdout

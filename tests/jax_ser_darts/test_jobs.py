@@ -1,0 +1,78 @@
+"""The grid of a comparison: every job once, in a folder of its own, after what it needs."""
+
+import pathlib
+
+import pytest
+from tiny import tiny_config
+
+from jax_ser_darts import designs, svm
+from jax_ser_darts.jobs import RANDOM, SEARCH, SVM, TRAIN, Job, all_jobs, needed_by
+
+
+@pytest.fixture
+def config():
+    c = tiny_config()
+    c.search.orders = ("first", "second_differences")
+    c.search.seeds = (0, 3)
+    c.train.seeds = (0, 1, 2)
+    c.methods.random = 2
+    c.methods.baselines = ("cnn",)
+    c.methods.sizes = ("paper", "matched")
+    c.methods.svm = True
+    return c
+
+
+def test_every_job_is_there_once(config):
+    jobs = all_jobs(config, [0, 1])
+    assert len(set(jobs)) == len(jobs) == 2 * 2 * 2 + (2 * 2 + 2 + 2) * 2 * 3 + 1
+    assert len({job.folder(pathlib.Path()) for job in jobs}) == len(jobs)
+    assert len({job.name for job in jobs}) == len(jobs)
+    assert {job.method for job in jobs} == {
+        "first",
+        "second_differences",
+        RANDOM,
+        "cnn_paper",
+        "cnn_matched",
+        svm.METHOD,
+    }
+
+
+def test_the_folders_are_those_of_the_other_modes(config):
+    root = pathlib.Path("w")
+    search = Job(SEARCH, "first", search_seed=3, fold=1)
+    assert search.folder(root) == root / "search/first/seed_3/fold_1"
+    found = Job(TRAIN, "first", search_seed=3, fold=1, seed=2)
+    assert found.folder(root) == root / "train/first/search_3/fold_1/seed_2"
+    draw = Job(TRAIN, RANDOM, search_seed=1, fold=0, seed=0)
+    assert draw.folder(root) == root / "train/random_1/fold_0/seed_0"
+
+
+def test_each_network_needs_its_own_search_and_the_matched_ones_need_all(config):
+    jobs = all_jobs(config, [0, 1])
+    for job in jobs:
+        needed = needed_by(job, jobs, config)
+        if job.method == "cnn_matched":
+            assert len(needed) == 8
+        elif job.kind == TRAIN and job.method in config.search.orders:
+            assert needed == [Job(SEARCH, job.method, job.search_seed, job.fold)]
+        else:
+            assert needed == []
+    config.methods.parameters = 1000
+    assert needed_by(Job(TRAIN, "cnn_matched", None, 0, 0), jobs, config) == []
+
+
+def test_a_genotype_of_a_file_replaces_the_searches(config):
+    config.train.genotype = "genotype.json"
+    jobs = all_jobs(config, [0])
+    assert not any(job.kind == SEARCH for job in jobs)
+    assert Job(TRAIN, designs.FOUND_BY_HAND, None, 0, 0) in jobs
+    assert Job(SVM, svm.METHOD) in jobs
+
+
+def test_a_job_is_done_when_it_says_so(config, tmp_path):
+    job = all_jobs(config, [0])[0]
+    job.folder(tmp_path).mkdir(parents=True)
+    (job.folder(tmp_path) / "genotype.json").write_text("{}")
+    assert job.done(tmp_path) is None
+    (job.folder(tmp_path) / "job.json").write_text('{"wall": 1.0}')
+    assert job.done(tmp_path) == {"wall": 1.0}

@@ -1,0 +1,103 @@
+"""A search whose right answer is known: the label is a phase that only one candidate lets through.
+
+Each utterance is a stripe of period 3 along the coefficients, the same in every frame, and its class is the
+stripe's phase. A 3x3 pool sees a whole period wherever it stands, so that its output says nothing of the phase,
+whatever pointwise layers come before it; a dilated convolution passes it on. The outermost coefficients, where a
+pool's window is cut and would see a part of a period, hold noise.
+"""
+
+import numpy as np
+import pytest
+from tiny import tiny_config
+
+from jax_ser_darts.bilevel import ORDERS
+from jax_ser_darts.experiment import set_up
+from jax_ser_darts.records import Corpus
+from jax_ser_darts.search import make_searchers, search
+from jax_ser_darts.search_space.genotype import random_genotype
+
+PLANTED = "dil_conv_3x3"
+OPERATIONS = ("max_pool_3x3", "avg_pool_3x3", PLANTED, "none")
+SPEAKERS, EACH, FRAMES, COEFFICIENTS, BORDER = 5, 48, 4, 18, 3
+SEEDS, CONTROLS = range(5), range(3)
+KIND = "reduction"  # the only cell of the supernet is one
+
+
+def striped_corpus(shuffled: bool) -> Corpus:
+    """Five speakers; with `shuffled` the labels have nothing to do with the stripes."""
+    rng = np.random.default_rng(0)
+    size = SPEAKERS * EACH
+    label = np.arange(size) % 3
+    phase = rng.permutation(label) if shuffled else label
+    stripes = np.cos(2 * np.pi * (np.arange(COEFFICIENTS) + phase[:, None]) / 3)[:, None]
+    features = 1.5 * stripes + 0.7 * rng.normal(size=(size, FRAMES, COEFFICIENTS))
+    border = np.r_[:BORDER, COEFFICIENTS - BORDER : COEFFICIENTS]
+    features[:, :, border] = 2.0 * rng.normal(size=(size, FRAMES, len(border)))
+    speaker = np.repeat([f"s{i}" for i in range(SPEAKERS)], EACH)
+    return Corpus(
+        classes=("a", "b", "c"),
+        groups={f"s{i}": (f"s{i}",) for i in range(SPEAKERS)},
+        features=tuple(features.astype(np.float32)),
+        num_frames=np.full(size, FRAMES, np.int32),
+        label=label.astype(np.int32),
+        id=np.array([f"u{i}" for i in range(size)]),
+        speaker=speaker,
+        group=speaker,
+        sex=np.array([""] * size),
+        metadata={"features": {}},
+    )
+
+
+def config():
+    c = tiny_config()
+    c.devices = 1
+    c.folds.count = 0
+    c.folds.run = (0,)
+    c.folds.validation_groups = 0
+    c.space.operations = OPERATIONS
+    c.search.cells = 1
+    c.search.reductions = (0,)
+    c.search.channels = 4
+    c.search.epochs = 24
+    c.search.batch_size = 32
+    c.search.learning_rate = 0.1
+    c.search.alphas_learning_rate = 0.05
+    c.search.dropout = 0.0
+    return c
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """(order, shuffled) -> of each seed, the operations of the cell."""
+    results = {}
+    for shuffled in (False, True):
+        experiment = set_up(config(), tmp_path_factory.mktemp("planted"), striped_corpus(shuffled))
+        searcher_of = make_searchers(experiment)
+        for order in ORDERS:
+            (fold,) = experiment.folds
+            results[order, shuffled] = [
+                search(searcher_of(order), order, fold, seed).operations(KIND)
+                for seed in (CONTROLS if shuffled else SEEDS)
+            ]
+    print(results)
+    return results
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_search_finds_what_was_planted_from_every_seed(found, order):
+    assert all(set(operations) == {PLANTED} for operations in found[order, False]), found[order, False]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_it_does_so_because_of_the_labels(found, order):
+    """Without them it has no reason to, and does not."""
+    assert not all(set(operations) == {PLANTED} for operations in found[order, True])
+
+
+def test_a_random_ranking_does_not():
+    drawn = [
+        random_genotype(np.random.default_rng(seed), nodes=1, operations=OPERATIONS) for seed in range(200)
+    ]
+    hits = [set(genotype.operations(KIND)) == {PLANTED} for genotype in drawn]
+    assert not all(hits[: len(SEEDS)])
+    assert 0 < np.mean(hits) < 1 / 4
