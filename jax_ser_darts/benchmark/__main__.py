@@ -14,8 +14,8 @@ compilation cache. Columns:
                    out, so it does not depend on --edges and leaves out what the backward pass computes again; loops
                    over time (LSTMs, --sequence) are counted as one frame, so it is too low by theirs
     GFLOP/s        that over the step's seconds; the machine's own rate, of a float32 matrix product, is above the table
-    GB             read and written by all kernels of a step: XLA's count of the compiled programs, which it can make
-                   only where nothing is looped (--edges=unrolled); the machine's own rate is above the table
+    GB             read and written by all kernels of a step, each array once a kernel (see traffic.py); counted only
+                   where no edge is looped (--edges=unrolled); the machine's own rate is above the table
     temp           the largest temporary memory of one program, GB, by XLA
     peak           of the process, compiler included, GB
 
@@ -47,6 +47,7 @@ from jax_ser_darts import compilation, host_memory, parallel
 from jax_ser_darts.benchmark.cases import DARTS_V2, SEARCHES, WHAT, Setting, make_case
 from jax_ser_darts.benchmark.peer import Peer, PeerError, check
 from jax_ser_darts.benchmark.rates import gemm_rate, memory_rate, seconds_of
+from jax_ser_darts.benchmark.traffic import traffic
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.relaxed import EDGES, LOOPED, UNROLLED
 from jax_ser_darts.search_space import genotype as genotypes
@@ -132,14 +133,14 @@ def peer_of(what: str, genotype: genotypes.Genotype):
     return contextlib.closing(Peer(what, python=_PEER_PYTHON.value, folder=_PEER.value, sizes=sizes))
 
 
-def analyse(programs: dict) -> tuple[float, float]:
+def analyse(programs: dict) -> tuple[int, int]:
     """Largest temporary memory of a program, and traffic of a step, in bytes; all are in the compilation cache."""
-    temporary, traffic = 0, 0.0
+    temporary, moved = 0, 0
     for program, (arguments, calls) in programs.items():
         compiled = program.lower(*arguments).compile()
         temporary = max(temporary, compiled.memory_analysis().temp_size_in_bytes)
-        traffic += calls * compiled.cost_analysis()["bytes accessed"]
-    return temporary, traffic
+        moved += calls * traffic(compiled.as_text())
+    return temporary, moved
 
 
 def measure(what: str) -> dict:
@@ -164,7 +165,7 @@ def measure(what: str) -> dict:
                 seconds += seconds_of(case.step, 1)
                 theirs += [peer.step()] if peer else []
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        temporary, traffic = analyse(case.programs)
+        temporary, moved = analyse(case.programs)
     median = statistics.median(seconds)
     looped = what in SEARCHES and here.edges != UNROLLED
     return {
@@ -175,7 +176,7 @@ def measure(what: str) -> dict:
         "utterances_per_second": here.batch / median,
         "gflop": case.gflop,
         "gflop_per_second": case.gflop / median,
-        **({} if looped else {"gigabytes": traffic / 1e9}),
+        **({} if looped else {"gigabytes": moved / 1e9}),
         **rates,
         "temporary_gb": temporary / 1e9,
         "peak_gb": peak / 1e9,
