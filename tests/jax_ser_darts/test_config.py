@@ -208,7 +208,7 @@ class TestWorkdir:
         check_workdir(config.default(), tmp_path)
         joint = config.default()
         joint.space.sequence = "all"
-        with pytest.raises(ConfigError, match="space.sequence: 'fixed' there, 'all' now"):
+        with pytest.raises(ConfigError, match=r"space\.sequence: 'fixed' there, 'all' now"):
             check_workdir(joint, tmp_path)
 
     def test_another_corpus_is_refused(self, tmp_path):
