@@ -3,12 +3,14 @@
 import pathlib
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 from jax_ser_darts.search_space.genotype import Genotype, source_name
 
 FORMATS = (".png", ".svg", ".pdf")
 COLOURS = {"input": "#dfe8f5", "node": "#fdf1d6", "output": "#e2f0df"}
+BEND, ASPECT = 0.16, 1.43
 SPREAD = 2.2  # between nodes, in the width of about two labels
 
 
@@ -49,8 +51,8 @@ def _draw_cell(ax, nodes, title):
         places[2 + i] = (SPREAD * (i + 1), 1.0 if i % 2 == 0 else -1.0)
     output = (SPREAD * (len(nodes) + 1), 0.0)
     for i, edges in enumerate(nodes):
-        for edge in edges:
-            _arrow(ax, places[edge.source], places[2 + i], edge.operation)
+        for turn, edge in enumerate(edges):
+            _arrow(ax, places[edge.source], places[2 + i], edge.operation, turn)
         _arrow(ax, places[2 + i], output, "")
     for source, place in places.items():
         _box(ax, place, source_name(source), COLOURS["input" if source < 2 else "node"])
@@ -72,11 +74,10 @@ def _box(ax, place, text, colour):
     )
 
 
-def _arrow(ax, start, end, label):
-    """Straight between the two rows; along one row it bends outwards, the further the longer."""
+def _arrow(ax, start, end, label, turn=0):
+    """Straight between the two rows; along one row it bends outwards. Labels stand near the end, off the crossings."""
     (x0, y0), (x1, y1) = start, end
-    length = (x1 - x0) / SPREAD
-    bend = 0.0 if y0 != y1 or not label else (-0.12 if y0 > 0 else 0.12) * min(length, 3)
+    bend = BEND * np.sign(-y0) if label and y0 == y1 else 0.0
     ax.annotate(
         "",
         xy=end,
@@ -84,23 +85,21 @@ def _arrow(ax, start, end, label):
         zorder=1,
         arrowprops={
             "arrowstyle": "-|>",
-            "color": "0.35" if label else "0.75",
+            "color": "0.35" if label else "0.8",
             "shrinkA": 14,
             "shrinkB": 14,
             "connectionstyle": f"arc3,rad={bend}",
         },
     )
-    if label:
-        # Off the middle, so that labels of crossing arrows stand apart; an arc is half its bend away from the chord.
-        share = 0.5 if bend else 0.36
-        x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
-        ax.text(
-            x,
-            y - bend * (x1 - x0) / 2,
-            label,
-            ha="center",
-            va="center",
-            fontsize=8,
-            zorder=3,
-            bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.85},
-        )
+    share = 0.5 if bend else 0.8 - 0.15 * turn
+    # An arc's middle is half its bend off the chord; a unit of x is drawn longer than one of y.
+    ax.text(
+        x0 + share * (x1 - x0),
+        y0 + share * (y1 - y0) - bend / 2 * ASPECT * (x1 - x0),
+        label,
+        ha="center",
+        va="center",
+        fontsize=8,
+        zorder=3,
+        bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.85} if label else None,
+    )
