@@ -192,6 +192,7 @@ def summarise(experiment: Experiment, jobs: Sequence[Job]) -> dict[str, Any]:
             "clusters": len(set(clusters)),
             "smallest_p": significance.smallest_p(len(set(clusters))),
         },
+        "agreement": agreement(searches(experiment, jobs)),
         "wall_seconds": sum(job.done(experiment.workdir)["wall"] for job in jobs),
         "environment": environment(),
     }
@@ -236,6 +237,31 @@ def searches(experiment: Experiment, jobs: Sequence[Job]) -> list[dict[str, Any]
         for job in jobs
         if job.kind == SEARCH
     ]
+
+
+def agreement(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """Second-order method -> of each epoch, means over its searches of what the second order is about.
+
+    Args:
+        found: see `searches`.
+
+    Returns:
+        `cosine` of the two orders' gradients, at an epoch's first step; `term_share`: norm of the second-order term
+        over that of the direct part. Epochs of warm-up, which move no alpha, are left out.
+    """
+    methods = collections.defaultdict(lambda: collections.defaultdict(list))
+    for one in found:
+        for line in one["epochs"]:
+            if "orders" in line:
+                share = line["val"]["term"] / max(line["val"]["direct"], sys.float_info.min)
+                methods[one["method"]][line["epoch"]].append((line["orders"]["cosine"], share))
+    return {
+        method: {
+            name: [statistics.fmean(pair[i] for pair in pairs) for _, pairs in sorted(epochs.items())]
+            for i, name in enumerate(("cosine", "term_share"))
+        }
+        for method, epochs in methods.items()
+    }
 
 
 def trainings(experiment: Experiment, jobs: Sequence[Job]) -> dict[str, list[list[dict[str, Any]]]]:

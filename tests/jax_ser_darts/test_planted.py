@@ -17,7 +17,7 @@ from jax_ser_darts.search import make_searchers, search
 from jax_ser_darts.search_space.genotype import random_genotype
 
 PLANTED = "dil_conv_3x3"
-OPERATIONS = ("max_pool_3x3", "avg_pool_3x3", PLANTED, "none")
+OPERATIONS = ("max_pool_3x3", PLANTED, "none")
 SPEAKERS, EACH, FRAMES, COEFFICIENTS, BORDER = 5, 48, 4, 18, 3
 SEEDS, CONTROLS = range(5), range(3)
 KIND = "reduction"  # the only cell of the supernet is one
@@ -58,7 +58,7 @@ def config():
     c.search.cells = 1
     c.search.reductions = (0,)
     c.search.channels = 4
-    c.search.epochs = 24
+    c.search.epochs = 16
     c.search.batch_size = 32
     c.search.learning_rate = 0.1
     c.search.alphas_learning_rate = 0.05
@@ -100,4 +100,4 @@ def test_a_random_ranking_does_not():
     ]
     hits = [set(genotype.operations(KIND)) == {PLANTED} for genotype in drawn]
     assert not all(hits[: len(SEEDS)])
-    assert 0 < np.mean(hits) < 1 / 4
+    assert 0.1 < np.mean(hits) < 0.4, "one in four"

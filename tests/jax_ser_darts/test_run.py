@@ -284,6 +284,15 @@ class TestCompare:
         for row in rows:
             assert (row["search_seconds"] != "") == (row["method"] in ("first", "second"))
 
+    def test_the_orders_gradients_are_compared(self, grid):
+        agreement = json.loads((grid / "compare" / "summary.json").read_text())["agreement"]
+        lines = read(grid / "search/second/seed_0/fold_0/metrics.jsonl")
+        assert set(agreement) == {"second"}, "the first order has no term"
+        assert agreement["second"]["cosine"] == [line["orders"]["cosine"] for line in lines]
+        assert agreement["second"]["term_share"] == [
+            line["val"]["term"] / line["val"]["direct"] for line in lines
+        ]
+
     def test_there_is_a_report(self, grid):
         page = (grid / "compare" / "report.html").read_text()
         assert "SYNTHETIC" in page
