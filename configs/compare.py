@@ -2,9 +2,9 @@
 
     python -m jax_ser_darts.main --config=configs/compare.py:quick --config.data.source=DIR --workdir=DIR --mode=compare
 
-`--config.methods.svm=True` adds the SVM (pip install '.[baselines]'). `full` has 18 searches and 60 trainings of the size
-of `ravdess.py:quick`: about 4 hours on two cores by what these took there, not yet run. `quick` has 12 searches of 4
-epochs and 36 trainings of 10: it shows the machinery, and says nothing of the methods.
+`--config.methods.svm=True` adds the SVM (pip install '.[baselines]'). `full` has 18 searches and 60 trainings of the
+size of `ravdess.py:quick`: about 4 hours on two cores by what these took there, not yet run. `quick` has 12 searches of
+4 epochs and 36 trainings of 10: it shows the machinery, and says nothing of the methods.
 """
 
 from configs import ravdess
