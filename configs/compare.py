@@ -1,15 +1,17 @@
-"""The comparison on RAVDESS: both orders, random architectures, hand-designed networks and an SVM, with several seeds.
+"""The comparison on RAVDESS: both orders, finite differences, random architectures, hand-designed networks; more seeds.
 
     python -m jax_ser_darts.main --config=configs/compare.py:quick --config.data.source=DIR --workdir=DIR --mode=compare
 
-`--config.methods.svm=True` adds the SVM (pip install '.[baselines]').
+`--config.methods.svm=True` adds the SVM (pip install '.[baselines]'). `full` has 18 searches and 60 trainings of the
+size of `ravdess.py:quick`: about 4 hours on two cores by what these took there, not yet run. `quick` has 12 searches of
+4 epochs and 36 trainings of 10: it shows the machinery, and says nothing of the methods.
 """
 
 from configs import ravdess
 
 
 def get_config(variant: str = "full"):
-    """`full` takes hours on two cores; `quick` is the same in small, and says little of the methods."""
+    """`full` takes hours on two cores; `quick` is the same in small."""
     c = ravdess.get_config("quick")
     c.search.orders = ("first", "second", "second_differences")
     c.methods.baselines = ("cnn_lstm", "cnn_lstm_attention")

@@ -29,10 +29,10 @@ import numpy as np
 from absl import logging
 
 from jax_ser_darts import jobs as grid
-from jax_ser_darts import metrics, significance, svm, workers
+from jax_ser_darts import metrics, significance, workers
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.files import write_json, write_text
-from jax_ser_darts.jobs import RANDOM, SEARCH, SVM, TRAIN, Job
+from jax_ser_darts.jobs import RANDOM, SEARCH, TRAIN, Job
 from jax_ser_darts.report import html, tables
 from jax_ser_darts.scores import Answers, score
 
@@ -87,16 +87,9 @@ def compare(experiment: Experiment, *, folder: pathlib.Path, records_root: pathl
     return f"{text}\n\nThe report: {where / 'report.html'}"
 
 
-def answers_of(experiment: Experiment, job: Job) -> dict[int, Answers]:
-    """Fold -> the answers of a TRAIN or SVM job."""
-    folds = [fold for fold in experiment.folds if job.fold in (None, fold.index)]
-    name, seed = (svm.METHOD, svm.SEED) if job.kind == SVM else (job.folder_name, job.seed)
-    return {
-        fold.index: Answers.from_json(
-            json.loads((experiment.train_folder(name, fold, seed) / "answers.json").read_text())
-        )
-        for fold in folds
-    }
+def answers_of(experiment: Experiment, job: Job) -> Answers:
+    """What a network, or an SVM, answered to its fold's test speakers."""
+    return Answers.from_json(json.loads((job.folder(experiment.workdir) / "answers.json").read_text()))
 
 
 def networks(experiment: Experiment, jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -108,28 +101,27 @@ def networks(experiment: Experiment, jobs: Sequence[Job]) -> list[dict[str, Any]
         about = job.done(experiment.workdir)
         search = _search_of(job, jobs)
         found = search.done(experiment.workdir) if search else {}
-        for fold, answers in answers_of(experiment, job).items():
-            scores = score(answers, resamples=1)
-            rows.append(
-                {
-                    "method": job.method,
-                    "search_seed": job.search_seed,
-                    "fold": fold,
-                    "train_seed": job.seed,
-                    "ua": scores.ua.value,
-                    "wa": scores.wa.value,
-                    "f1": scores.f1.value,
-                    "utterances": scores.n,
-                    "validation_ua": about.get("validation_ua"),
-                    "parameters": about.get("parameters"),
-                    "flops": about.get("flops"),
-                    "search_seconds": found.get("seconds"),
-                    "search_compiling": found.get("compiling"),
-                    "search_memory": found.get("peak_memory"),
-                    "train_seconds": about["seconds"] / (len(experiment.folds) if job.kind == SVM else 1),
-                    "train_memory": about["peak_memory"],
-                }
-            )
+        scores = score(answers_of(experiment, job), resamples=1)
+        rows.append(
+            {
+                "method": job.method,
+                "search_seed": job.search_seed,
+                "fold": job.fold,
+                "train_seed": job.seed,
+                "ua": scores.ua.value,
+                "wa": scores.wa.value,
+                "f1": scores.f1.value,
+                "utterances": scores.n,
+                "validation_ua": about.get("validation_ua"),
+                "parameters": about.get("parameters"),
+                "flops": about.get("flops"),
+                "search_seconds": found.get("seconds"),
+                "search_compiling": found.get("compiling"),
+                "search_memory": found.get("peak_memory"),
+                "train_seconds": about["seconds"],
+                "train_memory": about["peak_memory"],
+            }
+        )
     return rows
 
 
@@ -142,8 +134,9 @@ def summarise(experiment: Experiment, jobs: Sequence[Job]) -> dict[str, Any]:
     answers = collections.defaultdict(lambda: collections.defaultdict(list))
     for job in jobs:
         if job.kind != SEARCH:
-            at = tuple(_place(rows[job.method], key, seed) for key, seed in _seeds(job).items())
-            answers[job.method][at] += answers_of(experiment, job).values()
+            seeds = {"search_seed": job.search_seed, "train_seed": job.seed}
+            at = tuple(_place(rows[job.method], key, seed) for key, seed in seeds.items())
+            answers[job.method][at].append(answers_of(experiment, job))
     fold_of = {
         speaker: fold.index
         for fold in experiment.folds
@@ -199,6 +192,7 @@ def summarise(experiment: Experiment, jobs: Sequence[Job]) -> dict[str, Any]:
             "clusters": len(set(clusters)),
             "smallest_p": significance.smallest_p(len(set(clusters))),
         },
+        "agreement": agreement(searches(experiment, jobs)),
         "wall_seconds": sum(job.done(experiment.workdir)["wall"] for job in jobs),
         "environment": environment(),
     }
@@ -245,6 +239,31 @@ def searches(experiment: Experiment, jobs: Sequence[Job]) -> list[dict[str, Any]
     ]
 
 
+def agreement(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """Second-order method -> of each epoch, means over its searches of what the second order is about.
+
+    Args:
+        found: see `searches`.
+
+    Returns:
+        `cosine` of the two orders' gradients, at an epoch's first step; `term_share`: norm of the second-order term
+        over that of the direct part. Epochs of warm-up, which move no alpha, are left out.
+    """
+    methods = collections.defaultdict(lambda: collections.defaultdict(list))
+    for one in found:
+        for line in one["epochs"]:
+            if "orders" in line:
+                share = line["val"]["term"] / max(line["val"]["direct"], sys.float_info.min)
+                methods[one["method"]][line["epoch"]].append((line["orders"]["cosine"], share))
+    return {
+        method: {
+            name: [statistics.fmean(pair[i] for pair in pairs) for _, pairs in sorted(epochs.items())]
+            for i, name in enumerate(("cosine", "term_share"))
+        }
+        for method, epochs in methods.items()
+    }
+
+
 def trainings(experiment: Experiment, jobs: Sequence[Job]) -> dict[str, list[list[dict[str, Any]]]]:
     """Method -> the epochs of each of its trainings."""
     found = collections.defaultdict(list)
@@ -281,10 +300,6 @@ def vars_of(found) -> dict[str, float]:
 def _search_of(job, jobs):
     ours = Job(SEARCH, job.method, job.search_seed, job.fold)
     return ours if job.kind == TRAIN and ours in jobs else None
-
-
-def _seeds(job):
-    return {"search_seed": job.search_seed, "train_seed": job.seed}
 
 
 def _place(rows, key, value):

@@ -167,7 +167,9 @@ def default() -> ml_collections.ConfigDict:
     c.methods.svm_c = (1.0,)  # several are tried on the validation speakers
 
     c.compare = ml_collections.ConfigDict()
-    c.compare.workers = 1  # processes of --mode=compare: each has its share of the GPUs, or of the cores
+    c.compare.workers = (
+        1  # processes of --mode=compare: each has its share of the GPUs or cores; a TPU takes one
+    )
     c.compare.cluster = "speaker"  # what the paired tests take as independent: speaker or fold
     c.compare.permutations = 100_000  # where all of them would be more
 

@@ -9,7 +9,7 @@ from typing import Any
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file, and its folder where it is missing; on disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

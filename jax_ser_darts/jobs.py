@@ -3,7 +3,7 @@
     search   a method's search of one fold from one seed             -> search/METHOD/seed_R/fold_K/
     train    a network's training on one fold from one seed, and its answers to the fold's test speakers, which are
              asked for once and nothing is chosen by                  -> train/METHOD/fold_K/seed_S/
-    svm      every fold                                               -> train/svm/
+    svm      the same of the SVM                                      -> train/svm/fold_K/seed_0/
 
 A job that is done has a `job.json` in its folder, written last and whole. What is below a job is resumed by its own
 checkpoints.
@@ -42,14 +42,14 @@ class Job:
         kind: SEARCH, TRAIN or SVM.
         method: a search variant, RANDOM, a baseline with its size, designs.FOUND_BY_HAND, or svm.METHOD.
         search_seed: of the search; of RANDOM the number of the draw; None where nothing is searched.
-        fold: its index; None is every fold.
+        fold: its index.
         seed: of the training.
     """
 
     kind: str
     method: str
-    search_seed: int | None = None
-    fold: int | None = None
+    search_seed: int | None
+    fold: int
     seed: int | None = None
 
     @property
@@ -81,8 +81,6 @@ class Job:
         fold = f"fold_{self.fold}"
         if self.kind == SEARCH:
             return workdir / "search" / self.method / f"seed_{self.search_seed}" / fold
-        if self.kind == SVM:
-            return workdir / "train" / svm.METHOD
         return workdir / "train" / self.folder_name / fold / f"seed_{self.seed}"
 
     def done(self, workdir: pathlib.Path) -> dict | None:
@@ -108,12 +106,15 @@ def all_jobs(config: ml_collections.ConfigDict, folds: Sequence[int]) -> list[Jo
         Job(TRAIN, method, search_seed, fold, seed)
         for (method, search_seed), fold, seed in itertools.product(trained, folds, config.train.seeds)
     ]
-    return [*jobs, Job(SVM, svm.METHOD)] if methods.svm else jobs
+    return jobs + [Job(SVM, svm.METHOD, None, fold, svm.SEED) for fold in folds if methods.svm]
 
 
 def needed_by(job: Job, jobs: Iterable[Job], config: ml_collections.ConfigDict) -> list[Job]:
     """The jobs that have to be done before this one."""
-    if job.kind != TRAIN:
+    if job.kind == SVM:  # the first one computes what all of them hear
+        first = next(other for other in jobs if other.kind == SVM)
+        return [] if job == first else [first]
+    if job.kind == SEARCH:
         return []
     searches = [other for other in jobs if other.kind == SEARCH]
     if job.method.endswith(f"_{MATCHED}") and not config.methods.parameters:
@@ -209,5 +210,5 @@ class Worker:
             fingerprint=experiment.corpus.metadata["fingerprint"],
             path=experiment.workdir / "functionals.npz",
         )
-        results = [svm.result(experiment, values, fold) for fold in experiment.folds]
-        return {"seconds": sum(of.seconds for of in results), "peak_memory": host_memory.peak_memory()}
+        result = svm.result(experiment, values, self._folds[job.fold])
+        return {"seconds": result.seconds, "peak_memory": host_memory.peak_memory()}

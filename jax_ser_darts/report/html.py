@@ -48,7 +48,10 @@ def write(
         summary=summary,
         headline=headline(summary),
         tiles=tiles(summary),
-        tables={name: getattr(tables, name)(summary) for name in ("scores", "tests", "variances", "costs")},
+        tables={
+            name: getattr(tables, name)(summary)
+            for name in ("scores", "tests", "variances", "costs", "agreement")
+        },
         notes=tables.notes(summary),
         pictures=pictures,
         found=found,

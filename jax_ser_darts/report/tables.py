@@ -3,6 +3,7 @@
 A table is a list of rows of strings, the first of them its head. What is unknown is "-".
 """
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -97,6 +98,16 @@ def variances(summary: Mapping[str, Any]) -> Table:
     return [head, *rows]
 
 
+def agreement(summary: Mapping[str, Any]) -> Table:
+    """How far the two orders agree along the search, and how large the second-order term is."""
+    head = ["method", "cosine, first epoch", "last", "mean", "term / direct, first epoch", "last", "mean"]
+    rows = []
+    for name, of in summary["agreement"].items():
+        curves = (of["cosine"], of["term_share"])
+        rows.append([name, *(f"{x:.3f}" for c in curves for x in (c[0], c[-1], statistics.fmean(c)))])
+    return [head, *rows]
+
+
 def notes(summary: Mapping[str, Any]) -> list[str]:
     """What a reader has to know, a sentence or two each."""
     test, level = summary["test"], 100 * summary["level"]
@@ -149,6 +160,7 @@ def text(summary: Mapping[str, Any]) -> str:
         aligned(scores(summary)),
         "Paired differences:\n" + aligned(tests(summary)) if summary["tests"] else "",
         "Standard deviation of a fold's UA:\n" + aligned(variances(summary)),
+        "Gradients of the two orders:\n" + aligned(agreement(summary)) if summary["agreement"] else "",
         "Cost, a network:\n" + aligned(costs(summary)),
         "\n".join(notes(summary)),
     ]

@@ -24,7 +24,7 @@ def config():
 
 def test_every_job_is_there_once(config):
     jobs = all_jobs(config, [0, 1])
-    assert len(set(jobs)) == len(jobs) == 2 * 2 * 2 + (2 * 2 + 2 + 2) * 2 * 3 + 1
+    assert len(set(jobs)) == len(jobs) == 2 * 2 * 2 + (2 * 2 + 2 + 2) * 2 * 3 + 2
     assert len({job.folder(pathlib.Path()) for job in jobs}) == len(jobs)
     assert len({job.name for job in jobs}) == len(jobs)
     assert {job.method for job in jobs} == {
@@ -53,6 +53,8 @@ def test_each_network_needs_its_own_search_and_the_matched_ones_need_all(config)
         needed = needed_by(job, jobs, config)
         if job.method == "cnn_matched":
             assert len(needed) == 8
+        elif job.kind == SVM:
+            assert [other.fold for other in needed] == [0] * job.fold, "the first computes what all hear"
         elif job.kind == TRAIN and job.method in config.search.orders:
             assert needed == [Job(SEARCH, job.method, job.search_seed, job.fold)]
         else:
@@ -66,7 +68,7 @@ def test_a_genotype_of_a_file_replaces_the_searches(config):
     jobs = all_jobs(config, [0])
     assert not any(job.kind == SEARCH for job in jobs)
     assert Job(TRAIN, designs.FOUND_BY_HAND, None, 0, 0) in jobs
-    assert Job(SVM, svm.METHOD) in jobs
+    assert Job(SVM, svm.METHOD, None, 0, svm.SEED) in jobs
 
 
 def test_a_job_is_done_when_it_says_so(config, tmp_path):

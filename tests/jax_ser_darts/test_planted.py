@@ -1,9 +1,9 @@
 """A search whose right answer is known: the label is a phase that only one candidate lets through.
 
-Each utterance is a stripe of period 3 along the coefficients, the same in every frame, and its class is the
-stripe's phase. A 3x3 pool sees a whole period wherever it stands, so that its output says nothing of the phase,
-whatever pointwise layers come before it; a dilated convolution passes it on. The outermost coefficients, where a
-pool's window is cut and would see a part of a period, hold noise.
+Each utterance is a stripe of period 3 along the coefficients, and its class is the stripe's phase. A 3x3 pool sees a
+whole period wherever it stands, so that its output says nothing of the phase, whatever pointwise layers come before it;
+a dilated convolution passes it on. The stripe fades out at both ends, where a pool's window would see a part of a
+period, and there is noise: what little a pool lets through is worth less than what the convolution does.
 """
 
 import numpy as np
@@ -12,13 +12,15 @@ from tiny import tiny_config
 
 from jax_ser_darts.bilevel import ORDERS
 from jax_ser_darts.experiment import set_up
+from jax_ser_darts.metrics import read
 from jax_ser_darts.records import Corpus
 from jax_ser_darts.search import make_searchers, search
-from jax_ser_darts.search_space.genotype import random_genotype
+from jax_ser_darts.search_space.genotype import num_edges, softmax
+from jax_ser_darts.search_space.operations import NONE
 
 PLANTED = "dil_conv_3x3"
-OPERATIONS = ("max_pool_3x3", "avg_pool_3x3", PLANTED, "none")
-SPEAKERS, EACH, FRAMES, COEFFICIENTS, BORDER = 5, 48, 4, 18, 3
+OPERATIONS = ("max_pool_3x3", "avg_pool_3x3", PLANTED, NONE)
+SPEAKERS, EACH, FRAMES, COEFFICIENTS = 5, 48, 4, 24
 SEEDS, CONTROLS = range(5), range(3)
 KIND = "reduction"  # the only cell of the supernet is one
 
@@ -30,9 +32,9 @@ def striped_corpus(shuffled: bool) -> Corpus:
     label = np.arange(size) % 3
     phase = rng.permutation(label) if shuffled else label
     stripes = np.cos(2 * np.pi * (np.arange(COEFFICIENTS) + phase[:, None]) / 3)[:, None]
-    features = 1.5 * stripes + 0.7 * rng.normal(size=(size, FRAMES, COEFFICIENTS))
-    border = np.r_[:BORDER, COEFFICIENTS - BORDER : COEFFICIENTS]
-    features[:, :, border] = 2.0 * rng.normal(size=(size, FRAMES, len(border)))
+    fading = np.sin(np.pi * (np.arange(COEFFICIENTS) + 0.5) / COEFFICIENTS) ** 2
+    noise = rng.normal(size=(size, 1, COEFFICIENTS)) + 0.3 * rng.normal(size=(size, FRAMES, COEFFICIENTS))
+    features = 1.5 * fading * stripes + noise
     speaker = np.repeat([f"s{i}" for i in range(SPEAKERS)], EACH)
     return Corpus(
         classes=("a", "b", "c"),
@@ -58,7 +60,7 @@ def config():
     c.search.cells = 1
     c.search.reductions = (0,)
     c.search.channels = 4
-    c.search.epochs = 24
+    c.search.epochs = 16
     c.search.batch_size = 32
     c.search.learning_rate = 0.1
     c.search.alphas_learning_rate = 0.05
@@ -66,38 +68,45 @@ def config():
     return c
 
 
+def strongest(alphas):
+    """The candidate with the largest weight in the cell, besides `none`: one edge is enough to read the phase."""
+    weights = softmax(np.asarray(alphas))[:, : OPERATIONS.index(NONE)]
+    return OPERATIONS[int(weights.max(axis=0).argmax())]
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """(order, shuffled) -> of each seed, the operations of the cell."""
+    """(order, shuffled) -> of each seed, the strongest candidate."""
     results = {}
     for shuffled in (False, True):
         experiment = set_up(config(), tmp_path_factory.mktemp("planted"), striped_corpus(shuffled))
         searcher_of = make_searchers(experiment)
+        (fold,) = experiment.folds
         for order in ORDERS:
-            (fold,) = experiment.folds
-            results[order, shuffled] = [
-                search(searcher_of(order), order, fold, seed).operations(KIND)
-                for seed in (CONTROLS if shuffled else SEEDS)
-            ]
-    print(results)
+            results[order, shuffled] = []
+            for seed in CONTROLS if shuffled else SEEDS:
+                genotype = search(searcher_of(order), order, fold, seed)
+                last = read(experiment.search_folder(order, fold, seed) / "metrics.jsonl")[-1]
+                results[order, shuffled].append(strongest(last["alphas"][KIND]))
+                assert shuffled or PLANTED in genotype.operations(KIND)
     return results
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_search_finds_what_was_planted_from_every_seed(found, order):
-    assert all(set(operations) == {PLANTED} for operations in found[order, False]), found[order, False]
+    assert found[order, False] == [PLANTED] * len(SEEDS)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_it_does_so_because_of_the_labels(found, order):
     """Without them it has no reason to, and does not."""
-    assert not all(set(operations) == {PLANTED} for operations in found[order, True])
+    assert found[order, True] != [PLANTED] * len(CONTROLS)
 
 
 def test_a_random_ranking_does_not():
-    drawn = [
-        random_genotype(np.random.default_rng(seed), nodes=1, operations=OPERATIONS) for seed in range(200)
+    rankings = [
+        np.random.default_rng(seed).gumbel(size=(num_edges(1), len(OPERATIONS))) for seed in range(300)
     ]
-    hits = [set(genotype.operations(KIND)) == {PLANTED} for genotype in drawn]
+    hits = [strongest(ranking) == PLANTED for ranking in rankings]
     assert not all(hits[: len(SEEDS)])
-    assert 0 < np.mean(hits) < 1 / 4
+    assert 0.2 < np.mean(hits) < 0.5, "one in three"

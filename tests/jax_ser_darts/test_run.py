@@ -104,18 +104,20 @@ def comparing():
     return config
 
 
+def told_the_class(utterances, *, workers):
+    """In the place of openSMILE's functionals."""
+    emotions = sorted({one.emotion for one in utterances})
+    return np.array([[float(emotions.index(one.emotion)), 1.0] for one in utterances], np.float32)
+
+
 @pytest.fixture(scope="module")
 def compared(finished, tmp_path_factory):
     """The finished workdir, gone on with by `comparing`; openSMILE is replaced by someone who tells the class."""
     workdir = tmp_path_factory.mktemp("compared") / "run"
     shutil.copytree(finished, workdir)
 
-    def compute(utterances, *, workers):
-        emotions = sorted({one.emotion for one in utterances})
-        return np.array([[float(emotions.index(one.emotion)), 1.0] for one in utterances], np.float32)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(functionals, "compute", compute)
+        patch.setattr(functionals, "compute", told_the_class)
         patch.setattr(functionals, "check_installed", lambda: None)
         main.run(comparing(), workdir, "all")
     return workdir
@@ -238,7 +240,7 @@ def grid(compared, tmp_path_factory):
     shutil.copytree(compared, workdir)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(functionals, "check_installed", lambda: None)
-        patch.setattr(functionals, "compute", None)
+        patch.setattr(functionals, "compute", told_the_class)
         patch.setattr(MetricsWriter, "__init__", None)  # nothing is searched or trained again
         patch.setattr(workers, "run", in_this_process)
         main.run(comparing(), workdir, "compare")
@@ -283,6 +285,15 @@ class TestCompare:
             assert float(row["train_memory"]) > 1e6
         for row in rows:
             assert (row["search_seconds"] != "") == (row["method"] in ("first", "second"))
+
+    def test_the_orders_gradients_are_compared(self, grid):
+        agreement = json.loads((grid / "compare" / "summary.json").read_text())["agreement"]
+        lines = read(grid / "search/second/seed_0/fold_0/metrics.jsonl")
+        assert set(agreement) == {"second"}, "the first order has no term"
+        assert agreement["second"]["cosine"] == [line["orders"]["cosine"] for line in lines]
+        assert agreement["second"]["term_share"] == [
+            line["val"]["term"] / line["val"]["direct"] for line in lines
+        ]
 
     def test_there_is_a_report(self, grid):
         page = (grid / "compare" / "report.html").read_text()

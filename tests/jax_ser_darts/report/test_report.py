@@ -64,7 +64,7 @@ def test_every_figure_lies_beside_the_page_in_both_forms(folder, page):
 
 def test_the_page_has_every_number_of_the_tables(page):
     summary = example.summary()
-    for table in (tables.scores, tables.tests, tables.costs, tables.variances):
+    for table in (tables.scores, tables.tests, tables.costs, tables.variances, tables.agreement):
         for row in table(summary):
             for cell in row:
                 assert f">{cell}<" in page
