@@ -7,6 +7,7 @@ from data_prep.corpora.base import Utterance
 
 SHORTEST_SECONDS = 0.025  # one analysis frame of speech, as it is usually taken
 SILENT_PEAK = 1e-4  # -80 dB of full scale: three steps of a 16-bit recording
+SLOWEST, FASTEST = 1_000, 768_000  # Hz; a header that says less or more is damaged
 END_SLACK_SECONDS = 0.05  # annotated ends are rounded, so a hair beyond the file's end is its end
 
 
@@ -46,6 +47,16 @@ def read(utterance: Utterance, *, sampling_rate: int, seconds: float | None = No
     return np.ascontiguousarray(waveform, dtype=np.float32)
 
 
+def check_rate(rate: float) -> None:
+    """Whether sound can have this rate, in Hz.
+
+    Raises:
+        AudioError: it cannot.
+    """
+    if not SLOWEST <= rate <= FASTEST:
+        raise AudioError(f"a sampling rate of {rate} Hz; it must be from {SLOWEST} to {FASTEST}")
+
+
 def _decode(utterance: Utterance, *, seconds: float | None) -> tuple[np.ndarray, int]:
     """Returns float32 [samples, channels] and their rate in Hz."""
     path = utterance.path
@@ -55,6 +66,7 @@ def _decode(utterance: Utterance, *, seconds: float | None) -> tuple[np.ndarray,
         if path.stat().st_size == 0:
             raise AudioError("empty file (0 bytes)")
         with soundfile.SoundFile(path) as sound:
+            check_rate(sound.samplerate)
             first, last = _span(utterance, rate=sound.samplerate, frames=sound.frames)
             if seconds is not None:
                 last = min(last, first + round(seconds * sound.samplerate))

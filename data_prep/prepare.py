@@ -147,6 +147,20 @@ def read_corpus(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> co
     return _read(data, _source(data, records=pathlib.Path(records).absolute()))
 
 
+def labelled(
+    data: ml_collections.ConfigDict, *, records: pathlib.Path
+) -> tuple[list[tuple[Utterance, str]], tuple[BadFile, ...]]:
+    """What `prepare` would make records of: utterances with their classes, and the files that cannot be used.
+
+    Arguments and errors as of `prepare`; whether the sound is usable is seen when it is read.
+    """
+    _check(data)
+    reading = read_corpus(data, records=records)
+    chosen = _choose(reading.utterances, parts=data.parts, target=data.target)
+    emotions = _emotions(chosen, data.emotions.to_dict())
+    return [(one, emotions[one.emotion]) for one in chosen if one.emotion in emotions], reading.bad_files
+
+
 def _read(data: ml_collections.ConfigDict, source: pathlib.Path) -> corpora.Reading:
     return corpora.read("manifest" if data.corpus == "demo" else data.corpus, source)
 

@@ -8,7 +8,9 @@ least (https://docs.jax.dev/en/latest/export/export.html); the weights beside it
 tensor program: it opens no file and runs no Python, but a compiler reads it, so take one from people you trust only.
 """
 
+import contextlib
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.export
@@ -38,8 +40,21 @@ def make(bundle: Bundle) -> bytes:
     def waveform_to_probabilities(waveform, num_samples):
         return function(waveform, num_samples)
 
-    exported = jax.export.export(jax.jit(waveform_to_probabilities), platforms=PLATFORMS)(*arguments)
+    with _no_source_locations():
+        exported = jax.export.export(jax.jit(waveform_to_probabilities), platforms=PLATFORMS)(*arguments)
     return bytes(exported.serialize())
+
+
+@contextlib.contextmanager
+def _no_source_locations() -> Iterator[None]:
+    """Lowered inside, a program does not name the files of this machine, and is the same bytes every time."""
+    name = "jax_traceback_in_locations_limit"
+    before = getattr(jax.config, name)
+    jax.config.update(name, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 def load(bundle: Bundle) -> jax.export.Exported:

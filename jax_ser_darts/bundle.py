@@ -140,7 +140,9 @@ def probe_waveform(samples: int, sampling_rate: int) -> np.ndarray:
     return (0.1 * tone * (0.55 + 0.45 * np.sin(2 * np.pi * 3.1 * t))).astype(np.float32)
 
 
-def write_bundle(folder: str | os.PathLike, bundle: Bundle, *, card: str, versions: Mapping[str, str]) -> None:
+def write_bundle(
+    folder: str | os.PathLike, bundle: Bundle, *, card: str, versions: Mapping[str, str]
+) -> None:
     """Writes the folder, whole or not at all; an older bundle of this name is replaced.
 
     Raises:
@@ -221,7 +223,10 @@ def _assemble(contents: Mapping[str, bytes], folder: pathlib.Path) -> Bundle:
         raise BundleError(f"{where}: the classes must be two names or more, all different: {classes}")
     settings = FeatureSettings.from_mapping(entry("features", dict))
     frames = entry("frames", int)
-    if not 1 <= frames <= settings.num_frames(settings.max_samples) + _SPARE_FRAMES or settings.max_samples > 2**26:
+    if (
+        not 1 <= frames <= settings.num_frames(settings.max_samples) + _SPARE_FRAMES
+        or settings.max_samples > 2**26
+    ):
         raise BundleError(f"{where}: {frames} frames do not go with {settings.seconds:g} s of sound")
     description = entry("network", dict)
     network = build(description)
@@ -261,7 +266,9 @@ def check_listening(listening: Mapping[str, Any], *, where: str) -> None:
             raise BundleError(f"{where}: {name} = {value!r} must be a number from {low:g} to {high:g}")
 
 
-def expected_shapes(*, network: nn.Module, settings: FeatureSettings, frames: int) -> dict[str, tuple[int, ...]]:
+def expected_shapes(
+    *, network: nn.Module, settings: FeatureSettings, frames: int
+) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every array of a bundle's weights; nothing is computed."""
     inputs = (
         jax.ShapeDtypeStruct((1, frames, settings.coefficients), jnp.float32),
@@ -340,8 +347,7 @@ def _read(path: pathlib.Path, *, largest: int | None) -> bytes:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(
-            f"{path} is missing: a bundle is a folder that "
-            "`python -m jax_ser_darts.main --mode=export` wrote"
+            f"{path} is missing: a bundle is a folder that `python -m jax_ser_darts.main --mode=export` wrote"
         ) from None
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}") from error

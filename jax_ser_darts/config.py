@@ -153,13 +153,17 @@ def default() -> ml_collections.ConfigDict:
     c.scores.resamples = 2000
 
     c.bundle = ml_collections.ConfigDict()
-    c.bundle.method = ""  # whose network is exported; "" is the best on validation speakers, see export.choose
+    c.bundle.method = (
+        ""  # whose network is exported; "" is the best on validation speakers, see export.choose
+    )
     c.bundle.fold = -1  # of which fold; -1 is any
     c.bundle.seed = -1  # of which training seed; -1 is any
     c.bundle.licence = ""  # of the corpus, for the model card; "" is what is known of a corpus with a reader
     c.bundle.overlap = 0.5  # of the windows that a long recording is heard in; a share of a window
     c.bundle.silence = -60.0  # dB of full scale; no 25 ms of a window above it: silence
-    c.bundle.labels = ml_collections.ConfigDict()  # {class of this corpus: class of the bundle} (evaluate --bundle)
+    c.bundle.labels = (
+        ml_collections.ConfigDict()
+    )  # {class of this corpus: class of the bundle} (evaluate --bundle)
     return c
 
 
@@ -275,6 +279,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _within(config, 0.0, 0.9, "bundle.overlap")
     _within(config, -120.0, 0.0, "bundle.silence")
     _within(config, -1, 2**31 - 1, "bundle.fold", "bundle.seed")
+    for pair in config.bundle.labels:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise ConfigError(
+                f"config.bundle.labels: {pair!r} is not a pair of classes, such as ('joy', 'happy')"
+            )
     try:
         Augmentation(**config.train.augment.to_dict())
     except (TypeError, ValueError) as error:

@@ -30,7 +30,6 @@ from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.folds import Fold
 from jax_ser_darts.models.description import build, describe
 from jax_ser_darts.predictor import Predictor
-from jax_ser_darts.records import subset
 from jax_ser_darts.scores import Answers
 from jax_ser_darts.train import Design, Trainer, kept_variables, make_trainer, read_network
 
@@ -63,7 +62,9 @@ def export(
         BundleError: the folder holds something else.
     """
     choice = choose(experiment, designs)
-    logging.info("Exports %s, fold %d, seed %d: %s", choice.method, choice.fold.index, choice.seed, choice.reason)
+    logging.info(
+        "Exports %s, fold %d, seed %d: %s", choice.method, choice.fold.index, choice.seed, choice.reason
+    )
     trainer = make_trainer(experiment, choice.design)
     bundle = make_bundle(trainer, choice, _provenance(experiment, designs, trainer, choice))
     bundle = dataclasses.replace(bundle, artifact=artifact.make(bundle))
@@ -135,9 +136,7 @@ def make_bundle(trainer: Trainer, choice: Choice, provenance: Mapping[str, Any])
     )
     sound = probe_waveform(bundle.window_samples, settings.sampling_rate)
     answer = jax.jit(
-        functools.partial(
-            probabilities, network=bundle.network, settings=settings, frames=experiment.frames
-        )
+        functools.partial(probabilities, network=bundle.network, settings=settings, frames=experiment.frames)
     )(bundle.weights(), sound[None], np.array([len(sound)], np.int32))
     return dataclasses.replace(bundle, probe=tuple(map(float, answer[0])))
 
@@ -157,7 +156,9 @@ def _provenance(
     corpus, metadata, config = experiment.corpus, experiment.corpus.metadata, experiment.config
     folder = experiment.train_folder(choice.method, choice.fold, choice.seed)
     about = read_network(folder)
-    evaluate.result(trainer, choice.method, choice.fold, choice.seed)  # makes answers.json where it is missing
+    evaluate.result(
+        trainer, choice.method, choice.fold, choice.seed
+    )  # makes answers.json where it is missing
     speakers = {
         part: sorted({name for group in getattr(choice.fold, part) for name in corpus.groups[group]})
         for part in ("train", "validation", "test")
@@ -192,7 +193,8 @@ def _scores(experiment: Experiment, choice: Choice) -> dict[str, Any]:
     """Of the exported network on its test speakers, and of its method on those of all folds that are answered."""
     options = {"level": experiment.config.scores.level, "resamples": experiment.config.scores.resamples}
     paths = {
-        fold: experiment.train_folder(choice.method, fold, choice.seed) / "answers.json" for fold in experiment.folds
+        fold: experiment.train_folder(choice.method, fold, choice.seed) / "answers.json"
+        for fold in experiment.folds
     }
     answers = {
         fold: Answers.from_json(json.loads(path.read_text())) for fold, path in paths.items() if path.exists()
@@ -229,4 +231,7 @@ def _counts(experiment: Experiment) -> dict[str, int]:
 
 
 def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _LIBRARIES}}
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }

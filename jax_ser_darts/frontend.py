@@ -50,7 +50,9 @@ def features(
         # A float32 sum of a hundred numbers near -80 has lost a thousandth: take the middle of the range away first.
         middle = loudest - TOP_DB / 2
         values = jnp.matmul(values - middle, arrays["cosines"], precision=lax.Precision.HIGHEST)
-        constant = jnp.zeros(settings.coefficients, values.dtype).at[0].set(settings.n_mels**0.5)  # of an array of ones
+        constant = (
+            jnp.zeros(settings.coefficients, values.dtype).at[0].set(settings.n_mels**0.5)
+        )  # of an array of ones
         values = values + middle * constant[None, None]
     rows = frames * settings.pool
     values = values[:, :rows]

@@ -4,9 +4,9 @@
     python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
 
 Modes: prepare (sound -> TFRecords), search (the cells, for each order and fold), train (the found networks and what
-config.methods compares them with, from scratch), evaluate (scores on the test speakers), all (the four of them), export
-(one trained network as a bundle, for jax_ser_darts.predict). Each goes on where it was stopped, and needs the ones before
-it. Every setting can be given as --config.SECTION.NAME=VALUE;
+config.methods compares them with, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle on
+the config's corpus), all (the four of them), export (a trained network as a bundle, for jax_ser_darts.predict). Each
+goes on where it was stopped, and needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE;
 see jax_ser_darts/config.py.
 """
 
@@ -27,7 +27,7 @@ from data_prep import functionals
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
-from jax_ser_darts import compilation, evaluate, export, host_memory, parallel, records, svm
+from jax_ser_darts import compilation, domain, evaluate, export, host_memory, parallel, records, svm
 from jax_ser_darts.bundle import BundleError
 from jax_ser_darts.checkpoints import CheckpointError
 from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, validate
@@ -61,7 +61,11 @@ USER_ERRORS = (
 CONFIG = config_flags.DEFINE_config_file("config", None, "The run's settings, configs/NAME.py[:VARIANT].")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where everything of this run is kept; a second run goes on.")
 MODE = flags.DEFINE_enum("mode", "all", MODES, "What to do; all does everything in turn.")
-BUNDLE = flags.DEFINE_string("bundle", None, "export: the bundle's folder; WORKDIR/bundle by default.")
+BUNDLE = flags.DEFINE_string(
+    "bundle",
+    None,
+    "A bundle's folder. export: where it goes, WORKDIR/bundle by default. evaluate: hear the config's corpus with it.",
+)
 CACHE = flags.DEFINE_string(
     "compilation_cache",
     str(pathlib.Path.home() / ".cache" / "jax_ser_darts"),
@@ -72,6 +76,11 @@ CACHE = flags.DEFINE_string(
 def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None) -> None:
     """The whole job, or one mode of it; `bundle` is a bundle's folder, see the flag."""
     validate(config)
+    if bundle and mode == "evaluate":
+        print(domain.check(config, pathlib.Path(bundle), workdir))
+        return
+    if bundle and mode != "export":
+        raise ConfigError(f"--bundle is for --mode=export or evaluate, not {mode}")
     check_devices(config)
     check_workdir(config, workdir)
     if config.methods.svm and mode not in ("prepare", "search", "export"):
@@ -86,7 +95,9 @@ def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None) -> 
     with only_run(workdir):
         if mode == "export":
             folder = pathlib.Path(bundle or workdir / "bundle")
-            print(f"Bundle: {export.export(experiment, all_designs(experiment, find(experiment, mode)), folder)}")
+            print(
+                f"Bundle: {export.export(experiment, all_designs(experiment, find(experiment, mode)), folder)}"
+            )
         else:
             work(experiment, mode)
 

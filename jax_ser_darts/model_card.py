@@ -72,7 +72,10 @@ def _warnings(own: Scores, pooled: Scores) -> list[str]:
         if speakers < 10
         else []
     )
-    return [*few, *dict.fromkeys(f"{text[0].upper()}{text[1:]}." for text in (*own.warnings, *pooled.warnings))]
+    return [
+        *few,
+        *dict.fromkeys(f"{text[0].upper()}{text[1:]}." for text in (*own.warnings, *pooled.warnings)),
+    ]
 
 
 def _estimate(figure: Any) -> str:

@@ -4,19 +4,19 @@
     python -m jax_ser_darts.predict BUNDLE recordings/ 'more/*.flac' --format=csv > answers.csv
     ffmpeg -i talk.mp4 -f wav - | python -m jax_ser_darts.predict BUNDLE - --timeline
 
-BUNDLE is a folder that `python -m jax_ser_darts.main --mode=export` wrote. After it come sound files of any rate, channels
-and length (WAV, FLAC, and what else libsndfile reads), folders (all WAV and FLAC files below them), patterns in quotes, or
-- for a file on standard input. Put -- before names that begin with a dash.
+BUNDLE is a folder that `python -m jax_ser_darts.main --mode=export` wrote. After it come sound files of any rate,
+channels and length (WAV, FLAC, and what else libsndfile reads), folders (all WAV and FLAC files below them), patterns
+in quotes, or - for a file on standard input. Put -- before names that begin with a dash.
 
-A recording longer than the network's window is heard in overlapping windows: its answer is their mean, and --timeline shows
-them one by one. What stays below --silence is called silence, not an emotion. The formats:
+A recording longer than the network's window is heard in overlapping windows: its answer is their mean, and --timeline
+shows them one by one. What stays below --silence is called silence, not an emotion. The formats:
 
     table    for people
     jsonl    one JSON object a file, always with the timeline; a file that cannot be used has "error"
-    csv      one line a file, or with --timeline one a window; a file that cannot be used has its error in the last column
+    csv      one line a file, or with --timeline one a window; what cannot be used has its error in the last column
 
-The exit status is 0 if every file was answered, 1 if some could not be used (each is named on standard error, the others are
-answered), 2 if nothing could be done: no bundle, no file, wrong flags.
+The exit status is 0 if every file was answered, 1 if some could not be used (each is named on standard error, the
+others are answered), 2 if nothing could be done: no bundle, no file, wrong flags.
 
 The answer is how a voice sounds to a network, not what a person feels; read BUNDLE/README.md before using it on people.
 """
@@ -56,10 +56,6 @@ CACHE = flags.DEFINE_string(
     str(pathlib.Path.home() / ".cache" / "jax_ser_darts"),
     "Folder that keeps the compiled network, so that the next start is quicker; empty keeps nothing.",
 )
-
-
-class UsageError(ValueError):
-    """The command cannot do anything with these arguments; the message says why."""
 
 
 def sources(names: Sequence[str], bad_files: list[BadFile]) -> Iterator[str]:
@@ -112,7 +108,9 @@ class Table:
         self._classes, self._width = classes, width
         self._emotion = max(map(len, (*classes, SILENCE, "emotion")))
         columns = "  ".join(name.rjust(max(len(name), 5)) for name in classes)
-        print(f"{'file'.ljust(width)}  {'start s':>8}  {'end s':>8}  {'emotion'.ljust(self._emotion)}  {columns}")
+        print(
+            f"{'file'.ljust(width)}  {'start s':>8}  {'end s':>8}  {'emotion'.ljust(self._emotion)}  {columns}"
+        )
 
     def add(self, path: str, prediction) -> None:
         """A line for the file, and one a window where these are asked for."""
@@ -169,14 +167,10 @@ def run(bundle: str, names: Sequence[str]) -> int:
     """Answers every file; returns the exit status.
 
     Raises:
-        UsageError: no file is named.
         BundleError: of the bundle.
     """
     bad_files: list[BadFile] = []
     paths = list(sources(names, bad_files))
-    if not paths and not bad_files:
-        raise UsageError("no file is named: give files, folders, patterns, or - for standard input")
-
     from jax_ser_darts import compilation, predictor  # takes a second: not for --help
 
     compilation.cache_compilations(CACHE.value)
@@ -197,7 +191,10 @@ def run(bundle: str, names: Sequence[str]) -> int:
             out.add(path, prediction)
         sys.stdout.flush()
     if bad_files:
-        print(f"{len(bad_files)} of {len(paths) + _unfound(bad_files, paths)} could not be used", file=sys.stderr)
+        print(
+            f"{len(bad_files)} of {len(paths) + _unfound(bad_files, paths)} could not be used",
+            file=sys.stderr,
+        )
     return 1 if bad_files else 0
 
 
@@ -215,18 +212,24 @@ def main(argv: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):  # names of files may be no text
         stream.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.WARNING)
-    if len(argv) < 2:
-        print("error: no bundle is named; see --help", file=sys.stderr)
+    if len(argv) < 3:
+        missing = "file" if argv[1:] else "bundle"
+        print(
+            f"error: no {missing} is named: python -m jax_ser_darts.predict BUNDLE FILES; see --help",
+            file=sys.stderr,
+        )
         return 2
     from jax_ser_darts.bundle import BundleError  # brings JAX: not for --help
 
     try:
         return run(argv[1], argv[2:])
-    except (UsageError, BundleError) as error:
+    except BundleError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever reads has enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115: the interpreter flushes it when it ends
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the interpreter flushes it when it ends
         return 0
 
 

@@ -10,6 +10,7 @@ from typing import IO, Any
 import jax
 import numpy as np
 
+from data_prep.audio import AudioError, check_rate
 from jax_ser_darts import compilation, sound
 from jax_ser_darts.bundle import (
     Bundle,
@@ -140,7 +141,7 @@ class Predictor:
         Raises:
             AudioError: too short, NaN, infinite, far beyond full scale, or no waveform.
         """
-        sound.check_rate(sampling_rate)
+        check_rate(sampling_rate)
         return self._predict(sound.blocks_of(waveform), sampling_rate)
 
     def predict_file(self, source: str | os.PathLike | IO[bytes]) -> Prediction:
@@ -165,7 +166,7 @@ class Predictor:
         while group := tuple(itertools.islice(windows, max(self._batches))):
             timeline.extend(self._spans(group))
         if not timeline:
-            raise sound.AudioError("holds no sound (0 samples)")
+            raise AudioError("holds no sound (0 samples)")
         heard = [list(span.probabilities.values()) for span in timeline if span.probabilities]
         mean = self._named(np.mean(heard, axis=0)) if heard else None
         return Prediction(Span(0.0, timeline[-1].end, mean), tuple(timeline))
@@ -192,7 +193,7 @@ class Predictor:
             sounds = sounds[size:]
         answers = np.concatenate(rows)
         if not np.isfinite(answers).all():
-            raise sound.AudioError("the network's answer is not finite")
+            raise AudioError("the network's answer is not finite")
         return answers / answers.sum(axis=1, keepdims=True)
 
     def _named(self, answer: np.ndarray) -> dict[str, float]:

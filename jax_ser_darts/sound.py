@@ -11,9 +11,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from data_prep.audio import SHORTEST_SECONDS, AudioError
+from data_prep.audio import SHORTEST_SECONDS, AudioError, check_rate
 
-SLOWEST, FASTEST = 1_000, 768_000  # Hz; a rate beyond them is a damaged header
 LOUDEST = 100.0  # times full scale; beyond it the numbers are no sound of full scale 1
 _BLOCK = 2**18  # samples of all channels that are decoded at once: 1 MiB
 _LEVEL_SECONDS = 0.025  # a level is that of such a stretch
@@ -86,16 +85,6 @@ def blocks_of(waveform: np.ndarray) -> Iterator[np.ndarray]:
             yield block.astype(np.float32, copy=False)
 
 
-def check_rate(rate: int | float) -> None:
-    """Whether sound can have this rate, in Hz.
-
-    Raises:
-        AudioError: it cannot.
-    """
-    if not SLOWEST <= rate <= FASTEST:
-        raise AudioError(f"a sampling rate of {rate} Hz; from {SLOWEST} to {FASTEST} are known")
-
-
 def mono(blocks: Iterable[np.ndarray], *, rate: float, to: int) -> Iterator[np.ndarray]:
     """Averages channels and changes the rate, by soxr at high quality as for training.
 
@@ -122,7 +111,9 @@ def mono(blocks: Iterable[np.ndarray], *, rate: float, to: int) -> Iterator[np.n
         yield waveform if stream is None else stream.resample_chunk(np.ascontiguousarray(waveform))
     if seconds < SHORTEST_SECONDS:
         raise AudioError(
-            f"only {seconds:.4f} s long, shorter than {SHORTEST_SECONDS} s" if seconds else "holds no sound (0 samples)"
+            f"only {seconds:.4f} s long, shorter than {SHORTEST_SECONDS} s"
+            if seconds
+            else "holds no sound (0 samples)"
         )
     if stream is not None:
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)

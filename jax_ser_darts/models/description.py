@@ -10,7 +10,8 @@ from jax_ser_darts.models.baselines import Baseline
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.search_space import genotype as genotypes
 
-KINDS = {"genotype": Network, "baseline": Baseline}
+MODEL = "model"  # the entry that names which of these it is
+MODELS = {"genotype": Network, "baseline": Baseline}
 _OF_TRAINING = ("dropout", "auxiliary", "momentum")
 _OF_THE_PROGRAM = ("parent", "name", "backend", "axis_name", "dtype")
 _LARGEST = 4096  # of any size: a description asks for no network that fills the machine while it is built
@@ -21,25 +22,28 @@ class DescriptionError(ValueError):
 
 
 def describe(network: nn.Module) -> dict[str, Any]:
-    """The network's kind and sizes, as JSON has them."""
-    (kind,) = (name for name, made in KINDS.items() if type(network) is made)
+    """Which model it is and its sizes, as JSON has them."""
+    (model,) = (name for name, made in MODELS.items() if type(network) is made)
     sizes = {name: getattr(network, name) for name in _fields(type(network))}
-    return {"kind": kind, **{name: _plain(value) for name, value in sizes.items()}}
+    return {MODEL: model, **{name: _plain(value) for name, value in sizes.items()}}
 
 
 def build(description: Mapping[str, Any]) -> nn.Module:
     """The network that `describe` described, without what only training needs.
 
     Raises:
-        DescriptionError: unknown kind, unknown or missing entries, or a size that is none.
+        DescriptionError: unknown model, unknown or missing entries, or a size that is none.
         GenotypeError: of the genotype.
     """
-    if not isinstance(description, Mapping) or description.get("kind") not in KINDS:
-        raise DescriptionError(f'the network\'s "kind" is not one of {", ".join(KINDS)}')
-    kind = KINDS[description["kind"]]
-    entries = {name: value for name, value in description.items() if name != "kind"}
+    model = description.get(MODEL) if isinstance(description, Mapping) else None
+    if not isinstance(model, str) or model not in MODELS:
+        raise DescriptionError(f'the network\'s "{MODEL}" is not one of {", ".join(MODELS)}')
+    kind = MODELS[model]
+    entries = {name: value for name, value in description.items() if name != MODEL}
     if unknown := sorted(set(entries) - set(_fields(kind))):
-        raise DescriptionError(f"the network has unknown entries {', '.join(unknown)}: a newer version made it")
+        raise DescriptionError(
+            f"the network has unknown entries {', '.join(unknown)}: a newer version made it"
+        )
     needed = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
     if missing := sorted(needed & set(_fields(kind)) - set(entries)):
         raise DescriptionError(f"the network lacks the entries {', '.join(missing)}")

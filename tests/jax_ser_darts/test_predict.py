@@ -1,0 +1,144 @@
+"""The command: files, folders, patterns and standard input; three formats; a status that tells."""
+
+import csv
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from bundles import CLASSES, make_bundle, speech
+
+from jax_ser_darts import predict
+from jax_ser_darts.bundle import write_bundle
+from jax_ser_darts.predictor import Predictor
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A bundle `b`, sounds of all sorts below `sounds`, and what is none."""
+    folder = tmp_path_factory.mktemp("predict")
+    write_bundle(folder / "b", make_bundle(), card="# card", versions={})
+    (folder / "sounds" / "deep").mkdir(parents=True)
+    soundfile.write(folder / "sounds" / "short.wav", speech(0.6), 16_000)
+    soundfile.write(
+        folder / "sounds" / "deep" / "long.flac", np.tile(speech(2.1, rate=44_100)[:, None], 2), 44_100
+    )
+    soundfile.write(folder / "sounds" / "quiet.wav", np.zeros(8_000), 16_000)
+    (folder / "sounds" / "broken.wav").write_bytes(b"RIFF")
+    (folder / "sounds" / "notes.txt").write_text("no sound")
+    return folder
+
+
+def command(folder, *arguments, stdin=b"", code=None):
+    """Runs it as a user does; with `code`, that instead of the command, in the same environment."""
+    where = [sys.executable, "-c", code] if code else [sys.executable, "-m", "jax_ser_darts.predict"]
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(ROOT / "tests" / ".jax_cache")}
+    done = subprocess.run(
+        [*where, *arguments],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **cache},
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_json_lines_of_a_folder_name_what_cannot_be_used_and_answer_the_rest(folder):
+    status, out, err = command(folder, "b", "sounds", "absent.wav", "--format=jsonl", "--cache=")
+    lines = {line["file"]: line for line in map(json.loads, out.splitlines())}
+    assert status == 1
+    assert "error: sounds/broken.wav: cannot be decoded" in err
+    assert "error: absent.wav: no such file" in err
+    assert set(lines) == {
+        "absent.wav",
+        "sounds/broken.wav",
+        "sounds/deep/long.flac",
+        "sounds/quiet.wav",
+        "sounds/short.wav",
+    }
+    assert lines["sounds/broken.wav"]["error"].startswith("cannot be decoded")
+    assert lines["sounds/quiet.wav"]["silence"] is True
+    assert len(lines["sounds/deep/long.flac"]["timeline"]) == 4
+    expected = Predictor(make_bundle()).predict_file(folder / "sounds" / "short.wav")
+    answer = lines["sounds/short.wav"]
+    assert answer["emotion"] == expected.emotion
+    assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-4)
+
+
+def test_csv_of_standard_input_with_a_timeline(folder):
+    stdin = (folder / "sounds" / "deep" / "long.flac").read_bytes()
+    status, out, err = command(
+        folder, "b", "-", "--format=csv", "--timeline", "--overlap=0", "--cache=", stdin=stdin
+    )
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert (status, err) == (0, "")
+    assert [row["file"] for row in rows] == ["-"] * 3
+    assert [float(row["start"]) for row in rows] == pytest.approx([0, 1, 1.1], abs=1e-3)
+    for row in rows:
+        assert sum(float(row[name]) for name in CLASSES) == pytest.approx(1, abs=1e-5)
+        assert row["error"] == ""
+
+
+def test_the_way_to_an_answer_imports_nothing_of_the_training(folder):
+    code = (
+        "import sys; sys.argv[0] = 'predict'\n"
+        "import jax_ser_darts; assert 'jax' not in sys.modules\n"
+        "from absl import flags; from jax_ser_darts import predict\n"
+        "flags.FLAGS(sys.argv); status = predict.main(sys.argv[:3])\n"
+        "heavy = ('tensorflow', 'tensorflow_datasets', 'orbax', 'sklearn', 'librosa', 'numba', 'tqdm', 'jinja2')\n"
+        "print([name for name in heavy if name in sys.modules]); sys.exit(status)"
+    )
+    status, out, err = command(folder, "b", "sounds/short.wav", "--cache=", code=code)
+    assert status == 0, err
+    *table, heavy = out.splitlines()
+    assert heavy == "[]"
+    assert len({len(line) for line in table}) == 1, "one aligned table"
+    assert table[1].startswith("sounds/short.wav")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no bundle is named"),
+        (["b"], "no file is named"),
+        (["sounds", "x.wav"], "--mode=export"),
+        (["b", "x.wav", "--formt=csv"], "Did you mean: format"),
+        (["b", "x.wav", "--overlap=2"], "overlap"),
+    ],
+)
+def test_a_mistake_is_one_message_and_status_2(folder, arguments, message):
+    status, out, err = command(folder, *arguments)
+    assert status == 2
+    assert not out
+    (line,) = err.strip().splitlines()
+    assert message in line
+
+
+def test_help_teaches(folder):
+    _, out, _ = command(folder, "--help")
+    for word in ("BUNDLE", "--[no]timeline", "standard input", "exit status"):
+        assert word in out
+
+
+def test_every_file_comes_once_and_names_of_nothing_are_bad(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    bad_files = []
+    found = list(predict.sources(["sounds/short.wav", "sounds", "sounds/*.wav", "x*.wav", "b"], bad_files))
+    assert found == [
+        "sounds/short.wav",
+        "sounds/broken.wav",
+        "sounds/quiet.wav",
+        "sounds/deep/long.flac",
+    ]
+    assert [(bad.path, bad.reason) for bad in bad_files] == [
+        ("x*.wav", "no file of this pattern"),
+        ("b", "no .wav or .flac file below this folder"),
+    ]
