@@ -161,9 +161,7 @@ def default() -> ml_collections.ConfigDict:
     c.bundle.licence = ""  # of the corpus, for the model card; "" is what is known of a corpus with a reader
     c.bundle.overlap = 0.5  # of the windows that a long recording is heard in; a share of a window
     c.bundle.silence = -60.0  # dB of full scale; no 25 ms of a window above it: silence
-    c.bundle.labels = (
-        ml_collections.ConfigDict()
-    )  # {class of this corpus: class of the bundle} (evaluate --bundle)
+    c.bundle.labels = ()  # evaluate --bundle: ((class of the corpus, class of the bundle), ...) where names differ
     return c
 
 
