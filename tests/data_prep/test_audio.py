@@ -131,3 +131,11 @@ def test_a_file_that_is_no_sound_is_refused(tmp_path, name, content, reason):
     with pytest.raises(audio.AudioError, match=reason) as error:
         audio.read(utterance(tmp_path / name), sampling_rate=RATE)
     assert name not in str(error.value)  # whoever reports it names the file
+
+
+@pytest.mark.parametrize("rate", [10, 999, 2_000_000])
+def test_a_rate_that_no_recording_has_is_refused(tmp_path, rate):
+    """A damaged header: to resample from 10 Hz would take 1,600 times the memory."""
+    path = written(tmp_path, tone(), rate=rate)
+    with pytest.raises(audio.AudioError, match=f"a sampling rate of {rate} Hz"):
+        audio.read(utterance(path), sampling_rate=RATE)

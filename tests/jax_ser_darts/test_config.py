@@ -257,10 +257,35 @@ class TestWorkdir:
         with pytest.raises(ConfigError, match=r"space\.sequence: 'fixed' there, 'all' now"):
             check_workdir(joint, tmp_path)
 
+    def test_what_is_exported_and_how_is_free(self, tmp_path):
+        """Also in a workdir from before there were bundles."""
+        old = config.default()
+        del old.bundle
+        claim_workdir(old, tmp_path, "corpus")
+        more = config.default()
+        more.bundle.method, more.bundle.silence, more.bundle.labels = "first", -40.0, (("joy", "happy"),)
+        validate(more)
+        claim_workdir(more, tmp_path, "corpus")
+
     def test_another_corpus_is_refused(self, tmp_path):
         claim_workdir(config.default(), tmp_path, "corpus")
         with pytest.raises(ConfigError, match="the corpus has other utterances"):
             claim_workdir(config.default(), tmp_path, "another")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("overlap", 1.0, "from 0.0 to 0.9"),
+        ("silence", 3.0, "from -120.0 to 0.0"),
+        ("labels", ("joy",), "not a pair"),
+    ],
+)
+def test_settings_of_a_bundle_out_of_range(name, value, message):
+    c = config.default()
+    c.bundle[name] = value
+    with pytest.raises(ConfigError, match=message):
+        validate(c)
 
 
 def command(*arguments):
