@@ -136,12 +136,12 @@ def test_variance_components_are_found_again():
         0.6
         + 0.08 * rng.normal(size=(400, 1, 1))
         + 0.05 * rng.normal(size=(400, 4, 1))
-        + 0.03 * rng.normal(size=(400, 4, 3))
+        + 0.06 * rng.normal(size=(400, 4, 2))
     )
     found = variance_components(ua)
     assert found["fold"] == pytest.approx(0.08, rel=0.1)
     assert found["search"] == pytest.approx(0.05, rel=0.1)
-    assert found["training"] == pytest.approx(0.03, rel=0.1)
+    assert found["training"] == pytest.approx(0.06, rel=0.1)
     no_search = variance_components(
         0.6 + 0.08 * rng.normal(size=(400, 1, 1)) + 0.03 * rng.normal(size=(400, 1, 4))
     )
