@@ -5,7 +5,7 @@
 
 Source: Rajapakshe et al. (2024), emoDARTS: features, CNN and optimisers of configs/cnn_search.py; after the
 CNN four sequence cells of four nodes, whose candidates are LSTMs and RNNs of one to four layers,
-bidirectional ones with attention, identity and none (`--config.space.sequence=all`; groups of them: lstm,
+bidirectional ones with attention, identity and none (`--config.search.sequence=all`; groups of them: lstm,
 rnn, lstm_att, rnn_att). Their width is ours. Not run to the end. The same on a corpus that has a config:
 `configs/ravdess.py:quick,joint`.
 """
@@ -25,8 +25,8 @@ def get_config(variant: str = "paper"):
 
 def search_jointly(c, *, quick: bool):
     """The config, with sequence cells to search: four of four nodes, or two of two nodes."""
-    c.space.sequence = ALL
-    c.space.sequence_nodes = 2 if quick else 4
+    c.search.sequence = ALL
+    c.search.sequence_nodes = 2 if quick else 4
     for part in (c.search, c.train):
         part.sequence_cells = 2 if quick else 4
     return c

@@ -77,8 +77,6 @@ def default() -> ml_collections.ConfigDict:
     c.space = ml_collections.ConfigDict()
     c.space.nodes = 4
     c.space.operations = OPERATIONS
-    c.space.sequence = FIXED  # LSTM, attention; or cells searched too: all, lstm, rnn, lstm_att, rnn_att
-    c.space.sequence_nodes = 4
 
     c.model = ml_collections.ConfigDict()
     c.model.stem_multiplier = 3
@@ -101,7 +99,9 @@ def default() -> ml_collections.ConfigDict:
     c.search.cells = 4
     c.search.reductions = ()  # cells that halve; () is at 1/3 and 2/3
     c.search.channels = 8
-    c.search.sequence_cells = 4  # where space.sequence is searched
+    c.search.sequence = FIXED  # LSTM, attention; or cells searched too: all, lstm, rnn, lstm_att, rnn_att
+    c.search.sequence_nodes = 4  # of a sequence cell, where there are any
+    c.search.sequence_cells = 4
     c.search.sequence_width = 16  # units of a node of a sequence cell, and of each recurrence in it
     c.search.epochs = 50
     c.search.batch_size = 16
@@ -226,8 +226,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
         config, "space.nodes", "model.stem_multiplier", "model.project", "model.hidden", "model.attention"
     )
     _one_of(config, "model.stem_stride", (1, 2))
-    _one_of(config, "space.sequence", SEQUENCES)
-    _positive(config, "space.sequence_nodes")
+    _one_of(config, "search.sequence", SEQUENCES)
+    _positive(config, "search.sequence_nodes")
     try:
         check_operations(config.space.operations)
     except ValueError as error:
@@ -417,8 +417,8 @@ FREE_SECTION = "bundle."
 
 # Settings that older runs had not, and what these did.
 ADDED = {
-    "space.sequence": FIXED,
-    "space.sequence_nodes": 4,
+    "search.sequence": FIXED,
+    "search.sequence_nodes": 4,
     **{
         f"{part}.sequence_{name}": value
         for part in ("search", "train")

@@ -64,13 +64,13 @@ def genotype_design(experiment: Experiment, genotype: Genotype, **notes) -> Desi
 def random_design(experiment: Experiment, draw: int) -> Design:
     """The draw-th random architecture of the search space: the same for every fold."""
     seed = [experiment.config.seed, draw]
-    space = experiment.config.space
+    space, sequence = experiment.config.space, experiment.config.search
     genotype = random_genotype(
         np.random.default_rng(seed),
         nodes=space.nodes,
         operations=space.operations,
-        sequence_nodes=space.sequence_nodes,
-        sequence_operations=sequence_operations(space.sequence),
+        sequence_nodes=sequence.sequence_nodes,
+        sequence_operations=sequence_operations(sequence.sequence),
     )
     return genotype_design(experiment, genotype, random_seed=seed)
 

@@ -61,7 +61,7 @@ _CELLS = flags.DEFINE_integer("cells", 4, "Cells; two of them halve.", lower_bou
 _NODES = flags.DEFINE_integer("nodes", 4, "Nodes a cell.", lower_bound=1)
 _CHANNELS = flags.DEFINE_integer("channels", 8, "Channels of the first cell.", lower_bound=2)
 _SEQUENCE = flags.DEFINE_enum(
-    "sequence", FIXED, SEQUENCES, "Sequence cells, searched: see config.space.sequence."
+    "sequence", FIXED, SEQUENCES, "Sequence cells, searched: see config.search.sequence."
 )
 _SEQUENCE_CELLS = flags.DEFINE_integer("sequence_cells", 4, "How many, of --nodes nodes.", lower_bound=1)
 _SEQUENCE_WIDTH = flags.DEFINE_integer("sequence_width", 16, "Units of each of their nodes.", lower_bound=1)

@@ -30,12 +30,12 @@ def test_every_config_has_a_quick_variant_and_names_unknown_ones(name):
         get_config("nonsense")
 
 
-@pytest.mark.parametrize("name", [n for n in CONFIGS if n not in ("demo", "joint", "cnn_search")])
+@pytest.mark.parametrize("name", [n for n in CONFIGS if n not in ("demo", "joint", "cnn_search", "compare")])
 def test_every_corpus_has_the_joint_search(name):
     get_config = importlib.import_module(f"configs.{name}").get_config
     apart, together = get_config("quick"), get_config("quick,joint")
     validate(together)
-    assert (apart.space.sequence, together.space.sequence) == ("fixed", "all")
+    assert (apart.search.sequence, together.search.sequence) == ("fixed", "all")
     differ = {
         f"{section}.{key}"
         for section in ("data", "folds", "space", "model", "search", "train")
@@ -49,7 +49,7 @@ def test_every_corpus_has_the_joint_search(name):
 
 def test_the_papers_joint_search_is_the_cnns_with_four_sequence_cells_of_four_nodes():
     c = importlib.import_module("configs.joint").get_config()
-    assert (c.space.sequence, c.space.sequence_nodes, c.search.sequence_cells) == ("all", 4, 4)
+    assert (c.search.sequence, c.search.sequence_nodes, c.search.sequence_cells) == ("all", 4, 4)
     assert (c.space.nodes, c.search.cells, c.search.channels, c.features.coefficients) == (4, 4, 8, 128)
 
 
@@ -60,8 +60,8 @@ def test_the_papers_joint_search_is_the_cnns_with_four_sequence_cells_of_four_no
         ("space.operations", ("sep_conv_7x7",)),
         ("space.operations", ("none",)),
         ("space.operations", ("skip_connect", "skip_connect")),
-        ("space.sequence", "gru"),
-        ("space.sequence_nodes", 0),
+        ("search.sequence", "gru"),
+        ("search.sequence_nodes", 0),
         ("search.sequence_cells", 0),
         ("train.sequence_width", 0),
         ("model.stem_stride", 3),
@@ -248,13 +248,13 @@ class TestWorkdir:
 
     def test_a_workdir_from_before_the_sequence_cells_goes_on_without_them(self, tmp_path):
         old = config.default()
-        del old.space.sequence
+        del old.search.sequence
         del old.search.sequence_width
         claim_workdir(old, tmp_path, "corpus")
         check_workdir(config.default(), tmp_path)
         joint = config.default()
-        joint.space.sequence = "all"
-        with pytest.raises(ConfigError, match=r"space\.sequence: 'fixed' there, 'all' now"):
+        joint.search.sequence = "all"
+        with pytest.raises(ConfigError, match=r"search\.sequence: 'fixed' there, 'all' now"):
             check_workdir(joint, tmp_path)
 
     def test_what_is_exported_and_how_is_free(self, tmp_path):

@@ -65,7 +65,7 @@ def test_draws_differ_and_come_back_with_their_seed(experiment):
 
 def test_draws_of_a_joint_space_have_a_sequence_cell_and_the_same_cnn(experiment):
     alone = random_design(experiment, 0).value
-    experiment.config.space.sequence, experiment.config.space.sequence_nodes = "rnn", 2
+    experiment.config.search.sequence, experiment.config.search.sequence_nodes = "rnn", 2
     joint = random_design(experiment, 0)
     assert len(joint.value["sequence"]) == 2
     assert {name: joint.value[name] for name in alone} == alone

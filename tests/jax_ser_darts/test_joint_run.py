@@ -16,7 +16,7 @@ def test_a_joint_search_leaves_a_sequence_cell_whose_network_is_trained_and_scor
     c = tiny_config()
     c.devices = 1
     c.folds.run = (0,)
-    c.space.sequence, c.space.sequence_nodes = "rnn_att", 1
+    c.search.sequence, c.search.sequence_nodes = "rnn_att", 1
     c.search.orders = ("second",)
     c.train.auxiliary = 0.0
     for part in (c.search, c.train):
@@ -24,7 +24,7 @@ def test_a_joint_search_leaves_a_sequence_cell_whose_network_is_trained_and_scor
         part.sequence_cells, part.sequence_width = 1, 2
     main.run(c, tmp_path, "all")
 
-    folder = tmp_path / "search" / "second" / "fold_0"
+    folder = tmp_path / "search" / "second" / "seed_0" / "fold_0"
     found = genotypes.load(folder / "genotype.json")
     assert set(found.operations("sequence")) <= {"rnn_att_1", "rnn_att_2", "skip_connect"}
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -36,6 +36,8 @@ def test_a_joint_search_leaves_a_sequence_cell_whose_network_is_trained_and_scor
     assert lines[0]["alphas"]["sequence"] != lines[1]["alphas"]["sequence"]
     assert genotypes.from_json(lines[-1]["genotype"]) == found
 
-    trained = json.loads((tmp_path / "train" / "second" / "fold_0" / "seed_0" / "network.json").read_text())
+    trained = json.loads(
+        (tmp_path / "train" / "second" / "search_0" / "fold_0" / "seed_0" / "network.json").read_text()
+    )
     assert trained["genotype"] == found.to_json()
     assert "second" in (tmp_path / "scores.txt").read_text()
