@@ -60,7 +60,7 @@ def config():
     c.search.cells = 1
     c.search.reductions = (0,)
     c.search.channels = 4
-    c.search.epochs = 16
+    c.search.epochs = 8
     c.search.batch_size = 32
     c.search.learning_rate = 0.1
     c.search.alphas_learning_rate = 0.05
