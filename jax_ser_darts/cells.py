@@ -9,10 +9,13 @@ that differ (status 1), or that none do (status 0). `draw` makes a PNG, SVG or P
 """
 
 import argparse
+import pathlib
 import sys
 
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.comparison import differences
+
+FORMATS = (".png", ".svg", ".pdf")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,10 +56,16 @@ def _compare(options):
 
 
 def _draw(options):
-    from jax_ser_darts.drawing import draw  # matplotlib takes a second to import
+    from jax_ser_darts.report import cells, style  # matplotlib takes a second to import
 
+    path = pathlib.Path(options.drawing)
     try:
-        draw(genotypes.load(options.file), options.drawing, title=options.file)
+        if path.suffix.lower() not in FORMATS:
+            raise ValueError(f"{path}: drawings end in {', '.join(FORMATS)}")
+        genotype = genotypes.load(options.file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with style.settings():
+            style.write(cells.draw_all(genotype.to_json()), path)
     except (ValueError, OSError) as error:  # a GenotypeError is a ValueError
         print(f"error: {error}", file=sys.stderr)
         return 2

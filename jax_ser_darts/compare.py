@@ -25,16 +25,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import ml_collections
 import numpy as np
 from absl import logging
 
 from jax_ser_darts import jobs as grid
 from jax_ser_darts import metrics, significance, workers
+from jax_ser_darts.config import search_variant
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.files import write_json, write_text
 from jax_ser_darts.jobs import RANDOM, SEARCH, TRAIN, Job
 from jax_ser_darts.report import html, tables
 from jax_ser_darts.scores import Answers, score
+from jax_ser_darts.search_space.genotype import CNN_CELLS, SEQUENCE
+from jax_ser_darts.search_space.sequence_operations import sequence_operations
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "tensorflow")
 
@@ -224,8 +228,16 @@ def _improvement(method, values, draws, level):
     return vars_of(significance.estimate(relative(values[method]["ua"], values[RANDOM]["ua"]), drawn, level))
 
 
+def operations_of(search: ml_collections.ConfigDict, space: ml_collections.ConfigDict) -> dict[str, tuple]:
+    """Kind of cell -> the names of its alphas' columns."""
+    return {
+        **dict.fromkeys(CNN_CELLS, tuple(space.operations)),
+        SEQUENCE: sequence_operations(search.sequence),
+    }
+
+
 def searches(experiment: Experiment, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Of each search: its epochs, as metrics.jsonl has them, and what it found."""
+    """Of each search: its epochs, as metrics.jsonl has them, what it found, and what it could choose from."""
     return [
         {
             "method": job.method,
@@ -233,6 +245,9 @@ def searches(experiment: Experiment, jobs: Sequence[Job]) -> list[dict[str, Any]
             "fold": job.fold,
             "epochs": metrics.read(job.folder(experiment.workdir) / metrics.FILE_NAME),
             "genotype": json.loads((job.folder(experiment.workdir) / "genotype.json").read_text()),
+            "operations": operations_of(
+                search_variant(experiment.config, job.method)[1], experiment.config.space
+            ),
         }
         for job in jobs
         if job.kind == SEARCH

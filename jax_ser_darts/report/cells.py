@@ -5,7 +5,7 @@ then its nodes. A source's rail runs down from it; an operation takes it where t
 which adds. All nodes end in the output.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
@@ -13,25 +13,54 @@ from matplotlib.patches import Circle, FancyBboxPatch
 from jax_ser_darts.report import style
 
 INPUTS = ("c-2", "c-1")
-_BOX, _GAP, _ROW = 1.62, 0.62, 0.5  # inches: an operation's width, the room between columns, a row's height
+# Inches: an operation's width, the room between columns, a row's height, the room for a title.
+_BOX, _GAP, _ROW, _TITLE = 1.62, 0.62, 0.5, 0.4
 
 
 def draw(cell: Sequence[Sequence[tuple[str, int]]], *, inputs: Sequence[str] = INPUTS) -> Figure:
     """A figure of the cell."""
-    nodes, rails = len(cell), len(inputs)
-    rows = sum(map(len, cell))
-    left = 0.45 * rails + 0.25
-    width = left + nodes * (_BOX + _GAP) + 0.95
-    height = _ROW * (rows + 0.3) + 0.42
+    return _figure([("", cell)], inputs)
+
+
+def draw_all(cells: Mapping[str, Sequence[Sequence[tuple[str, int]]]]) -> Figure:
+    """A figure of several cells, one below the other, each under its name."""
+    return _figure([(f"{name} cell", cell) for name, cell in cells.items()], INPUTS)
+
+
+def _figure(titled, inputs):
+    sizes = [_size(cell, len(inputs)) for _, cell in titled]
+    above = [_TITLE if title else 0.0 for title, _ in titled]
+    width, height = max(w for w, _ in sizes), sum(h for _, h in sizes) + sum(above)
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
+    top = 0.0
+    for (title, cell), (cell_width, cell_height), room in zip(titled, sizes, above, strict=True):
+        if title:
+            axes.text(0.1, top + room / 2, title, color=style.TEXT, va="center", fontsize=11, weight="bold")
+        _draw(axes, cell, inputs, top + room, cell_width)
+        top += room + cell_height
+    return figure
 
+
+def _size(cell, rails):
+    """Width and height of a cell's drawing, inches."""
+    width = _left(rails) + len(cell) * (_BOX + _GAP) + 0.95
+    return width, _ROW * (sum(map(len, cell)) + 0.3) + 0.42
+
+
+def _left(rails):
+    return 0.45 * rails + 0.25
+
+
+def _draw(axes, cell, inputs, top, width):
+    rails = len(inputs)
+    left = _left(rails)
     rail_x = [0.3 + 0.45 * i for i in range(rails)]
-    rail_y = [0.3] * rails
+    rail_y = [top + 0.3] * rails
     taken: list[list[float]] = [[] for _ in range(rails)]
-    row_y, outputs = 0.55 + _ROW / 2, []
+    row_y, outputs = top + 0.55 + _ROW / 2, []
     for i, node in enumerate(cell):
         box_x = left + i * (_BOX + _GAP)
         node_x = box_x + _BOX + _GAP * 0.5
@@ -84,7 +113,6 @@ def draw(cell: Sequence[Sequence[tuple[str, int]]], *, inputs: Sequence[str] = I
         [end_x, end_x], [min(ys) - 0.14, max(ys) + 0.14], color=style.TEXT, lw=4, solid_capstyle="round"
     )
     axes.text(end_x + 0.1, sum(ys) / len(ys), "out", color=style.TEXT, ha="left", va="center", fontsize=9.5)
-    return figure
 
 
 def _badge(axes, x, y, text):

@@ -36,7 +36,7 @@ def write(
     """
     with style.settings():
         pictures = _pictures(folder / "figures", summary, searches, trainings)
-        found = [_found(folder / "figures", one, config["space"]) for one in searches]
+        found = [_found(folder / "figures", one) for one in searches]
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True,
@@ -56,7 +56,7 @@ def write(
         pictures=pictures,
         found=found,
         best=tables.ranked(summary)[0],
-        alphas=alphas(searches, config["space"]),
+        alphas=alphas(searches),
         config=json.dumps(config, indent=2, default=list),
         duration=duration,
     )
@@ -146,7 +146,7 @@ def _pictures(folder, summary, searches, trainings) -> dict[str, Any]:
     return found
 
 
-def _found(folder, one, space) -> dict[str, Any]:
+def _found(folder, one) -> dict[str, Any]:
     """The cells of a search as drawings; its last alphas go to files beside them."""
     name = f"{one['method']}_seed_{one['seed']}_fold_{one['fold']}"
     drawings = {
@@ -155,7 +155,7 @@ def _found(folder, one, space) -> dict[str, Any]:
     }
     last = one["epochs"][-1]
     for kind, values in last["alphas"].items():
-        names = Names.of(kind, values, last["genotype"], space)
+        names = Names.of(values, last["genotype"].get(kind, ()), one["operations"][kind])
         drawn = figures.heat_map(
             softmax(np.asarray(values)),
             rows=names.edges,
@@ -180,9 +180,9 @@ class Names:
     operations: Sequence[str]
 
     @classmethod
-    def of(cls, kind: str, alphas: Sequence, genotype: Mapping[str, Sequence], space: Mapping) -> "Names":
-        """From the shape of a kind's alphas, the number of its nodes, and the config's section `space`."""
-        rows, columns, nodes = len(alphas), len(alphas[0]), len(genotype.get(kind, ()))
+    def of(cls, alphas: Sequence, cell: Sequence, operations: Sequence[str]) -> "Names":
+        """From a kind's alphas, a cell that they stood for, and the names of their columns."""
+        rows, nodes = len(alphas), len(cell)
         inputs, rest = divmod(rows - nodes * (nodes - 1) // 2, nodes) if nodes else (0, 1)
         if rest or inputs < 1:
             edges = [f"edge {i}" for i in range(rows)]
@@ -192,9 +192,7 @@ class Names:
             edges = [
                 f"{sources[s]} \N{RIGHTWARDS ARROW} {i}" for i in range(nodes) for s in range(inputs + i)
             ]
-        known = [space.get(f"{kind}_operations"), space.get("operations")]
-        fits = (list(of) for of in known if of is not None and len(of) == columns)
-        return cls(inputs, edges, next(fits, [f"operation {i}" for i in range(columns)]))
+        return cls(inputs, edges, list(operations))
 
     def chosen(self, cell: Sequence[Sequence[tuple[str, int]]]) -> list[tuple[int, int]]:
         """(row, column) of what a cell has chosen."""
@@ -209,13 +207,13 @@ class Names:
         return places
 
 
-def alphas(searches: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> list[dict[str, Any]]:
+def alphas(searches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For the page's slider: of each search and kind of cell, the softmax weights of each epoch in thousandths."""
     found = []
     for one in searches:
         kinds = {}
         for kind, values in one["epochs"][0]["alphas"].items():
-            names = Names.of(kind, values, one["genotype"], space)
+            names = Names.of(values, one["genotype"].get(kind, ()), one["operations"][kind])
             weights = [softmax(np.asarray(line["alphas"][kind])) for line in one["epochs"]]
             kinds[kind] = {
                 "edges": names.edges,

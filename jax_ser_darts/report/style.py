@@ -69,6 +69,13 @@ def save(figure: Figure, folder: pathlib.Path, name: str) -> str:
     return inline(text.getvalue(), name)
 
 
+def write(figure: Figure, path: pathlib.Path) -> None:
+    """A file alone, PNG, SVG or PDF by its name; the same figure gives the same file."""
+    figure.savefig(
+        path, dpi=160, metadata={".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+    )
+
+
 def inline(svg: str, name: str) -> str:
     """An SVG file's text as an element of a page: no background, no fixed size, no ids that another figure has."""
     svg = svg[svg.index("<svg") :]

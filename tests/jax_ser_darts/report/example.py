@@ -82,6 +82,7 @@ def summary() -> dict:
 def searches() -> list[dict]:
     """As `compare.searches` makes them, with a third kind of cell of other candidates and other edges."""
     found = []
+    operations = {"normal": OPERATIONS, "reduction": OPERATIONS, "sequence": SEQUENCE}
     for method in ("first", "second"):
         for seed in range(2):
             rng = np.random.default_rng([seed, len(method)])
@@ -109,7 +110,8 @@ def searches() -> list[dict]:
                 if method != FIRST:
                     line["orders"] = {"cosine": 0.99 - 0.1 * share}
                 epochs.append(line)
-            found.append({"method": method, "seed": seed, "fold": 0, "epochs": epochs, "genotype": genotype})
+            about = {"method": method, "seed": seed, "fold": 0}
+            found.append({**about, "epochs": epochs, "genotype": genotype, "operations": operations})
     return found
 
 
@@ -128,7 +130,5 @@ def trainings() -> dict:
 
 
 def config() -> dict:
-    """A run's config that knows the third kind of cell."""
-    c = configs.default().to_dict()
-    c["space"]["sequence_operations"] = SEQUENCE
-    return c
+    """A run's config."""
+    return configs.default().to_dict()
