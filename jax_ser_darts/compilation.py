@@ -12,7 +12,7 @@ FAST_MATH = {
 }
 
 # What runs forward only gains nothing from LLVM's further levels, nor from emitting fused loops by MLIR. Without the
-# two it is compiled in half of the time.
+# two it is compiled in about 0.6 of the time.
 QUICK = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 
 

@@ -8,6 +8,7 @@ keeps no recording: what comes lies in a folder of its own, which is removed whe
 """
 
 import html
+import importlib.util
 import ipaddress
 import os
 import pathlib
@@ -133,7 +134,9 @@ def facts(bundle: Any) -> dict[str, str]:
     if "parameters" in training:
         found["parameters"] = f"{training['parameters']:,}"
     if "method" in training:
-        found["found by"] = str(training["method"])
+        found["method"] = (
+            f"{training['method']}, fold {training.get('fold', '?')}, seed {training.get('seed', '?')}"
+        )
     if "name" in corpus:
         found["trained on"] = (
             f"{corpus['name']}: {len(training.get('speakers', {}).get('train', ()))} of {corpus.get('speakers', '?')} "
@@ -154,24 +157,24 @@ def build(page: Page) -> Any:
         title="jax_ser_darts", analytics_enabled=False, delete_cache=(_KEPT_SECONDS, _KEPT_SECONDS)
     ) as blocks:
         gr.HTML(page.heading())
-        sound = gr.Audio(
-            sources=["microphone", "upload"],
-            type="filepath",
-            label="Your voice, or a file",
-            buttons=[],
-            elem_id="sound",
-        )
+        with gr.Row(equal_height=True):
+            options = {"type": "filepath", "buttons": [], "min_width": 300}
+            voice = gr.Audio(sources="microphone", label="Speak", elem_id="voice", **options)
+            file = gr.Audio(sources="upload", label="Or drop a file", elem_id="file", **options)
         answer = gr.HTML(page.answer(None), elem_id="answer")
         with gr.Accordion("The network that was found", open=True):
             gr.HTML(page.network(), elem_id="network")
-        sound.change(
-            page.answer,
-            sound,
-            answer,
-            api_visibility="private",
-            show_progress="minimal",
-            trigger_mode="always_last",
-        )
+        # An answer is of the sound that is shown: a new one removes the other.
+        for source, other in ((voice, file), (file, voice)):
+            source.input(
+                lambda path: (page.answer(path), None),
+                source,
+                [answer, other],
+                api_visibility="private",
+                show_progress="minimal",
+                show_progress_on=answer,
+                trigger_mode="always_last",
+            )
     return blocks
 
 
@@ -202,6 +205,9 @@ def run(bundle: str) -> int:
     Raises:
         BundleError: of the bundle.
     """
+    if importlib.util.find_spec("gradio") is None:
+        print(f"error: {_INSTALL}", file=sys.stderr)
+        return 2
     try:
         port = check_free(HOST.value, PORT.value)
     except OSError as error:
@@ -211,29 +217,27 @@ def run(bundle: str) -> int:
         )
         return 2
     with tempfile.TemporaryDirectory(prefix="jax_ser_darts_demo.") as kept:
-        # gradio reads these when it is imported.
+        # gradio reads these when it is imported; it asks itself whether it serves, which is no matter for a proxy.
         os.environ.update(
             GRADIO_ANALYTICS_ENABLED="False",
             GRADIO_TEMP_DIR=kept,
             HF_HUB_OFFLINE="1",
             HF_HUB_DISABLE_TELEMETRY="1",
+            NO_PROXY=",".join(filter(None, [os.environ.get("NO_PROXY"), HOST.value])),
         )
-        try:
-            import gradio as gr
-        except ModuleNotFoundError:
-            print(f"error: {_INSTALL}", file=sys.stderr)
-            return 2
         from jax_ser_darts import compilation, predictor
 
         compilation.cache_compilations(predict.CACHE.value)
         hearing = predictor.load(bundle, overlap=predict.OVERLAP.value, silence=predict.SILENCE_LEVEL.value)
+        import gradio as gr
+
         blocks = build(Page(hearing, max_seconds=60 * MAX_MINUTES.value)).queue(
             default_concurrency_limit=1, max_size=16
         )
         if not is_loopback(HOST.value):
             print(
                 f"warning: {HOST.value} is not this machine alone: whoever reaches port {port} can send recordings "
-                "here, unencrypted and without a password",
+                "here, unencrypted and without a password. Browsers lend a page from elsewhere no microphone.",
                 file=sys.stderr,
             )
         stopped = threading.Event()
@@ -275,6 +279,7 @@ def _svg(figure: Any, name: str) -> str:
 
 
 def _sentence(text: str) -> str:
+    text = text.rstrip(".")
     return f"This recording {text}." if text[:1].islower() else f"{text}."
 
 

@@ -64,7 +64,7 @@ def draw(waveform: np.ndarray, rate: int, timeline: Sequence[Span], *, colours: 
     """
     seconds = len(waveform) / rate
     parts = stretches(timeline)
-    figure = Figure(figsize=(9.2, 2.9))
+    figure = Figure(figsize=(9.6, 2.9))
     loud, shares = figure.subplots(2, sharex=True, height_ratios=(1.25, 1))
     figure.subplots_adjust(left=0.055, right=0.995, top=0.985, bottom=0.16, hspace=0.12)
 
@@ -81,12 +81,13 @@ def draw(waveform: np.ndarray, rate: int, timeline: Sequence[Span], *, colours: 
     loud.spines["bottom"].set_visible(False)
     loud.tick_params(bottom=False)
 
-    lefts = [part.start for part in parts]
-    widths = [part.end - part.start for part in parts]
-    floor = np.zeros(len(parts))
+    edges = [*(part.start for part in parts), parts[-1].end]
+    floor = np.zeros(len(edges))
     for name, colour in colours.items():
-        share = np.array([part.probabilities[name] if part.probabilities else 0.0 for part in parts])
-        shares.bar(lefts, share, widths, floor, align="edge", color=colour, linewidth=0)
-        floor += share
-    shares.set(xlim=(0, seconds), ylim=(0, 1), yticks=(0, 0.5, 1), xlabel="seconds")
+        own = [part.probabilities[name] if part.probabilities else 0.0 for part in parts]
+        top = floor + np.array([*own, own[-1]])
+        shares.fill_between(edges, floor, top, step="post", color=colour, linewidth=0)
+        floor = top
+    shares.set(xlim=(0, seconds), ylim=(0, 1), xlabel="seconds")
+    shares.set_yticks((0, 0.5, 1), ("0 %", "50 %", "100 %"))
     return figure
