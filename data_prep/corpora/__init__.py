@@ -18,7 +18,10 @@ from data_prep.corpora import (
 from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Reading, Utterance
 from data_prep.corpora.files import split_repeated
 
+# The modules are named for the API reference, which leaves out what is not.
 __all__ = ["READERS", "BadFile", "BadFilesError", "CorpusError", "Reading", "Utterance", "read"]
+__all__ += ["base", "crema_d", "emodb", "files", "iemocap", "labels", "manifest"]
+__all__ += ["msp_improv", "msp_podcast", "ravdess", "savee", "tess"]
 
 _MODULES = {
     "ravdess": ravdess,
