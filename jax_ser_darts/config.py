@@ -120,6 +120,9 @@ def default() -> ml_collections.ConfigDict:
     c.search.difference_size = 0.01
     c.search.dropout = 0.0
     c.search.class_weights = True
+    c.search.auxiliary_skip = (
+        0.0  # DARTS-: beta of a further skip on each edge, falls to 0; theirs starts at 1
+    )
     c.search.edges = LOOPED  # little memory, compiled soon; or unrolled: faster steps
     c.search.rematerialise = False  # computes each cell again in the backward pass: less memory, slower steps
     c.search.fast = True  # False: plain XLA convolutions and autodiff

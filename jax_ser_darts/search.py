@@ -22,7 +22,7 @@ from jax_ser_darts.folds import Fold
 from jax_ser_darts.metrics import MetricsWriter
 from jax_ser_darts.models.backend import FAST, PLAIN
 from jax_ser_darts.models.initialise import init_variables
-from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas
 from jax_ser_darts.prefetch import prefetch
 from jax_ser_darts.progress import Progress
 from jax_ser_darts.search_space import genotype as genotypes
@@ -119,6 +119,8 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
         betas=tuple(s.alphas_betas),
         weight_decay=s.alphas_weight_decay,
     )
+    decay = optimisers.linear(start=s.auxiliary_skip, end=0.0, steps=max(sizes) * s.epochs)
+    names = {"operations": model.operations, "sequence_operations": model.sequence_operations}
     steps = make_search_steps(
         loss=supernet_loss(model, parallel.AXIS),
         weights_optimiser=weights_optimiser,
@@ -126,6 +128,7 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
         devices=devices,
         product=s.product,
         difference_size=s.difference_size,
+        added=(lambda step: auxiliary_skip(decay(step), **names)) if s.auxiliary_skip else None,
         compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
     )
 

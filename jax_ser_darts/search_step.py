@@ -18,7 +18,11 @@ from jax import lax
 from jax_ser_darts import bilevel, parallel
 from jax_ser_darts.parallel import REPLICATED, SHARDED
 
-BATCH = (SHARDED, REPLICATED)  # a batch and the dropout key of its step
+BATCH = (
+    SHARDED,
+    REPLICATED,
+    REPLICATED,
+)  # a batch, its step's dropout key, what is added to the softmax weights
 
 
 @flax.struct.dataclass
@@ -66,10 +70,13 @@ def classification_loss(logits: jax.Array, batch: dict, axis_name: str | None) -
 
 
 def supernet_loss(model, axis_name: str | None) -> bilevel.Loss:
-    """L(weights, alphas, (batch, key)) of a supernet in training mode, for `bilevel`."""
+    """L(weights, alphas, (batch, key)) of a supernet in training mode, for `bilevel`.
+
+    With (batch, key, added) the tree `added` is added to the softmax weights, see `Supernet`.
+    """
 
     def loss(weights, alphas, batch):
-        data, key = batch
+        data, key, *added = batch
         if axis_name is not None:  # each device drops its own units
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
         logits = model.apply(
@@ -77,7 +84,8 @@ def supernet_loss(model, axis_name: str | None) -> bilevel.Loss:
             data["features"],
             data["num_frames"],
             alphas,
-            train=True,
+            True,
+            *added,
             rngs={"dropout": key},
         )
         return classification_loss(logits, data, axis_name)
@@ -113,6 +121,7 @@ def make_search_steps(
     devices: Sequence[jax.Device],
     product: str = bilevel.EXACT,
     difference_size: float = 0.01,
+    added: Callable[[jax.Array], Any] | None = None,
     compiler_options: dict | None = None,
 ) -> SearchSteps:
     """The steps of both orders.
@@ -123,11 +132,13 @@ def make_search_steps(
         alphas_optimiser: of the alphas.
         devices: to map over.
         product, difference_size: see `bilevel.second_order`.
+        added: step -> what it adds to the softmax weights; None is nothing, and nothing is compiled for it.
         compiler_options: of the gradients, see compilation.py.
     """
 
     def mapped(function, *others):
-        layout = (REPLICATED, REPLICATED, BATCH, *others)
+        batch = BATCH if added else BATCH[:2]
+        layout = (REPLICATED, REPLICATED, batch, *others)
         return parallel.mapped(function, devices=devices, layout=layout, compiler_options=compiler_options)
 
     def compiled(gradients, inner):
@@ -168,9 +179,14 @@ def make_search_steps(
     keys = jax.jit(
         lambda key, step, which: jax.random.fold_in(jax.random.fold_in(key, step), which), static_argnums=2
     )
+    added = added and jax.jit(added)
+
+    def batch_of(state, data, which):
+        batch = data, keys(state.key, state.step, which)
+        return (*batch, added(state.step)) if added else batch
 
     def update_alphas(state, train_data, val_data, order, compared=False):
-        val_batch = (val_data, keys(state.key, state.step, 1))
+        val_batch = batch_of(state, val_data, 1)
         first = None
         if order == bilevel.FIRST:
             (_, figures), direct = bilevel.first_order(
@@ -185,7 +201,7 @@ def make_search_steps(
                 weights=state.weights,
                 alphas=state.alphas,
                 state=state.weights_state,
-                train_batch=(train_data, keys(state.key, state.step, 0)),
+                train_batch=batch_of(state, train_data, 0),
                 val_batch=val_batch,
                 product=product,
                 difference_size=difference_size,
@@ -197,13 +213,13 @@ def make_search_steps(
         return state, {**figures, **norms}
 
     def update_weights(state, train_data):
-        batch = (train_data, keys(state.key, state.step, 0))
+        batch = batch_of(state, train_data, 0)
         (_, figures), (gradient, _) = gradients.of_both(state.weights, state.alphas, batch)
         return step_weights(state, gradient), figures
 
     def compile_all(state, train_data, val_data, order):
         train_batch, val_batch = (
-            (data, keys(state.key, state.step, which)) for which, data in enumerate((train_data, val_data))
+            batch_of(state, data, which) for which, data in enumerate((train_data, val_data))
         )
         at = (state.weights, state.alphas)
         calls = [lambda: gradients.of_both(*at, train_batch)]

@@ -8,7 +8,7 @@ import pytest
 
 from jax_ser_darts import bilevel, optimisers, parallel
 from jax_ser_darts.models.initialise import init_variables
-from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas
 from jax_ser_darts.search_step import init_state, make_search_steps, supernet_loss
 
 OPERATIONS = ("max_pool_3x3", "skip_connect", "dil_conv_3x3", "none")
@@ -18,7 +18,7 @@ STEPS = 3
 class Problem:
     """A tiny search on `count` devices, with utterances of different lengths and weights."""
 
-    def __init__(self, count, dtype):
+    def __init__(self, count, dtype, added=None):
         self.dtype = dtype
         self.devices = jax.devices()[:count]
         self.model = Supernet(
@@ -42,7 +42,10 @@ class Problem:
             ),
         }
         self.steps = make_search_steps(
-            loss=supernet_loss(self.model, parallel.AXIS), devices=self.devices, **self.optimisers
+            loss=supernet_loss(self.model, parallel.AXIS),
+            devices=self.devices,
+            added=added,
+            **self.optimisers,
         )
 
     def fresh_state(self):
@@ -142,9 +145,14 @@ jax.monitoring.register_event_duration_secs_listener(
 )
 
 
-@pytest.mark.parametrize("order", bilevel.ORDERS)
-def test_after_the_first_step_nothing_is_compiled_and_nothing_moves_between_host_and_devices(order):
-    problem = Problem(2, jnp.float32)
+def falling_skip(step):
+    """DARTS-'s auxiliary skip connection, from 1 to 0 in two steps."""
+    return auxiliary_skip(optimisers.linear(start=1.0, end=0.0, steps=2)(step), operations=OPERATIONS)
+
+
+@pytest.mark.parametrize(("order", "added"), [("first", falling_skip), ("second", None)])
+def test_after_the_first_step_nothing_is_compiled_and_nothing_moves_between_host_and_devices(order, added):
+    problem = Problem(2, jnp.float32, added)
     state = problem.fresh_state()
     batches = [(problem.batch(i), problem.batch(100 + i)) for i in range(3)]
     COMPILED.clear()
@@ -156,6 +164,24 @@ def test_after_the_first_step_nothing_is_compiled_and_nothing_moves_between_host
             assert COMPILED
             COMPILED.clear()
     assert not COMPILED
+
+
+def test_the_auxiliary_skip_falls_with_the_steps_until_the_supernet_is_the_plain_one():
+    """The loss of the same weights: another than without it at first, the same at the last; nothing is compiled anew."""
+    with jax.enable_x64(True):
+        plain, helped = Problem(2, jnp.float64), Problem(2, jnp.float64, falling_skip)
+        losses = {}
+        for problem in (plain, helped):
+            for done in (0, 1, 2):
+                state = problem.fresh_state()
+                state = state.replace(step=state.step + done)
+                COMPILED.clear()
+                _, figures = problem.steps.update_weights(state, problem.batch(0))
+                losses[problem, done] = float(figures["loss"])
+            assert not COMPILED
+    apart = [abs(losses[plain, done] - losses[helped, done]) for done in (0, 1, 2)]
+    assert min(apart[:2]) > 1e-6
+    assert apart[2] < 1e-12
 
 
 def test_the_virtual_step_leaves_the_weights_alone(results):
