@@ -104,12 +104,14 @@ class SearchSteps:
         update_weights: (state, train batch) -> state, figures.
         compile: (state, train batch, validation batch, order) -> None: calls every program of an order once, side by
             side, so that all cores compile. Without it the first step compiles them one after the other.
+        curvature: (state, validation batch, v) -> d2 L_val / da2 . v, v like the alphas.
         programs: the gradients, mapped over the devices.
     """
 
     update_alphas: Callable
     update_weights: Callable
     compile: Callable
+    curvature: Callable
     programs: bilevel.Gradients
 
 
@@ -121,6 +123,8 @@ def make_search_steps(
     devices: Sequence[jax.Device],
     product: str = bilevel.EXACT,
     difference_size: float = 0.01,
+    series: dict | None = None,
+    with_curvature: bool = False,
     added: Callable[[jax.Array], Any] | None = None,
     compiler_options: dict | None = None,
 ) -> SearchSteps:
@@ -132,6 +136,8 @@ def make_search_steps(
         alphas_optimiser: of the alphas.
         devices: to map over.
         product, difference_size: see `bilevel.second_order`.
+        series: the implicit gradient's `terms`, `rate` and `decay`, see `bilevel.implicit`.
+        with_curvature: `compile` compiles the curvature's program too.
         added: step -> what it adds to the softmax weights; None is nothing, and nothing is compiled for it.
         compiler_options: of the gradients, see compilation.py.
     """
@@ -147,6 +153,8 @@ def make_search_steps(
                 of_alphas=mapped(gradients.of_alphas),
                 of_both=mapped(gradients.of_both),
                 mixed_product=mapped(gradients.mixed_product, REPLICATED),
+                weights_product=mapped(gradients.weights_product, REPLICATED),
+                alphas_product=mapped(gradients.alphas_product, REPLICATED),
             ),
             bilevel.InnerStep(apply=jax.jit(inner.apply), pull_back=jax.jit(inner.pull_back)),
         )
@@ -157,6 +165,8 @@ def make_search_steps(
         finite_difference_step=jax.jit(bilevel.finite_difference_step),
         move=jax.jit(bilevel.move),
         central_difference=jax.jit(bilevel.central_difference),
+        neumann_step=jax.jit(bilevel.neumann_step, static_argnames=("rate", "decay")),
+        scaled=jax.jit(bilevel.scaled, static_argnums=1),
     )
 
     def step_weights(state, gradient):
@@ -193,6 +203,17 @@ def make_search_steps(
                 gradients=gradients, weights=state.weights, alphas=state.alphas, val_batch=val_batch
             )
             term = None
+        elif order == bilevel.IMPLICIT:
+            (_, figures), direct, term = bilevel.implicit(
+                gradients=gradients,
+                weights=state.weights,
+                alphas=state.alphas,
+                train_batch=batch_of(state, train_data, 0),
+                val_batch=val_batch,
+                algebra=algebra,
+                **series,
+            )
+            first = direct if compared else None
         else:
             # One dropout key serves every pass over the training batch: the product is of one function.
             (_, figures), direct, term = bilevel.second_order(
@@ -231,11 +252,20 @@ def make_search_steps(
             calls.append(lambda: virtual.pull_back(*at_step, state.weights))
             if product == bilevel.EXACT:
                 calls.append(lambda: gradients.mixed_product(*at, train_batch, state.weights))
+        if order == bilevel.IMPLICIT:
+            calls.append(lambda: gradients.mixed_product(*at, train_batch, state.weights))
+            if series["terms"]:
+                calls.append(lambda: gradients.weights_product(*at, train_batch, state.weights))
+        if with_curvature:
+            calls.append(lambda: gradients.alphas_product(*at, val_batch, state.alphas))
         with concurrent.futures.ThreadPoolExecutor(max_workers=len(calls)) as pool:
             for done in [pool.submit(call) for call in calls]:
                 jax.block_until_ready(done.result())
 
-    return SearchSteps(update_alphas, update_weights, compile_all, gradients)
+    def curvature(state, val_data, v):
+        return gradients.alphas_product(state.weights, state.alphas, batch_of(state, val_data, 1), v)
+
+    return SearchSteps(update_alphas, update_weights, compile_all, curvature, gradients)
 
 
 def init_state(

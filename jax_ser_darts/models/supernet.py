@@ -53,8 +53,8 @@ def auxiliary_skip(
 ) -> dict:
     """A further skip connection on each edge that has one to choose (DARTS-, Chu et al. 2021, equation 6).
 
-    An edge is linear in its candidates' shares, so beta * skip is beta more of the skip's share. Where a skip connection has
-    weights (stride 2) the two share them.
+    An edge is linear in its candidates' shares, so beta * skip is beta more of the skip's share. Where a skip
+    connection has weights (stride 2) the two share them.
 
     Args:
         beta: `[]`, 0 is none.

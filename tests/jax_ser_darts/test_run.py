@@ -397,6 +397,43 @@ class TestGoingOn:
         answers = [(tmp_path / run / where / "answers.json").read_text() for run in ("stopped", "whole")]
         assert answers[0] == answers[1]
 
+    def test_a_search_that_a_rule_ends_stays_ended(self, finished, tmp_path, monkeypatch):
+        """Killed after its last epoch and before its result: the next run has no further epoch, and the same result."""
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        config.search.epochs = 4
+        config.search.variants.mine = {
+            "order": "implicit",
+            "auxiliary_skip": 1.0,
+            "eigenvalue": True,
+            "eigenvalue_products": 3,
+            "stop_eigenvalue": 1e-9,  # any eigenvalue is more
+            "stop_eigenvalue_window": 1,
+            "stop_eigenvalue_delay": 1,
+            "stop_eigenvalue_start": 0,
+        }
+        config.search.orders = ("mine",)
+        with monkeypatch.context() as patch:
+            save = Checkpoints.save
+
+            def stop_after_the_second(self, step, *arguments):
+                save(self, step, *arguments)
+                if step == 2:
+                    raise Stopped
+
+            patch.setattr(Checkpoints, "save", stop_after_the_second)
+            with pytest.raises(Stopped):
+                main.run(config, tmp_path, "search")
+        main.run(config, tmp_path, "search")
+        folder = tmp_path / "search/mine/seed_0/fold_0"
+        about, lines = json.loads((folder / "search.json").read_text()), read(folder / "metrics.jsonl")
+        assert [line["epoch"] for line in lines] == [0, 1]
+        assert all(abs(line["eigenvalue"]) > 0 for line in lines)
+        assert about["epochs"] == 2
+        assert (about["stopped"]["rule"], about["stopped"]["genotype_epoch"]) == ("eigenvalue", 0)
+        assert json.loads((folder / "genotype.json").read_text()) == lines[0]["genotype"]
+
     def test_nothing_is_compiled_after_the_first_step(self, finished, tmp_path, caplog):
         """A search of more epochs compiles what a short one does."""
         config = tiny_config()
