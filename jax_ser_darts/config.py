@@ -103,6 +103,7 @@ def default() -> ml_collections.ConfigDict:
     c.search.variants.robust_darts = ml_collections.ConfigDict(
         {"order": bilevel.FIRST, "eigenvalue": True, "stop_eigenvalue": 1.3}
     )
+    c.search.variants.darts_pt = ml_collections.ConfigDict({"order": bilevel.FIRST, "perturbation": True})
     c.search.variants.second_differences = ml_collections.ConfigDict(
         {"order": bilevel.SECOND, "product": bilevel.FINITE_DIFFERENCES}
     )
@@ -144,6 +145,11 @@ def default() -> ml_collections.ConfigDict:
         4  # epochs between the means; the genotype is that of so many epochs before
     )
     c.search.stop_eigenvalue_start = 10  # no end before this epoch
+    c.search.perturbation = (
+        False  # chooses what the supernet misses most (DARTS-PT) instead of the largest alphas
+    )
+    c.search.perturbation_batches = 4  # of the alphas' data, for each loss
+    c.search.perturbation_steps = 20  # that train the weights after each decision
     c.search.neumann_terms = 3  # order implicit: products with the Hessian of L_train
     c.search.neumann_rate = 0.01  # of the series: above 2 / largest eigenvalue it diverges
     c.search.edges = LOOPED  # little memory, compiled soon; or unrolled: faster steps
@@ -281,8 +287,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _one_of(config, "search.edges", EDGES)
     _positive(config, "compare.workers", "compare.permutations")
     _one_of(config, "compare.cluster", ("speaker", "fold"))
-    _check_variants(config)
     _check_collapse(config)
+    _check_variants(config)
+    _check_remedies(config)
     _check_methods(config)
     _within(config, 0.05, 0.95, "search.weights_share")
     _within(config, 0, config.search.epochs, "search.warmup_epochs")
@@ -389,14 +396,20 @@ def _check_variants(config):
 
 
 def _check_collapse(config):
-    """The settings against a collapse: their ranges, and what the searches that are asked for need."""
+    """The ranges of the settings against a collapse."""
     _within(config, 0.0, 100.0, "search.auxiliary_skip", "search.stop_eigenvalue")
     _within(config, 0, 10**9, "search.stop_skips", "search.stop_stable", "search.neumann_terms")
     _within(config, 0, 10**9, "search.stop_eigenvalue_delay", "search.stop_eigenvalue_start")
     _positive(config, "search.eigenvalue_products", "search.stop_eigenvalue_window", "search.neumann_rate")
     _within(config, 0.0, 1.0, "search.eigenvalue_tolerance")
+    _positive(config, "search.perturbation_batches")
+    _within(config, 0, 10**9, "search.perturbation_steps")
     if config.search.stop_eigenvalue and not config.search.eigenvalue:
         raise ConfigError("config.search.stop_eigenvalue needs config.search.eigenvalue=True")
+
+
+def _check_remedies(config):
+    """What the settings against a collapse need of the space, where they are asked for."""
     for method in config.search.orders:
         _, settings = search_variant(config, method)
         operations = config.space.operations
@@ -487,6 +500,9 @@ ADDED = {
             "stop_eigenvalue_window": 5,
             "stop_eigenvalue_delay": 4,
             "stop_eigenvalue_start": 10,
+            "perturbation": False,
+            "perturbation_batches": 4,
+            "perturbation_steps": 20,
             "neumann_terms": 3,
             "neumann_rate": 0.01,
         }.items()

@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 from jax.flatten_util import ravel_pytree
 
-from jax_ser_darts import compilation, host_memory, metrics, optimisers, parallel
+from jax_ser_darts import compilation, host_memory, metrics, optimisers, parallel, perturbation
 from jax_ser_darts.batches import steps_per_epoch, train_batches
 from jax_ser_darts.bilevel import FIRST
 from jax_ser_darts.checkpoints import Checkpoints
@@ -28,7 +28,7 @@ from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas
 from jax_ser_darts.prefetch import prefetch
 from jax_ser_darts.progress import Progress
 from jax_ser_darts.search_space import genotype as genotypes
-from jax_ser_darts.search_space.genotype import Genotype
+from jax_ser_darts.search_space.genotype import SEQUENCE, Genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.search_step import SearchState, SearchSteps, init_state, make_search_steps, supernet_loss
 from jax_ser_darts.spectrum import dominant_eigenvalue
@@ -148,7 +148,9 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
         difference_size=s.difference_size,
         series={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
         with_curvature=s.eigenvalue,
-        added=(lambda step: auxiliary_skip(decay(step), **names)) if s.auxiliary_skip else None,
+        added=(lambda step: auxiliary_skip(decay(step), **names))
+        if s.auxiliary_skip or s.perturbation
+        else None,
         compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
     )
 
@@ -211,6 +213,7 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
         if restored := checkpoints.restore_latest(state):
             first_epoch, state, extra = restored
             seconds, outside, compiling = (extra[key] for key in ("seconds", "outside", "compiling"))
+            first_epoch = extra.get("epochs", first_epoch)  # later steps are the decisions of a selection
             logging.info("%s: goes on after epoch %d", name, first_epoch)
         first_step = first_epoch * steps_an_epoch
         compiling += _compile(searcher, state, _batches(searcher, fold, seed, first_step=first_step), order)
@@ -260,10 +263,15 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
                 seconds, outside = seconds + saving, outside + saving
             stop = searcher.rules(lines)
         batches.close()
+        if stop:
+            logging.info("%s: stopped after epoch %d, %s", name, stop.epoch, stop.reason)
+        epochs = stop.epoch + 1 if stop else s.epochs
+        if s.perturbation:
+            times = {"seconds": seconds, "outside": outside, "compiling": compiling, "epochs": epochs}
+            shares, seconds = _select(searcher, state, fold, seed, checkpoints, times, name)
 
-    found = searcher.derive(jax.device_get(state.alphas))
-    if stop:
-        logging.info("%s: stopped after epoch %d, %s", name, stop.epoch, stop.reason)
+    found = searcher.derive(shares if s.perturbation else jax.device_get(state.alphas))
+    if stop and not s.perturbation:
         (line,) = (line for line in lines if line["epoch"] == stop.genotype_epoch)
         found = genotypes.from_json(line["genotype"])
     write_json(
@@ -273,7 +281,7 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
             "order": order,
             "seed": seed,
             "fold": dataclasses.asdict(fold),
-            "epochs": stop.epoch + 1 if stop else s.epochs,
+            "epochs": epochs,
             "stopped": dataclasses.asdict(stop) if stop else None,
             "seconds": seconds,
             "compiling": compiling,
@@ -282,6 +290,62 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
     )
     found.save(folder / "genotype.json")
     return found
+
+
+def _select(
+    searcher: Searcher, state: SearchState, fold: Fold, seed: int, checkpoints, times: dict, name: str
+):
+    """Decides edge by edge what stays, see perturbation.py; a checkpoint after each decision.
+
+    Returns:
+        the shares at the end, from which `Searcher.derive` reads the genotype; seconds of the whole search.
+    """
+    s, started = searcher.settings, time.monotonic()
+    softmax = {kind: genotypes.softmax(a) for kind, a in jax.device_get(state.alphas).items()}
+    shares, decided = softmax, 0
+    if (restored := checkpoints.restore_latest(state)) and "shares" in restored[2]:
+        _, state, times = restored
+        shares = {kind: np.asarray(rows, np.float32) for kind, rows in times["shares"].items()}
+        decided = times["decided"]
+    plan = perturbation.decisions(shares, seed)
+    names = dict.fromkeys(shares, searcher.model.operations)
+    names[SEQUENCE] = searcher.model.sequence_operations
+    batches = _batches(searcher, fold, seed, first_step=times["epochs"] * searcher.steps_per_epoch)
+    val_batches = [next(batches)[1] for _ in range(s.perturbation_batches)]
+    batches.close()
+    batches = _batches(
+        searcher,
+        fold,
+        seed,
+        first_step=times["epochs"] * searcher.steps_per_epoch + decided * s.perturbation_steps,
+    )
+
+    def added(shares):
+        return parallel.replicate(
+            {kind: jnp.asarray(rows - softmax[kind]) for kind, rows in shares.items()}, searcher.devices
+        )
+
+    def evaluate(shares):
+        instead = added(shares)
+        figures = [searcher.steps.evaluate(state, batch, instead)["loss"] for batch in val_batches]
+        return float(np.mean(jax.device_get(figures)))
+
+    with Progress(total=len(plan), initial=decided, description=f"{name}, selection") as progress:
+        for done, decision in enumerate(plan[decided:], decided + 1):
+            shares = perturbation.decide(shares, decision, names=names, evaluate=evaluate)
+            instead = added(shares)
+            for _ in range(s.perturbation_steps):
+                state, _ = searcher.steps.update_weights(state, next(batches)[0], instead)
+            so_far = times["seconds"] + time.monotonic() - started
+            kept = {kind: rows.tolist() for kind, rows in shares.items()}
+            checkpoints.save(
+                times["epochs"] + done,
+                state,
+                {**times, "seconds": so_far, "shares": kept, "decided": done},
+            )
+            progress.update()
+    batches.close()
+    return shares, times["seconds"] + time.monotonic() - started
 
 
 def _probe(searcher: Searcher, fold: Fold, seed: int):

@@ -101,7 +101,9 @@ class SearchSteps:
         update_alphas: (state, train batch, validation batch, order, compared=False) -> state, figures. With `compared`
             a second-order step also computes the first order's gradient of the same batches, and `cosine` is in its
             figures: of the angle between the two orders' gradients.
-        update_weights: (state, train batch) -> state, figures.
+        update_weights: (state, train batch, added=None) -> state, figures. `added` takes the place of what the step
+            adds to the softmax weights, if it adds anything.
+        evaluate: (state, validation batch, added) -> figures.
         compile: (state, train batch, validation batch, order) -> None: calls every program of an order once, side by
             side, so that all cores compile. Without it the first step compiles them one after the other.
         curvature: (state, validation batch, v) -> d2 L_val / da2 . v, v like the alphas.
@@ -110,6 +112,7 @@ class SearchSteps:
 
     update_alphas: Callable
     update_weights: Callable
+    evaluate: Callable
     compile: Callable
     curvature: Callable
     programs: bilevel.Gradients
@@ -191,9 +194,9 @@ def make_search_steps(
     )
     added = added and jax.jit(added)
 
-    def batch_of(state, data, which):
+    def batch_of(state, data, which, instead=None):
         batch = data, keys(state.key, state.step, which)
-        return (*batch, added(state.step)) if added else batch
+        return (*batch, added(state.step) if instead is None else instead) if added else batch
 
     def update_alphas(state, train_data, val_data, order, compared=False):
         val_batch = batch_of(state, val_data, 1)
@@ -233,8 +236,8 @@ def make_search_steps(
         state, norms = step_alphas(state, direct, term, first)
         return state, {**figures, **norms}
 
-    def update_weights(state, train_data):
-        batch = batch_of(state, train_data, 0)
+    def update_weights(state, train_data, instead=None):
+        batch = batch_of(state, train_data, 0, instead)
         (_, figures), (gradient, _) = gradients.of_both(state.weights, state.alphas, batch)
         return step_weights(state, gradient), figures
 
@@ -262,10 +265,15 @@ def make_search_steps(
             for done in [pool.submit(call) for call in calls]:
                 jax.block_until_ready(done.result())
 
+    figures_of = mapped(lambda *at: parallel.mean(loss(*at)[1]))
+
+    def evaluate(state, val_data, instead):
+        return figures_of(state.weights, state.alphas, batch_of(state, val_data, 1, instead))
+
     def curvature(state, val_data, v):
         return gradients.alphas_product(state.weights, state.alphas, batch_of(state, val_data, 1), v)
 
-    return SearchSteps(update_alphas, update_weights, compile_all, curvature, gradients)
+    return SearchSteps(update_alphas, update_weights, evaluate, compile_all, curvature, gradients)
 
 
 def init_state(

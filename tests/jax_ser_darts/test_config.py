@@ -110,6 +110,8 @@ def test_the_papers_joint_search_is_the_cnns_with_four_sequence_cells_of_four_no
         ("search.stop_eigenvalue_window", 0),
         ("search.eigenvalue_products", 0),
         ("search.eigenvalue_tolerance", 2.0),
+        ("search.perturbation_batches", 0),
+        ("search.perturbation_steps", -1),
         ("search.neumann_terms", -1),
         ("search.neumann_rate", 0.0),
         ("compare.workers", 0),
