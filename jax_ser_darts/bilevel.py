@@ -11,6 +11,12 @@ One step of the optimiser stands for the inner problem: w' = U(w, g), g = dL_tra
 With plain gradient descent U = w - xi g, so v = -xi dL_val/dw' and this is the paper's equation. U here is the very
 optimiser that trains the weights, so clipping, weight decay and momentum are in v as they are in the step.
 
+    implicit       da = dL_val(w, a)/da + d2 L_train(w, a)/da dw . v,
+                   v  = -H^-1 dL_val/dw,  H = d2 L_train/dw2 + decay,
+                   H^-1 = rate sum_k (I - rate H)^k,  K + 1 terms               (Lorraine et al. 2020, algorithms 2, 3)
+
+is the gradient through the solution of the inner problem, exact where w has solved it and the series has converged.
+
 Knows no model: it takes `loss(weights, alphas, batch) -> (scalar, auxiliary)`.
 """
 
@@ -28,6 +34,8 @@ EXACT, FINITE_DIFFERENCES = "exact", "finite_differences"
 PRODUCTS = (EXACT, FINITE_DIFFERENCES)
 FIRST, SECOND = "first", "second"
 ORDERS = (FIRST, SECOND)
+IMPLICIT = "implicit"
+HYPERGRADIENTS = (*ORDERS, IMPLICIT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +49,15 @@ class Gradients:
         of_alphas: (weights, alphas, batch) -> ((loss, auxiliary), gradient).
         of_both: the same for the pair (weights, alphas).
         mixed_product: (weights, alphas, batch, v) -> d2 L / da dw . v, like the alphas.
+        weights_product: the same for d2 L / dw2 . v, v like the weights; for the implicit gradient.
+        alphas_product: the same for d2 L / da2 . v, v like the alphas; for the curvature of L_val.
     """
 
     of_alphas: Callable
     of_both: Callable
     mixed_product: Callable
+    weights_product: Callable | None = None
+    alphas_product: Callable | None = None
 
 
 def make_gradients(loss: Loss, mean: Callable[[Tree], Tree] = lambda tree: tree) -> Gradients:
@@ -61,20 +73,35 @@ def make_gradients(loss: Loss, mean: Callable[[Tree], Tree] = lambda tree: tree)
         gradient = jax.value_and_grad(loss, argnums=argnums, has_aux=True)
         return lambda weights, alphas, batch: mean(gradient(weights, alphas, batch))
 
-    def mixed_product(weights, alphas, batch, v):
-        # Forward over reverse. The reverse part goes to the alphas and to the batch's numbers, and the latter is
-        # dropped: all of the model depends on the batch, so each custom_vjp in it has been replaced by its rules
-        # (which can be differentiated forward) before the forward part comes, and no gradient of the weights, nor
-        # its derivative, is ever computed.
-        numbers, merge = _split_numbers(batch)
+    def product(of, along):
+        # Forward over reverse. The reverse part goes to what is asked for and to the batch's numbers, and the latter
+        # is dropped: all of the model depends on the batch, so each custom_vjp in it has been replaced by its rules
+        # (which can be differentiated forward) before the forward part comes, and no gradient but the one asked for,
+        # nor its derivative, is ever computed.
+        def compute(weights, alphas, batch, v):
+            numbers, merge = _split_numbers(batch)
 
-        def of_alphas(w):
-            both = jax.grad(lambda a, n: loss(w, a, merge(n)), argnums=(0, 1), has_aux=True)
-            return both(alphas, numbers)[0][0]
+            def gradient(x):
+                at = [weights, alphas]
+                at[along] = x
 
-        return mean(jax.jvp(of_alphas, (weights,), (v,))[1])
+                def of_one(one, numbers):
+                    return loss(*at[:of], one, *at[of + 1 :], merge(numbers))
 
-    return Gradients(averaged(1), averaged((0, 1)), mixed_product)
+                return jax.grad(of_one, argnums=(0, 1), has_aux=True)(at[of], numbers)[0][0]
+
+            return mean(jax.jvp(gradient, ((weights, alphas)[along],), (v,))[1])
+
+        return compute
+
+    of_weights, of_alphas = 0, 1
+    return Gradients(
+        of_alphas=averaged(1),
+        of_both=averaged((0, 1)),
+        mixed_product=product(of_alphas, of_weights),
+        weights_product=product(of_weights, of_weights),
+        alphas_product=product(of_alphas, of_alphas),
+    )
 
 
 def _split_numbers(batch: Tree) -> tuple[list[jax.Array], Callable]:
@@ -189,10 +216,62 @@ def second_order(
     return value, direct, algebra.central_difference(plus, minus, r)
 
 
+def neumann_step(power: Tree, product: Tree, total: Tree, *, rate: float, decay: float) -> tuple[Tree, Tree]:
+    """One more term: power - rate (product + decay power), where product = H power; and the sum with it."""
+    power = jax.tree.map(lambda p, h: p - rate * (h + decay * p), power, product)
+    return power, jax.tree.map(jnp.add, total, power)
+
+
+def scaled(tree: Tree, factor: float) -> Tree:
+    """factor * tree."""
+    return jax.tree.map(lambda x: factor * x, tree)
+
+
+def implicit(
+    *,
+    gradients: Gradients,
+    weights: Tree,
+    alphas: Tree,
+    train_batch: Tree,
+    val_batch: Tree,
+    terms: int,
+    rate: float,
+    decay: float = 0.0,
+    algebra: "Algebra | None" = None,
+) -> tuple:
+    """The gradient of the alphas through the solution of the inner problem, its inverse Hessian as a Neumann series.
+
+    The series converges where all eigenvalues of rate * (Hessian + decay) lie between 0 and 2. Negative ones, as before
+    the inner problem is solved, make its terms grow, the faster the larger `rate` is.
+
+    Args:
+        gradients: see `make_gradients`.
+        weights, alphas: where.
+        train_batch: for L_train, the same in all terms. val_batch: for L_val.
+        terms: K, products with the Hessian; with 0, v is the second order's of plain gradient descent, but here.
+        rate: of the series.
+        decay: L2 decay of the weights, which L_train does not hold.
+        algebra: compiled forms of this module's tree functions; theirs by default.
+
+    Returns:
+        (validation loss, auxiliary), dL_val(w, a)/da, which is the first order's gradient, and the term to add to it.
+    """
+    algebra = algebra or Algebra()
+    value, (power, direct) = gradients.of_both(weights, alphas, val_batch)
+    total = power
+    for _ in range(terms):
+        product = gradients.weights_product(weights, alphas, train_batch, power)
+        power, total = algebra.neumann_step(power, product, total, rate=rate, decay=decay)
+    v = algebra.scaled(total, -rate)
+    return value, direct, gradients.mixed_product(weights, alphas, train_batch, v)
+
+
 @dataclasses.dataclass(frozen=True)
 class Algebra:
-    """The tree functions of the finite differences, so that a caller can compile them."""
+    """The tree functions between the gradients, so that a caller can compile them."""
 
     finite_difference_step: Callable = finite_difference_step
     move: Callable = move
     central_difference: Callable = central_difference
+    neumann_step: Callable = neumann_step
+    scaled: Callable = scaled

@@ -26,7 +26,7 @@ from jax_ser_darts.augment import Augmentation
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.baselines import BASELINES, MATCHED, SIZES
 from jax_ser_darts.models.relaxed import EDGES, LOOPED
-from jax_ser_darts.search_space.operations import OPERATIONS, check_operations
+from jax_ser_darts.search_space.operations import CONVOLUTIONS, OPERATIONS, SKIP, check_operations
 from jax_ser_darts.search_space.sequence_operations import FIXED, SEQUENCES
 
 FILE_NAME = "config.json"
@@ -93,6 +93,15 @@ def default() -> ml_collections.ConfigDict:
     )  # name -> its order, and settings of this section that it changes
     c.search.variants.first = ml_collections.ConfigDict({"order": bilevel.FIRST})
     c.search.variants.second = ml_collections.ConfigDict({"order": bilevel.SECOND})
+    c.search.variants.implicit = ml_collections.ConfigDict({"order": bilevel.IMPLICIT})
+    c.search.variants.darts_minus = ml_collections.ConfigDict({"order": bilevel.FIRST, "auxiliary_skip": 1.0})
+    c.search.variants.darts_plus = ml_collections.ConfigDict(
+        {"order": bilevel.FIRST, "stop_skips": 2, "stop_stable": 10}
+    )
+    c.search.variants.robust_darts = ml_collections.ConfigDict(
+        {"order": bilevel.FIRST, "eigenvalue": True, "stop_eigenvalue": 1.3}
+    )
+    c.search.variants.darts_pt = ml_collections.ConfigDict({"order": bilevel.FIRST, "perturbation": True})
     c.search.variants.second_differences = ml_collections.ConfigDict(
         {"order": bilevel.SECOND, "product": bilevel.FINITE_DIFFERENCES}
     )
@@ -120,6 +129,29 @@ def default() -> ml_collections.ConfigDict:
     c.search.difference_size = 0.01
     c.search.dropout = 0.0
     c.search.class_weights = True
+    c.search.auxiliary_skip = (
+        0.0  # DARTS-: beta of a further skip on each edge, falls to 0; theirs starts at 1
+    )
+    c.search.stop_skips = 0  # ends with so many skip connections in the normal cell (DARTS+: 2); 0 never
+    c.search.stop_stable = (
+        0  # ends when the learnable candidates' ranking has been the same for so many epochs (DARTS+: 10)
+    )
+    c.search.eigenvalue = False  # each epoch: the dominant eigenvalue of d2 L_val / d alphas2, on one batch
+    c.search.eigenvalue_products = 20  # at most, each a pass forward over reverse
+    c.search.eigenvalue_tolerance = 1e-2  # of the eigenvalue; fewer products do then
+    c.search.stop_eigenvalue = 0.0  # ends when its mean has grown by this factor (RobustDARTS: 1.3); 0 never
+    c.search.stop_eigenvalue_window = 5  # epochs of a mean
+    c.search.stop_eigenvalue_delay = (
+        4  # epochs between the means; the genotype is that of so many epochs before
+    )
+    c.search.stop_eigenvalue_start = 10  # no end before this epoch
+    c.search.perturbation = (
+        False  # chooses what the supernet misses most (DARTS-PT) instead of the largest alphas
+    )
+    c.search.perturbation_batches = 4  # of the alphas' data, for each loss
+    c.search.perturbation_steps = 20  # that train the weights after each decision
+    c.search.neumann_terms = 3  # order implicit: products with the Hessian of L_train
+    c.search.neumann_rate = 0.01  # of the series: above 2 / largest eigenvalue it diverges
     c.search.edges = LOOPED  # little memory, compiled soon; or unrolled: faster steps
     c.search.rematerialise = False  # computes each cell again in the backward pass: less memory, slower steps
     c.search.fast = True  # False: plain XLA convolutions and autodiff
@@ -255,7 +287,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _one_of(config, "search.edges", EDGES)
     _positive(config, "compare.workers", "compare.permutations")
     _one_of(config, "compare.cluster", ("speaker", "fold"))
+    _check_collapse(config)
     _check_variants(config)
+    _check_remedies(config)
     _check_methods(config)
     _within(config, 0.05, 0.95, "search.weights_share")
     _within(config, 0, config.search.epochs, "search.warmup_epochs")
@@ -341,8 +375,8 @@ def _check_variants(config):
         where = f"config.search.variants.{method}"
         if not method.isidentifier():
             raise ConfigError(f"{where}: a name of letters, digits and underscores is needed, for its folder")
-        if changes.get("order") not in bilevel.ORDERS:
-            raise ConfigError(f"{where}.order must be one of {', '.join(bilevel.ORDERS)}")
+        if changes.get("order") not in bilevel.HYPERGRADIENTS:
+            raise ConfigError(f"{where}.order must be one of {', '.join(bilevel.HYPERGRADIENTS)}")
         for name in set(changes) - {"order"}:
             if name not in config.search:
                 raise ConfigError(f"{where}.{name}: config.search has no such setting")
@@ -359,6 +393,35 @@ def _check_variants(config):
                 validate(changed)
             except (ConfigError, TypeError) as error:
                 raise ConfigError(f"{where}: {error}") from None
+
+
+def _check_collapse(config):
+    """The ranges of the settings against a collapse."""
+    _within(config, 0.0, 100.0, "search.auxiliary_skip", "search.stop_eigenvalue")
+    _within(config, 0, 10**9, "search.stop_skips", "search.stop_stable", "search.neumann_terms")
+    _within(config, 0, 10**9, "search.stop_eigenvalue_delay", "search.stop_eigenvalue_start")
+    _positive(config, "search.eigenvalue_products", "search.stop_eigenvalue_window", "search.neumann_rate")
+    _within(config, 0.0, 1.0, "search.eigenvalue_tolerance")
+    _positive(config, "search.perturbation_batches")
+    _within(config, 0, 10**9, "search.perturbation_steps")
+    if config.search.stop_eigenvalue and not config.search.eigenvalue:
+        raise ConfigError("config.search.stop_eigenvalue needs config.search.eigenvalue=True")
+
+
+def _check_remedies(config):
+    """What the settings against a collapse need of the space, where they are asked for."""
+    for method in config.search.orders:
+        _, settings = search_variant(config, method)
+        operations = config.space.operations
+        if settings.auxiliary_skip and SKIP not in operations:
+            raise ConfigError(
+                f"config.search.auxiliary_skip, of {method}: config.space.operations has no {SKIP}"
+            )
+        if settings.stop_stable and sum(name in CONVOLUTIONS for name in operations) < 2:
+            raise ConfigError(
+                f"config.search.stop_stable, of {method}: fewer than two of config.space.operations are learnable, "
+                "so their ranking never changes"
+            )
 
 
 def _check_methods(config):
@@ -423,6 +486,26 @@ ADDED = {
         f"{part}.sequence_{name}": value
         for part in ("search", "train")
         for name, value in (("cells", 4), ("width", 16))
+    },
+    **{
+        f"search.{name}": value
+        for name, value in {
+            "auxiliary_skip": 0.0,
+            "stop_skips": 0,
+            "stop_stable": 0,
+            "eigenvalue": False,
+            "eigenvalue_products": 20,
+            "eigenvalue_tolerance": 1e-2,
+            "stop_eigenvalue": 0.0,
+            "stop_eigenvalue_window": 5,
+            "stop_eigenvalue_delay": 4,
+            "stop_eigenvalue_start": 10,
+            "perturbation": False,
+            "perturbation_batches": 4,
+            "perturbation_steps": 20,
+            "neumann_terms": 3,
+            "neumann_rate": 0.01,
+        }.items()
     },
 }
 

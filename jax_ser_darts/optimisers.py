@@ -1,12 +1,23 @@
 """The optimisers of weights and alphas, as DARTS sets them (Liu et al. 2019, appendix A.1)."""
 
 import jax
+import jax.numpy as jnp
 import optax
 
 
 def cosine(*, start: float, end: float, steps: int) -> optax.Schedule:
     """From `start` to `end` along half a cosine in `steps` steps."""
     return optax.cosine_decay_schedule(start, max(steps, 1), alpha=end / start)
+
+
+def linear(*, start: float, end: float, steps: int) -> optax.Schedule:
+    """From `start` to `end` along a line in `steps` steps, float32."""
+
+    def schedule(step: jax.Array) -> jax.Array:
+        done = jnp.minimum(step.astype(jnp.float32) / max(steps, 1), 1.0)
+        return start + (end - start) * done
+
+    return schedule
 
 
 def sgd(

@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from absl import logging
+from jax.flatten_util import ravel_pytree
 
-from jax_ser_darts import compilation, host_memory, optimisers, parallel
+from jax_ser_darts import compilation, host_memory, metrics, optimisers, parallel, perturbation
 from jax_ser_darts.batches import steps_per_epoch, train_batches
-from jax_ser_darts.bilevel import SECOND
+from jax_ser_darts.bilevel import FIRST
 from jax_ser_darts.checkpoints import Checkpoints
+from jax_ser_darts.collapse import Rules
 from jax_ser_darts.config import search_variant
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.files import write_json
@@ -22,13 +24,14 @@ from jax_ser_darts.folds import Fold
 from jax_ser_darts.metrics import MetricsWriter
 from jax_ser_darts.models.backend import FAST, PLAIN
 from jax_ser_darts.models.initialise import init_variables
-from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas
 from jax_ser_darts.prefetch import prefetch
 from jax_ser_darts.progress import Progress
 from jax_ser_darts.search_space import genotype as genotypes
-from jax_ser_darts.search_space.genotype import Genotype
+from jax_ser_darts.search_space.genotype import SEQUENCE, Genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.search_step import SearchState, SearchSteps, init_state, make_search_steps, supernet_loss
+from jax_ser_darts.spectrum import dominant_eigenvalue
 
 ALPHAS_STREAM = 1  # added to the seed of the alphas' batches
 
@@ -73,6 +76,21 @@ class Searcher:
     steps: SearchSteps
     steps_per_epoch: int
     fresh_state: Callable[[int], SearchState]
+
+    @property
+    def rules(self) -> Rules:
+        """What ends a search before its last epoch."""
+        s = self.settings
+        return Rules(
+            skips=s.stop_skips,
+            stable=s.stop_stable,
+            ratio=s.stop_eigenvalue,
+            window=s.stop_eigenvalue_window,
+            delay=s.stop_eigenvalue_delay,
+            start=s.stop_eigenvalue_start,
+            operations=self.model.operations,
+            sequence_operations=self.model.sequence_operations,
+        )
 
     def derive(self, alphas: dict) -> Genotype:
         """The genotype that alphas stand for."""
@@ -119,6 +137,8 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
         betas=tuple(s.alphas_betas),
         weight_decay=s.alphas_weight_decay,
     )
+    decay = optimisers.linear(start=s.auxiliary_skip, end=0.0, steps=max(sizes) * s.epochs)
+    names = {"operations": model.operations, "sequence_operations": model.sequence_operations}
     steps = make_search_steps(
         loss=supernet_loss(model, parallel.AXIS),
         weights_optimiser=weights_optimiser,
@@ -126,6 +146,11 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
         devices=devices,
         product=s.product,
         difference_size=s.difference_size,
+        series={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
+        with_curvature=s.eigenvalue,
+        added=(lambda step: auxiliary_skip(decay(step), **names))
+        if s.auxiliary_skip or s.perturbation
+        else None,
         compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
     )
 
@@ -167,7 +192,8 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
         seed: of the weights, the alphas, the dropout and the order of the batches.
 
     Returns:
-        The genotype of the last epoch's alphas, also in genotype.json of the search's folder.
+        The genotype of the last epoch's alphas, or of the epoch that a rule of collapse.py names; also in
+        genotype.json of the search's folder.
 
     Raises:
         DivergedError: a loss or an alpha is not finite.
@@ -187,6 +213,7 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
         if restored := checkpoints.restore_latest(state):
             first_epoch, state, extra = restored
             seconds, outside, compiling = (extra[key] for key in ("seconds", "outside", "compiling"))
+            first_epoch = extra.get("epochs", first_epoch)  # later steps are the decisions of a selection
             logging.info("%s: goes on after epoch %d", name, first_epoch)
         first_step = first_epoch * steps_an_epoch
         compiling += _compile(searcher, state, _batches(searcher, fold, seed, first_step=first_step), order)
@@ -196,8 +223,12 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
             initial=first_step,
             description=name,
         )
+        probe = _probe(searcher, fold, seed) if s.eigenvalue else None
         with MetricsWriter(folder, start=first_epoch) as writer, progress:
+            lines = metrics.read(folder / metrics.FILE_NAME)
             for epoch in range(first_epoch, s.epochs):
+                if stop := searcher.rules(lines):
+                    break
                 started = time.monotonic()
                 collected = []
                 for step in range(steps_an_epoch):
@@ -206,7 +237,7 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
                     outside += time.monotonic() - asked
                     figures = {}
                     if epoch >= s.warmup_epochs:
-                        compared = step == 0 and order == SECOND  # once an epoch: it costs a gradient
+                        compared = step == 0 and order != FIRST  # once an epoch: it costs a gradient
                         state, figures["val"] = searcher.steps.update_alphas(
                             state, train_data, val_data, order, compared
                         )
@@ -218,6 +249,9 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
                 alphas, means = jax.device_get((state.alphas, collected))
                 summary = summarise(alphas, means, searcher.derive(alphas))
                 _check_finite(summary, alphas, name, epoch)
+                if probe is not None:
+                    summary["eigenvalue"] = _eigenvalue(searcher, state, probe)
+                lines.append({"epoch": epoch, **summary})
                 stepped = time.monotonic()
                 writer.write(epoch, {**summary, "seconds": seconds + stepped - started, "outside": outside})
                 progress.update(0, loss=summary["train"]["loss"])
@@ -227,9 +261,19 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
                 checkpoints.save(epoch + 1, state, times)
                 saving = time.monotonic() - written
                 seconds, outside = seconds + saving, outside + saving
+            stop = searcher.rules(lines)
         batches.close()
+        if stop:
+            logging.info("%s: stopped after epoch %d, %s", name, stop.epoch, stop.reason)
+        epochs = stop.epoch + 1 if stop else s.epochs
+        if s.perturbation:
+            times = {"seconds": seconds, "outside": outside, "compiling": compiling, "epochs": epochs}
+            shares, seconds = _select(searcher, state, fold, seed, checkpoints, times, name)
 
-    found = searcher.derive(jax.device_get(state.alphas))
+    found = searcher.derive(shares if s.perturbation else jax.device_get(state.alphas))
+    if stop and not s.perturbation:
+        (line,) = (line for line in lines if line["epoch"] == stop.genotype_epoch)
+        found = genotypes.from_json(line["genotype"])
     write_json(
         folder / "search.json",
         {
@@ -237,7 +281,8 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
             "order": order,
             "seed": seed,
             "fold": dataclasses.asdict(fold),
-            "epochs": s.epochs,
+            "epochs": epochs,
+            "stopped": dataclasses.asdict(stop) if stop else None,
             "seconds": seconds,
             "compiling": compiling,
             "peak_memory": host_memory.peak_memory(),
@@ -245,6 +290,85 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
     )
     found.save(folder / "genotype.json")
     return found
+
+
+def _select(
+    searcher: Searcher, state: SearchState, fold: Fold, seed: int, checkpoints, times: dict, name: str
+):
+    """Decides edge by edge what stays, see perturbation.py; a checkpoint after each decision.
+
+    Returns:
+        the shares at the end, from which `Searcher.derive` reads the genotype; seconds of the whole search.
+    """
+    s, started = searcher.settings, time.monotonic()
+    softmax = {kind: genotypes.softmax(a) for kind, a in jax.device_get(state.alphas).items()}
+    shares, decided = softmax, 0
+    if (restored := checkpoints.restore_latest(state)) and "shares" in restored[2]:
+        _, state, times = restored
+        shares = {kind: np.asarray(rows, np.float32) for kind, rows in times["shares"].items()}
+        decided = times["decided"]
+    plan = perturbation.decisions(shares, seed)
+    names = dict.fromkeys(shares, searcher.model.operations)
+    names[SEQUENCE] = searcher.model.sequence_operations
+    batches = _batches(searcher, fold, seed, first_step=times["epochs"] * searcher.steps_per_epoch)
+    val_batches = [next(batches)[1] for _ in range(s.perturbation_batches)]
+    batches.close()
+    batches = _batches(
+        searcher,
+        fold,
+        seed,
+        first_step=times["epochs"] * searcher.steps_per_epoch + decided * s.perturbation_steps,
+    )
+
+    def added(shares):
+        return parallel.replicate(
+            {kind: jnp.asarray(rows - softmax[kind]) for kind, rows in shares.items()}, searcher.devices
+        )
+
+    def evaluate(shares):
+        instead = added(shares)
+        figures = [searcher.steps.evaluate(state, batch, instead)["loss"] for batch in val_batches]
+        return float(np.mean(jax.device_get(figures)))
+
+    with Progress(total=len(plan), initial=decided, description=f"{name}, selection") as progress:
+        for done, decision in enumerate(plan[decided:], decided + 1):
+            shares = perturbation.decide(shares, decision, names=names, evaluate=evaluate)
+            instead = added(shares)
+            for _ in range(s.perturbation_steps):
+                state, _ = searcher.steps.update_weights(state, next(batches)[0], instead)
+            so_far = times["seconds"] + time.monotonic() - started
+            kept = {kind: rows.tolist() for kind, rows in shares.items()}
+            checkpoints.save(
+                times["epochs"] + done,
+                state,
+                {**times, "seconds": so_far, "shares": kept, "decided": done},
+            )
+            progress.update()
+    batches.close()
+    return shares, times["seconds"] + time.monotonic() - started
+
+
+def _probe(searcher: Searcher, fold: Fold, seed: int):
+    """The validation batch on which the curvature of all epochs is measured: their first."""
+    batches = _batches(searcher, fold, seed, first_step=0)
+    _, val_data = next(batches)
+    batches.close()
+    return val_data
+
+
+def _eigenvalue(searcher: Searcher, state: SearchState, val_data) -> float:
+    """The dominant eigenvalue of d2 L_val / da2 (Zela et al. 2020, section 3)."""
+    s = searcher.settings
+    start, unravel = ravel_pytree(jax.device_get(state.alphas))
+
+    def product(v):
+        v = parallel.replicate(unravel(jnp.asarray(v, start.dtype)), searcher.devices)
+        return ravel_pytree(jax.device_get(searcher.steps.curvature(state, val_data, v)))[0]
+
+    value, _ = dominant_eigenvalue(
+        product, start.size, most=s.eigenvalue_products, tolerance=s.eigenvalue_tolerance
+    )
+    return value
 
 
 def _compile(searcher: Searcher, state: SearchState, batches, order: str) -> float:

@@ -18,7 +18,11 @@ from jax import lax
 from jax_ser_darts import bilevel, parallel
 from jax_ser_darts.parallel import REPLICATED, SHARDED
 
-BATCH = (SHARDED, REPLICATED)  # a batch and the dropout key of its step
+BATCH = (
+    SHARDED,
+    REPLICATED,
+    REPLICATED,
+)  # a batch, its step's dropout key, what is added to the softmax weights
 
 
 @flax.struct.dataclass
@@ -66,10 +70,13 @@ def classification_loss(logits: jax.Array, batch: dict, axis_name: str | None) -
 
 
 def supernet_loss(model, axis_name: str | None) -> bilevel.Loss:
-    """L(weights, alphas, (batch, key)) of a supernet in training mode, for `bilevel`."""
+    """L(weights, alphas, (batch, key)) of a supernet in training mode, for `bilevel`.
+
+    With (batch, key, added) the tree `added` is added to the softmax weights, see `Supernet`.
+    """
 
     def loss(weights, alphas, batch):
-        data, key = batch
+        data, key, *added = batch
         if axis_name is not None:  # each device drops its own units
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
         logits = model.apply(
@@ -77,7 +84,8 @@ def supernet_loss(model, axis_name: str | None) -> bilevel.Loss:
             data["features"],
             data["num_frames"],
             alphas,
-            train=True,
+            True,
+            *added,
             rngs={"dropout": key},
         )
         return classification_loss(logits, data, axis_name)
@@ -93,15 +101,20 @@ class SearchSteps:
         update_alphas: (state, train batch, validation batch, order, compared=False) -> state, figures. With `compared`
             a second-order step also computes the first order's gradient of the same batches, and `cosine` is in its
             figures: of the angle between the two orders' gradients.
-        update_weights: (state, train batch) -> state, figures.
+        update_weights: (state, train batch, added=None) -> state, figures. `added` takes the place of what the step
+            adds to the softmax weights, if it adds anything.
+        evaluate: (state, validation batch, added) -> figures.
         compile: (state, train batch, validation batch, order) -> None: calls every program of an order once, side by
             side, so that all cores compile. Without it the first step compiles them one after the other.
+        curvature: (state, validation batch, v) -> d2 L_val / da2 . v, v like the alphas.
         programs: the gradients, mapped over the devices.
     """
 
     update_alphas: Callable
     update_weights: Callable
+    evaluate: Callable
     compile: Callable
+    curvature: Callable
     programs: bilevel.Gradients
 
 
@@ -113,6 +126,9 @@ def make_search_steps(
     devices: Sequence[jax.Device],
     product: str = bilevel.EXACT,
     difference_size: float = 0.01,
+    series: dict | None = None,
+    with_curvature: bool = False,
+    added: Callable[[jax.Array], Any] | None = None,
     compiler_options: dict | None = None,
 ) -> SearchSteps:
     """The steps of both orders.
@@ -123,11 +139,15 @@ def make_search_steps(
         alphas_optimiser: of the alphas.
         devices: to map over.
         product, difference_size: see `bilevel.second_order`.
+        series: the implicit gradient's `terms`, `rate` and `decay`, see `bilevel.implicit`.
+        with_curvature: `compile` compiles the curvature's program too.
+        added: step -> what it adds to the softmax weights; None is nothing, and nothing is compiled for it.
         compiler_options: of the gradients, see compilation.py.
     """
 
     def mapped(function, *others):
-        layout = (REPLICATED, REPLICATED, BATCH, *others)
+        batch = BATCH if added else BATCH[:2]
+        layout = (REPLICATED, REPLICATED, batch, *others)
         return parallel.mapped(function, devices=devices, layout=layout, compiler_options=compiler_options)
 
     def compiled(gradients, inner):
@@ -136,6 +156,8 @@ def make_search_steps(
                 of_alphas=mapped(gradients.of_alphas),
                 of_both=mapped(gradients.of_both),
                 mixed_product=mapped(gradients.mixed_product, REPLICATED),
+                weights_product=mapped(gradients.weights_product, REPLICATED),
+                alphas_product=mapped(gradients.alphas_product, REPLICATED),
             ),
             bilevel.InnerStep(apply=jax.jit(inner.apply), pull_back=jax.jit(inner.pull_back)),
         )
@@ -146,6 +168,8 @@ def make_search_steps(
         finite_difference_step=jax.jit(bilevel.finite_difference_step),
         move=jax.jit(bilevel.move),
         central_difference=jax.jit(bilevel.central_difference),
+        neumann_step=jax.jit(bilevel.neumann_step, static_argnames=("rate", "decay")),
+        scaled=jax.jit(bilevel.scaled, static_argnums=1),
     )
 
     def step_weights(state, gradient):
@@ -168,15 +192,31 @@ def make_search_steps(
     keys = jax.jit(
         lambda key, step, which: jax.random.fold_in(jax.random.fold_in(key, step), which), static_argnums=2
     )
+    added = added and jax.jit(added)
+
+    def batch_of(state, data, which, instead=None):
+        batch = data, keys(state.key, state.step, which)
+        return (*batch, added(state.step) if instead is None else instead) if added else batch
 
     def update_alphas(state, train_data, val_data, order, compared=False):
-        val_batch = (val_data, keys(state.key, state.step, 1))
+        val_batch = batch_of(state, val_data, 1)
         first = None
         if order == bilevel.FIRST:
             (_, figures), direct = bilevel.first_order(
                 gradients=gradients, weights=state.weights, alphas=state.alphas, val_batch=val_batch
             )
             term = None
+        elif order == bilevel.IMPLICIT:
+            (_, figures), direct, term = bilevel.implicit(
+                gradients=gradients,
+                weights=state.weights,
+                alphas=state.alphas,
+                train_batch=batch_of(state, train_data, 0),
+                val_batch=val_batch,
+                algebra=algebra,
+                **series,
+            )
+            first = direct if compared else None
         else:
             # One dropout key serves every pass over the training batch: the product is of one function.
             (_, figures), direct, term = bilevel.second_order(
@@ -185,7 +225,7 @@ def make_search_steps(
                 weights=state.weights,
                 alphas=state.alphas,
                 state=state.weights_state,
-                train_batch=(train_data, keys(state.key, state.step, 0)),
+                train_batch=batch_of(state, train_data, 0),
                 val_batch=val_batch,
                 product=product,
                 difference_size=difference_size,
@@ -196,14 +236,14 @@ def make_search_steps(
         state, norms = step_alphas(state, direct, term, first)
         return state, {**figures, **norms}
 
-    def update_weights(state, train_data):
-        batch = (train_data, keys(state.key, state.step, 0))
+    def update_weights(state, train_data, instead=None):
+        batch = batch_of(state, train_data, 0, instead)
         (_, figures), (gradient, _) = gradients.of_both(state.weights, state.alphas, batch)
         return step_weights(state, gradient), figures
 
     def compile_all(state, train_data, val_data, order):
         train_batch, val_batch = (
-            (data, keys(state.key, state.step, which)) for which, data in enumerate((train_data, val_data))
+            batch_of(state, data, which) for which, data in enumerate((train_data, val_data))
         )
         at = (state.weights, state.alphas)
         calls = [lambda: gradients.of_both(*at, train_batch)]
@@ -215,11 +255,25 @@ def make_search_steps(
             calls.append(lambda: virtual.pull_back(*at_step, state.weights))
             if product == bilevel.EXACT:
                 calls.append(lambda: gradients.mixed_product(*at, train_batch, state.weights))
+        if order == bilevel.IMPLICIT:
+            calls.append(lambda: gradients.mixed_product(*at, train_batch, state.weights))
+            if series["terms"]:
+                calls.append(lambda: gradients.weights_product(*at, train_batch, state.weights))
+        if with_curvature:
+            calls.append(lambda: gradients.alphas_product(*at, val_batch, state.alphas))
         with concurrent.futures.ThreadPoolExecutor(max_workers=len(calls)) as pool:
             for done in [pool.submit(call) for call in calls]:
                 jax.block_until_ready(done.result())
 
-    return SearchSteps(update_alphas, update_weights, compile_all, gradients)
+    figures_of = mapped(lambda *at: parallel.mean(loss(*at)[1]))
+
+    def evaluate(state, val_data, instead):
+        return figures_of(state.weights, state.alphas, batch_of(state, val_data, 1, instead))
+
+    def curvature(state, val_data, v):
+        return gradients.alphas_product(state.weights, state.alphas, batch_of(state, val_data, 1), v)
+
+    return SearchSteps(update_alphas, update_weights, evaluate, compile_all, curvature, gradients)
 
 
 def init_state(

@@ -18,6 +18,7 @@ from jax_ser_darts.models.relaxed import (
 from jax_ser_darts.models.sequence import SequencePart
 from jax_ser_darts.models.sequence_cells import SequenceCells
 from jax_ser_darts.search_space.genotype import CNN_CELLS, SEQUENCE, num_edges
+from jax_ser_darts.search_space.operations import SKIP
 
 
 def reduction_cells(cells: int) -> frozenset[int]:
@@ -45,6 +46,29 @@ def init_alphas(
         shapes[SEQUENCE] = num_edges(sequence_nodes), sequence_operations
         keys[SEQUENCE] = jax.random.fold_in(key, 0)
     return {name: scale * jax.random.normal(keys[name], shape, dtype) for name, shape in shapes.items()}
+
+
+def auxiliary_skip(
+    beta: jax.Array, *, operations: Sequence[str], sequence_operations: Sequence[str] = ()
+) -> dict:
+    """A further skip connection on each edge that has one to choose (DARTS-, Chu et al. 2021, equation 6).
+
+    An edge is linear in its candidates' shares, so beta * skip is beta more of the skip's share. Where a skip
+    connection has weights (stride 2) the two share them.
+
+    Args:
+        beta: `[]`, 0 is none.
+        operations, sequence_operations: the columns of the alphas.
+
+    Returns:
+        What is to be added to the softmax weights, `[1, operations]` a cell kind.
+    """
+    columns = {**dict.fromkeys(CNN_CELLS, operations), SEQUENCE: sequence_operations}
+    return {
+        name: beta * jnp.asarray([[one == SKIP for one in names]], beta.dtype)
+        for name, names in columns.items()
+        if names
+    }
 
 
 class Stem(nn.Module):
@@ -112,7 +136,12 @@ class Supernet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: jax.Array, num_frames: jax.Array, alphas: dict, train: bool = True
+        self,
+        features: jax.Array,
+        num_frames: jax.Array,
+        alphas: dict,
+        train: bool = True,
+        added: dict | None = None,
     ) -> jax.Array:
         """Logits of every utterance.
 
@@ -121,6 +150,7 @@ class Supernet(nn.Module):
             num_frames: valid frames, `[B]`.
             alphas: "normal", "reduction" and, with sequence cells, "sequence", `[edges, operations]` each.
             train: dropout on (needs the "dropout" rng).
+            added: to the softmax weights of each kind, `[edges or 1, operations]`, see `auxiliary_skip`.
 
         Returns:
             `[B, classes]`.
@@ -129,6 +159,8 @@ class Supernet(nn.Module):
         if self.edges not in EDGES:
             raise ValueError(f"edges {self.edges!r} are not one of {', '.join(EDGES)}")
         weights = {name: nn.softmax(a, axis=-1) for name, a in alphas.items()}
+        if added is not None:
+            weights = {name: w + added[name].astype(w.dtype) for name, w in weights.items()}
         reductions = reduction_cells(self.cells) if self.reductions is None else self.reductions
         whole = make_grid(num_frames, features.shape[1:], self.dtype, self.axis_name)
         grid = whole if self.stem_stride == 1 else halved(whole, self.axis_name)

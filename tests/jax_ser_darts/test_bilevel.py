@@ -57,12 +57,77 @@ class TestClosedForm:
         assert direct == pytest.approx(float(virtual - 2), abs=1e-12)
         assert term == pytest.approx(float(2 * self.XI * a), abs=1e-9)
 
+    def test_the_implicit_gradient_without_products_is_the_second_orders(self):
+        """L_val is linear in w, so its gradient is the same before and after the virtual step."""
+        _, direct, term = bilevel.implicit(
+            gradients=bilevel.make_gradients(self.loss),
+            weights=jnp.float64(-2.0),
+            alphas=jnp.float64(2.0),
+            train_batch=False,
+            val_batch=True,
+            terms=0,
+            rate=self.XI,
+        )
+        assert direct == pytest.approx(-4, abs=1e-12)
+        assert term == pytest.approx(2 * self.XI * 2, abs=1e-12)
+
     def test_first_order_is_the_limit_of_no_step(self):
         w, a = jnp.float64(0.7), jnp.float64(-1.2)
         _, direct = bilevel.first_order(
             gradients=bilevel.make_gradients(self.loss), weights=w, alphas=a, val_batch=True
         )
         assert direct == pytest.approx(float(w - 2), abs=1e-12)
+
+
+class TestImplicit:
+    """L_train = w'Aw / 2 - w'Ba, solved by w = A^-1 B a; L_val = |w - c|^2 / 2 + a'd."""
+
+    RATE, DECAY = 0.8, 0.05
+
+    @pytest.fixture
+    def quadratic(self):
+        rng = np.random.default_rng(3)
+        basis, _ = np.linalg.qr(rng.normal(size=(4, 4)))
+        hessian = basis @ np.diag([0.4, 0.7, 1.0, 1.5]) @ basis.T
+        b, c, d, a = rng.normal(size=(4, 3)), rng.normal(size=4), rng.normal(size=3), rng.normal(size=3)
+
+        def loss(w, alphas, batch):
+            train = w @ (hessian @ w) / 2 - w @ (b @ alphas)
+            val = jnp.sum((w - c) ** 2) / 2 + alphas @ d
+            return jnp.where(batch, val, train), {}
+
+        return loss, hessian, b, c, d, a
+
+    def gradient(self, loss, w, a, **options):
+        gradients = bilevel.make_gradients(loss)
+        gradients = bilevel.Gradients(**{name: jax.jit(f) for name, f in vars(gradients).items()})
+        _, direct, term = bilevel.implicit(
+            gradients=gradients,
+            weights=jnp.asarray(w),
+            alphas=jnp.asarray(a),
+            train_batch=False,
+            val_batch=True,
+            rate=self.RATE,
+            **options,
+        )
+        return np.asarray(direct + term)
+
+    def test_many_terms_are_the_gradient_through_the_solution(self, quadratic):
+        loss, hessian, b, c, d, a = quadratic
+        solution = np.linalg.solve(hessian, b)
+        expected = d + solution.T @ (solution @ a - c)
+        np.testing.assert_allclose(self.gradient(loss, solution @ a, a, terms=80), expected, rtol=1e-9)
+
+    @pytest.mark.parametrize("terms", [0, 1, 3])
+    def test_few_terms_are_the_series_cut_off(self, quadratic, terms):
+        """Anywhere, not at the solution alone, and with the decay in the Hessian."""
+        loss, hessian, b, c, d, a = quadratic
+        w = np.arange(4.0)
+        step = np.eye(4) - self.RATE * (hessian + self.DECAY * np.eye(4))
+        inverse = self.RATE * sum(np.linalg.matrix_power(step, k) for k in range(terms + 1))
+        expected = d + b.T @ (inverse @ (w - c))
+        found = self.gradient(loss, w, a, terms=terms, decay=self.DECAY)
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 NODES, OPERATIONS = 1, ("max_pool_3x3", "skip_connect", "dil_conv_3x3", "none")

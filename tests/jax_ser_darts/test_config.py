@@ -104,6 +104,16 @@ def test_the_papers_joint_search_is_the_cnns_with_four_sequence_cells_of_four_no
         ("search.seeds", (1, 1)),
         ("search.seeds", (-1,)),
         ("search.variants.first.order", "third"),
+        ("search.auxiliary_skip", -1.0),
+        ("search.stop_skips", -1),
+        ("search.stop_eigenvalue", 1.3),  # and no eigenvalue
+        ("search.stop_eigenvalue_window", 0),
+        ("search.eigenvalue_products", 0),
+        ("search.eigenvalue_tolerance", 2.0),
+        ("search.perturbation_batches", 0),
+        ("search.perturbation_steps", -1),
+        ("search.neumann_terms", -1),
+        ("search.neumann_rate", 0.0),
         ("compare.workers", 0),
         ("compare.cluster", "utterance"),
     ],
@@ -129,6 +139,24 @@ def test_a_variant_that_cannot_work_is_named(changes, message):
     c = config.default()
     c.search.variants.mine = changes
     with pytest.raises(ConfigError, match=rf"config\.search\.variants\.{message}"):
+        validate(c)
+
+
+@pytest.mark.parametrize(
+    ("method", "operations", "message"),
+    [
+        ("darts_minus", ("max_pool_3x3", "sep_conv_3x3"), r"auxiliary_skip, of darts_minus: .* skip_connect"),
+        ("darts_plus", ("skip_connect", "sep_conv_3x3"), r"stop_stable, of darts_plus: fewer than two"),
+    ],
+)
+def test_a_remedy_that_the_space_leaves_nothing_to_do_is_named_where_it_is_asked_for(
+    method, operations, message
+):
+    c = config.default()
+    c.space.operations = operations
+    validate(c)
+    c.search.orders = (method,)
+    with pytest.raises(ConfigError, match=message):
         validate(c)
 
 

@@ -1,6 +1,7 @@
 """The whole job on a tiny corpus: sound -> records -> both orders -> networks -> scores; stopped and gone on with."""
 
 import csv
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -396,6 +397,72 @@ class TestGoingOn:
         assert mine == whole
         answers = [(tmp_path / run / where / "answers.json").read_text() for run in ("stopped", "whole")]
         assert answers[0] == answers[1]
+
+    def test_a_search_that_a_rule_ends_stays_ended_and_its_selection_goes_on(
+        self, finished, tmp_path, monkeypatch
+    ):
+        """Killed after the last epoch, and between two decisions of the selection: as a run that was not."""
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        config.search.epochs = 4
+        ended = {
+            "order": "implicit",
+            "auxiliary_skip": 1.0,
+            "eigenvalue": True,
+            "eigenvalue_products": 3,
+            "stop_eigenvalue": 1e-9,  # any eigenvalue is more
+            "stop_eigenvalue_window": 1,
+            "stop_eigenvalue_delay": 1,
+            "stop_eigenvalue_start": 0,
+        }
+        config.search.variants.ended = ended
+        config.search.variants.selected = {**ended, "perturbation": True, "perturbation_steps": 1}
+        config.search.orders = ("ended", "selected")
+        make, made = search.make_searcher, []
+
+        def compiled_once(experiment, settings):
+            made.append(make(experiment, settings) if not made else made[0])
+            return dataclasses.replace(made[0], experiment=experiment, settings=settings)
+
+        monkeypatch.setattr(search, "make_searcher", compiled_once)
+        main.run(config, tmp_path / "whole", "search")
+        save, left = Checkpoints.save, [2, 2, 5]  # the last epoch of both, a decision
+
+        def stopping(self, step, *arguments):
+            save(self, step, *arguments)
+            if left and step == left[0]:
+                left.pop(0)
+                raise Stopped
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "save", stopping)
+            for _ in range(3):
+                with pytest.raises(Stopped):
+                    main.run(config, tmp_path / "killed", "search")
+            main.run(config, tmp_path / "killed", "search")
+
+        def results(run, method):
+            folder = tmp_path / run / "search" / method / "seed_0/fold_0"
+            lines = read(folder / "metrics.jsonl")
+            for line in lines:
+                del line["seconds"], line["outside"]
+            with Checkpoints(folder / "checkpoints") as checkpoints:
+                steps = checkpoints.steps
+            about = json.loads((folder / "search.json").read_text())
+            return lines, steps, about["stopped"], json.loads((folder / "genotype.json").read_text())
+
+        for method in ("ended", "selected"):
+            killed, whole = results("killed", method), results("whole", method)
+            assert killed == whole
+            lines, steps, stopped, genotype = killed
+            assert [line["epoch"] for line in lines] == [0, 1]
+            assert all(abs(line["eigenvalue"]) > 0 for line in lines)
+            assert (stopped["rule"], stopped["epoch"], stopped["genotype_epoch"]) == ("eigenvalue", 1, 0)
+            if method == "ended":
+                assert genotype == lines[0]["genotype"]
+            else:
+                assert steps[-1] == 2 + 6, "two epochs, then two edges and a node of either cell"
 
     def test_nothing_is_compiled_after_the_first_step(self, finished, tmp_path, caplog):
         """A search of more epochs compiles what a short one does."""

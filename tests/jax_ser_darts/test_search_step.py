@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from jax_ser_darts import bilevel, optimisers, parallel
 from jax_ser_darts.models.initialise import init_variables
-from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas
 from jax_ser_darts.search_step import init_state, make_search_steps, supernet_loss
 
 OPERATIONS = ("max_pool_3x3", "skip_connect", "dil_conv_3x3", "none")
@@ -18,7 +19,7 @@ STEPS = 3
 class Problem:
     """A tiny search on `count` devices, with utterances of different lengths and weights."""
 
-    def __init__(self, count, dtype):
+    def __init__(self, count, dtype, added=None):
         self.dtype = dtype
         self.devices = jax.devices()[:count]
         self.model = Supernet(
@@ -42,7 +43,10 @@ class Problem:
             ),
         }
         self.steps = make_search_steps(
-            loss=supernet_loss(self.model, parallel.AXIS), devices=self.devices, **self.optimisers
+            loss=supernet_loss(self.model, parallel.AXIS),
+            devices=self.devices,
+            added=added,
+            **self.optimisers,
         )
 
     def fresh_state(self):
@@ -142,9 +146,14 @@ jax.monitoring.register_event_duration_secs_listener(
 )
 
 
-@pytest.mark.parametrize("order", bilevel.ORDERS)
-def test_after_the_first_step_nothing_is_compiled_and_nothing_moves_between_host_and_devices(order):
-    problem = Problem(2, jnp.float32)
+def falling_skip(step):
+    """DARTS-'s auxiliary skip connection, from 1 to 0 in two steps."""
+    return auxiliary_skip(optimisers.linear(start=1.0, end=0.0, steps=2)(step), operations=OPERATIONS)
+
+
+@pytest.mark.parametrize(("order", "added"), [("first", falling_skip), ("second", None)])
+def test_after_the_first_step_nothing_is_compiled_and_nothing_moves_between_host_and_devices(order, added):
+    problem = Problem(2, jnp.float32, added)
     state = problem.fresh_state()
     batches = [(problem.batch(i), problem.batch(100 + i)) for i in range(3)]
     COMPILED.clear()
@@ -156,6 +165,68 @@ def test_after_the_first_step_nothing_is_compiled_and_nothing_moves_between_host
             assert COMPILED
             COMPILED.clear()
     assert not COMPILED
+
+
+def test_the_auxiliary_skip_falls_with_the_steps_until_the_supernet_is_the_plain_one():
+    """The loss of the same weights: another than without it at first, the same at last; nothing is compiled anew."""
+    with jax.enable_x64(True):
+        plain, helped = Problem(2, jnp.float64), Problem(2, jnp.float64, falling_skip)
+        losses = {}
+        for problem in (plain, helped):
+            for done in (0, 1, 2):
+                state = problem.fresh_state()
+                state = state.replace(step=state.step + done)
+                COMPILED.clear()
+                _, figures = problem.steps.update_weights(state, problem.batch(0))
+                losses[problem, done] = float(figures["loss"])
+            assert not COMPILED
+    apart = [abs(losses[plain, done] - losses[helped, done]) for done in (0, 1, 2)]
+    assert min(apart[:2]) > 1e-6
+    assert apart[2] < 1e-12
+
+
+def test_both_hessians_are_the_slopes_of_the_gradients_and_the_implicit_order_uses_them():
+    """Of the supernet as it is searched, on two devices; in the alphas the whole matrix and its eigenvalue."""
+    with jax.enable_x64(True):
+        problem = Problem(2, jnp.float64)
+        problem.steps = make_search_steps(
+            loss=supernet_loss(problem.model, parallel.AXIS),
+            devices=problem.devices,
+            series={"terms": 2, "rate": 0.01, "decay": 0.1},
+            **problem.optimisers,
+        )
+        state, (train, val) = problem.fresh_state(), (problem.batch(0), problem.batch(1))
+        both = problem.steps.programs.of_both
+        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
+
+        def slope(weights, alphas, which, r=1e-5):
+            """Of the gradients along (weights, alphas), by central differences."""
+            moved = lambda sign: (
+                jax.tree.map(lambda x, d: x + sign * r * d, at, along)
+                for at, along in ((state.weights, weights), (state.alphas, alphas))
+            )
+            plus, minus = (both(*moved(sign), (val, key))[1][which] for sign in (1, -1))
+            return jax.tree.map(lambda p, m: (p - m) / (2 * r), plus, minus)
+
+        no_weights = jax.tree.map(jnp.zeros_like, state.weights)
+        flat, unravel = ravel_pytree(state.alphas)
+        units = [parallel.replicate(unravel(row), problem.devices) for row in jnp.eye(flat.size)]
+        rows = lambda trees: np.stack([ravel_pytree(jax.device_get(tree))[0] for tree in trees])
+        hessian = rows(problem.steps.curvature(state, val, unit) for unit in units)
+        expected = rows(slope(no_weights, unit, 1) for unit in units)
+        np.testing.assert_allclose(hessian, expected, atol=1e-6 * np.abs(expected).max())
+
+        along = jax.tree.map(jnp.cos, state.weights)
+        product = problem.steps.programs.weights_product(state.weights, state.alphas, (val, key), along)
+        expected = slope(along, jax.tree.map(jnp.zeros_like, state.alphas), 0)
+        product, expected = rows([product, expected])
+        np.testing.assert_allclose(product, expected, atol=1e-5 * np.abs(expected).max())
+
+        before = jax.device_get(state.alphas)
+        state, figures = problem.steps.update_alphas(state, train, val, bilevel.IMPLICIT, True)
+        assert figures["term"] > 0
+        assert 0 < abs(figures["cosine"]) < 1
+        assert largest_difference(before, jax.device_get(state.alphas)) > 1e-2
 
 
 def test_the_virtual_step_leaves_the_weights_alone(results):

@@ -15,7 +15,7 @@ from jax_ser_darts.models.backend import FAST, PLAIN
 from jax_ser_darts.models.grid import halved, make_grid
 from jax_ser_darts.models.primitives import BN_EPSILON
 from jax_ser_darts.models.relaxed import EDGES, LOOPED, UNROLLED, RelaxedCell
-from jax_ser_darts.models.supernet import Supernet, init_alphas, reduction_cells
+from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas, reduction_cells
 from jax_ser_darts.search_space.genotype import edge_index, num_edges
 from jax_ser_darts.search_space.operations import CONVOLUTIONS, OPERATIONS
 
@@ -200,11 +200,11 @@ SIZE, SMALL_LENGTHS, WIDTH = (7, 5), np.array([7, 4, 1, 0]), 3
 class ByHand:
     """A relaxed cell in plain loops: NHWC, each candidate of each edge on its own, statistics by picking."""
 
-    def __init__(self, params, weights, lengths, *, reduction):
+    def __init__(self, params, weights, lengths, *, reduction, beta=0.0):
         self.params, self.weights = params, np.asarray(weights)
         self.before = lengths
         self.after = (lengths + 1) // 2 if reduction else lengths
-        self.reduction = reduction
+        self.reduction, self.beta = reduction, beta
 
     def cell(self, s0, s1, s0_stride):
         states = [
@@ -224,7 +224,8 @@ class ByHand:
         stride = 2 if self.reduction and source < 2 else 1
         lengths = self.before if source < 2 else self.after
         weights = self.weights[edge_index(node, source)]
-        return sum(
+        auxiliary = self.beta * self.candidate("skip_connect", node, source, x, stride, lengths)
+        return auxiliary + sum(
             weight * self.candidate(name, node, source, x, stride, lengths)
             for weight, name in zip(weights, OPERATIONS, strict=True)
         )
@@ -290,6 +291,7 @@ class ByHand:
 @pytest.mark.parametrize("edges", EDGES)
 @pytest.mark.parametrize(("reduction", "s0_stride"), [(False, 2), (True, 1)], ids=["normal", "reduction"])
 def test_a_cell_is_what_plain_loops_make_of_it(reduction, s0_stride, edges):
+    """Without and with an auxiliary skip connection on each edge (DARTS-)."""
     cell = RelaxedCell(
         operations=OPERATIONS,
         nodes=NODES,
@@ -310,11 +312,13 @@ def test_a_cell_is_what_plain_loops_make_of_it(reduction, s0_stride, edges):
     rest = s0_stride, grid, after
     params = random_params(cell, s0, s1, weights, *rest)
     apply = jit(lambda params, *inputs: cell.apply({"params": params}, *inputs, *rest))
-    found = np.asarray(apply(params, s0, s1, weights))
-    assert found.shape == (NODES * WIDTH, *after.size, 4)
-    by_hand = ByHand(params, weights, SMALL_LENGTHS, reduction=reduction)
-    expected = by_hand.cell(np.moveaxis(s0, (0, 3), (3, 0)), np.moveaxis(s1, (0, 3), (3, 0)), s0_stride)
-    np.testing.assert_allclose(np.moveaxis(found, (0, 3), (3, 0)), expected, rtol=1e-9, atol=1e-10)
+    for beta in (0.0, 0.7):
+        added = auxiliary_skip(jnp.float64(beta), operations=OPERATIONS)["normal"]
+        found = np.asarray(apply(params, s0, s1, weights + added))
+        assert found.shape == (NODES * WIDTH, *after.size, 4)
+        by_hand = ByHand(params, weights, SMALL_LENGTHS, reduction=reduction, beta=beta)
+        expected = by_hand.cell(np.moveaxis(s0, (0, 3), (3, 0)), np.moveaxis(s1, (0, 3), (3, 0)), s0_stride)
+        np.testing.assert_allclose(np.moveaxis(found, (0, 3), (3, 0)), expected, rtol=1e-9, atol=1e-10)
 
 
 # ---------------------------------------------------------------------------------------- devices, dropout
@@ -347,6 +351,30 @@ def test_two_devices_with_different_lengths_give_what_one_gives(tiny, batch):
     mapped = jax.pmap(on_device, axis_name="devices", in_axes=(None, None, 0, 0, 0), out_axes=(0, None))
     logits, (loss, gradients) = mapped(*point, *(x.reshape(2, 2, *x.shape[1:]) for x in batch))
     assert_close(((loss, np.concatenate(np.asarray(logits))), gradients), expected)
+
+
+def test_what_is_added_moves_the_softmax_weights_and_nothing_else(batch):
+    """To go by what is added from one mixture to another is to have the other's alphas; 0 changes no bit."""
+    supernet = TINY.clone(
+        sequence_operations=("rnn_1", "skip_connect"),
+        sequence_cells=1,
+        sequence_nodes=1,
+        sequence_width=2,
+    )
+    here, there = (
+        {**make_alphas(TINY.operations, nodes=1), "sequence": normal(seed, 2, 2)} for seed in (3, 4)
+    )
+    there["normal"] = normal(5, 2, 2)
+    params = random_params(supernet, *batch[:2], here)
+    apply = jit(lambda alphas, added: supernet.apply({"params": params}, *batch[:2], alphas, False, added))
+    zero = auxiliary_skip(
+        jnp.float64(0), operations=TINY.operations, sequence_operations=supernet.sequence_operations
+    )
+    shift = {kind: jax.nn.softmax(there[kind]) - jax.nn.softmax(here[kind]) for kind in here}
+    expected = apply(there, zero)
+    np.testing.assert_allclose(apply(here, shift), expected, rtol=1e-9)
+    assert not np.allclose(apply(here, zero)[:3], expected[:3], rtol=1e-3)
+    np.testing.assert_array_equal(apply(here, zero), apply(here, None))
 
 
 def test_edges_are_looped_or_unrolled(batch):
