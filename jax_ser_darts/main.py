@@ -6,9 +6,9 @@
 Modes: prepare (sound -> TFRecords), search (the cells, for each method, seed and fold), train (the found networks and
 what config.methods compares them with, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle
 on the config's corpus), all (the four of them), compare (the same by several processes, then tests of the differences
-and a report, see compare.py), export (a trained network as a bundle, for jax_ser_darts.predict). Each goes on where it
-was stopped, and needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE; see
-jax_ser_darts/config.py.
+and a report, see compare.py), export (a trained network as a bundle, for jax_ser_darts.predict), plan (the memory that
+the run will take of each device; runs nothing). Each goes on where it was stopped, and needs the ones before it. Every
+setting can be given as --config.SECTION.NAME=VALUE; see jax_ser_darts/config.py.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from data_prep import functionals
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
-from jax_ser_darts import compare, compilation, domain, evaluate, export, host_memory, records, svm
+from jax_ser_darts import compare, compilation, domain, evaluate, export, host_memory, plan, records, svm
 from jax_ser_darts.bundle import BundleError
 from jax_ser_darts.checkpoints import CheckpointError
 from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, validate
@@ -43,7 +43,7 @@ from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.train import Design, make_trainer, train
 from jax_ser_darts.workers import JobError
 
-MODES = ("prepare", "search", "train", "evaluate", "all", "compare", "export")
+MODES = ("prepare", "search", "train", "evaluate", "all", "compare", "export", "plan")
 USER_ERRORS = (
     BundleError,
     CheckpointError,
@@ -69,6 +69,9 @@ BUNDLE = flags.DEFINE_string(
     None,
     "A bundle's folder. export: where it goes, WORKDIR/bundle by default. evaluate: hear the config's corpus with it.",
 )
+MEMORY = flags.DEFINE_float(
+    "memory", 0.0, "plan: GiB of one device; 0 is what the device says, or the CPU's share.", lower_bound=0.0
+)
 CACHE = flags.DEFINE_string(
     "compilation_cache",
     str(pathlib.Path.home() / ".cache" / "jax_ser_darts"),
@@ -76,9 +79,12 @@ CACHE = flags.DEFINE_string(
 )
 
 
-def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None) -> None:
-    """The whole job, or one mode of it; `bundle` is a bundle's folder, see the flag."""
+def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None, *, memory: float = 0.0) -> None:
+    """The whole job, or one mode of it; `bundle` and `memory` as in their flags."""
     validate(config)
+    if mode == "plan":
+        print(plan.plan(config, memory=memory))
+        return
     if bundle and mode == "evaluate":
         print(domain.check(config, pathlib.Path(bundle), workdir))
         return
@@ -221,7 +227,7 @@ def main(argv: list[str]) -> int:
     host_memory.keep_freed_memory()
     compilation.cache_compilations(CACHE.value)
     try:
-        run(CONFIG.value, pathlib.Path(WORKDIR.value), MODE.value, BUNDLE.value)
+        run(CONFIG.value, pathlib.Path(WORKDIR.value), MODE.value, BUNDLE.value, memory=MEMORY.value)
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -9,9 +9,12 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Placed = TypeVar("Placed")
+DEPTH = 2  # items made ahead
 
 
-def prefetch(iterator: Iterable[Item], put: Callable[[Item], Placed], *, depth: int = 2) -> Iterator[Placed]:
+def prefetch(
+    iterator: Iterable[Item], put: Callable[[Item], Placed], *, depth: int = DEPTH
+) -> Iterator[Placed]:
     """Yields put(item) for each item, in order, with at most `depth` of them made ahead.
 
     The thread starts with the first item asked for and has ended when this iterator has: at the last item,

@@ -36,3 +36,6 @@ def tiny_config():
     c.train.augment.time_width = 2
     c.scores.resamples = 50
     return c
+
+
+get_config = tiny_config  # for --config=tests/jax_ser_darts/tiny.py

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Runs on a GKE cluster as a JobSet; a pod that is preempted is made again and goes on.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. launch/common.sh
+
+usage() {
+  cat <<TEXT
+usage: launch/gke.sh --image=IMAGE --claim=CLAIM [options] --config=FILE --workdir=DIR [any flag of jax_ser_darts.main]
+
+Applies a JobSet (https://jobset.sigs.k8s.io, to be installed in the cluster) of one pod that runs
+python -m jax_ser_darts.main with these flags. The PersistentVolumeClaim is mounted at /work, and outlives the pod: DIR,
+and the corpus, must be below it. A pod that is lost is made again, up to --restarts times, and goes on.
+
+  --image=IMAGE         made from launch/Dockerfile and pushed to where the cluster reads from
+  --claim=CLAIM         a PersistentVolumeClaim with a file system (a disk or Filestore, not a bucket)
+  --name=NAME           of the JobSet (jax-ser-darts)
+  --namespace=NAME      (default)
+  --accelerator=KIND    cpu, gpu or tpu (gpu)
+  --gpu_type=TYPE       of the node: cloud.google.com/gke-accelerator (nvidia-l4)
+  --tpu_type=TYPE       of the node: cloud.google.com/gke-tpu-accelerator (tpu-v5-lite-podslice)
+  --tpu_topology=AxB    of one host: cloud.google.com/gke-tpu-topology (2x4)
+  --chips=N             GPUs, or TPU chips, of the pod (1)
+  --cpus=N  --mem=SIZE  that the pod asks for (4, 16Gi)
+  --spot=true|false     spot nodes (true)
+  --restarts=N          (20)
+  --dry-run             print the manifest and the command, apply nothing
+  --help                this text
+
+example: launch/gke.sh --image=europe-docker.pkg.dev/me/ser/jax_ser_darts:cuda --claim=ser --config=configs/ravdess.py \\
+    --config.data.source=/work/ravdess --workdir=/work/runs/ravdess
+TEXT
+}
+
+declare -A option=(
+  [image]="" [claim]="" [name]=jax-ser-darts [namespace]=default [accelerator]=gpu [gpu_type]=nvidia-l4
+  [tpu_type]=tpu-v5-lite-podslice [tpu_topology]=2x4 [chips]=1 [cpus]=4 [mem]=16Gi [spot]=true [restarts]=20
+)
+parse "$@"
+need image claim
+need_number chips cpus restarts
+case "$workdir" in
+  /work/?*) ;;
+  *) fail "--workdir=$workdir is not below /work, where the claim is mounted: it would be lost with the pod" ;;
+esac
+case "${option[spot]}" in
+  true | false) ;;
+  *) fail "--spot=${option[spot]} must be true or false" ;;
+esac
+case "${option[accelerator]}" in
+  cpu) selector=() limits="" ;;
+  gpu)
+    selector=("cloud.google.com/gke-accelerator" "${option[gpu_type]}")
+    limits="nvidia.com/gpu"
+    ;;
+  tpu)
+    selector=(
+      "cloud.google.com/gke-tpu-accelerator" "${option[tpu_type]}"
+      "cloud.google.com/gke-tpu-topology" "${option[tpu_topology]}"
+    )
+    limits="google.com/tpu"
+    ;;
+  *) fail "--accelerator=${option[accelerator]} is not one of cpu, gpu, tpu" ;;
+esac
+if [ "${option[spot]}" = true ]; then selector+=("cloud.google.com/gke-spot" "true"); fi
+
+# Each line starts with the indentation of the manifest.
+node_selector() {
+  [ ${#selector[@]} -gt 0 ] || return 0
+  echo "              nodeSelector:"
+  local i
+  for ((i = 0; i < ${#selector[@]}; i += 2)); do
+    echo "                ${selector[i]}: $(json "${selector[i + 1]}")"
+  done
+}
+
+chips() {
+  [ -n "$limits" ] || return 0
+  echo "                    limits:"
+  echo "                      $limits: \"${option[chips]}\""
+}
+
+manifest() {
+  cat <<TEXT
+apiVersion: jobset.x-k8s.io/v1alpha2
+kind: JobSet
+metadata:
+  name: $(json "${option[name]}")
+  namespace: $(json "${option[namespace]}")
+spec:
+  failurePolicy:
+    maxRestarts: ${option[restarts]}
+  replicatedJobs:
+    - name: run
+      replicas: 1
+      template:
+        spec:
+          parallelism: 1
+          completions: 1
+          backoffLimit: 0
+          template:
+            spec:
+              restartPolicy: Never
+              terminationGracePeriodSeconds: 25
+$(node_selector)
+              containers:
+                - name: run
+                  image: $(json "${option[image]}")
+                  command: $(json_list "${command[@]}")
+                  resources:
+                    requests:
+                      cpu: "${option[cpus]}"
+                      memory: $(json "${option[mem]}")
+$(chips)
+                  volumeMounts:
+                    - name: work
+                      mountPath: /work
+              volumes:
+                - name: work
+                  persistentVolumeClaim:
+                    claimName: $(json "${option[claim]}")
+TEXT
+}
+
+if "$dry_run"; then
+  manifest
+  echo "# kubectl apply -f -"
+  exit 0
+fi
+manifest | kubectl apply -f -
+echo "follow it with: kubectl logs --follow --namespace=${option[namespace]} jobs/${option[name]}-run-0"

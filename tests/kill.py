@@ -1,0 +1,137 @@
+"""Kills a run at random moments, starts it again, and compares what it ends with with a run that was left alone.
+
+    python tests/kill.py --workdir=DIR
+    python tests/kill.py --workdir=DIR --kills=30 --seed=1 -- --config=configs/demo.py --mode=all
+
+What follows `--` are flags of jax_ser_darts.main; by default both orders of a search on the tests' tiny config. A run
+that is left alone comes first, twice: once to fill the compilation cache, once for its seconds. Then runs are ended
+by SIGKILL or SIGTERM, drawn at random, after a time drawn evenly from 0 to those seconds, and started again, until
+they are done; a new one begins until there have been `--kills`. Alphas, genotypes, metrics and answers must be the
+same bit by bit; only seconds and memory may differ. The exit status is 1 if anything does.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).parents[1]
+TINY = (
+    f"--config={ROOT / 'tests/jax_ser_darts/tiny.py'}",
+    "--mode=search",
+    "--config.devices=1",
+    "--config.folds.run=(0,)",
+    "--config.search.epochs=6",
+)
+COMPARED = ("genotype.json", "metrics.jsonl", "network.json", "answers.json")
+MEASURED = frozenset(("seconds", "outside", "compiling", "peak_memory"))  # these differ from run to run
+
+
+def start(folder: pathlib.Path, name: str, flags) -> subprocess.Popen:
+    """One run of the program in `folder`/`name`, in a process group of its own."""
+    command = [
+        *(sys.executable, "-m", "jax_ser_darts.main", *flags),
+        *(f"--workdir={folder / name}", f"--compilation_cache={folder / 'cache'}"),
+        f"--config.data.records={folder / 'records'}",
+    ]
+    with (folder / f"{name}.log").open("a") as log:
+        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+
+
+def whole(folder: pathlib.Path, name: str, flags) -> float:
+    """A run that is left alone; returns its seconds."""
+    started = time.monotonic()
+    if start(folder, name, flags).wait():
+        sys.exit(f"error: the run that was left alone failed: see {folder / name}.log")
+    return time.monotonic() - started
+
+
+def killed(folder: pathlib.Path, name: str, flags, *, rng, seconds: float, kills: int) -> list[str]:
+    """A run that is killed at most `kills` times until it is done; returns what was done to it."""
+    blows = []
+    while True:
+        process = start(folder, name, flags)
+        try:
+            status = process.wait(rng.uniform(0, seconds) if len(blows) < kills else None)
+        except subprocess.TimeoutExpired:
+            blow = rng.choice((signal.SIGKILL, signal.SIGTERM))
+            os.killpg(process.pid, blow)
+            process.wait()
+            lines = sum(
+                len(path.read_bytes().splitlines()) for path in (folder / name).rglob("metrics.jsonl")
+            )
+            blows.append(f"{blow.name} with {lines} epochs written")
+            continue
+        if status:
+            sys.exit(f"error: a run that was killed does not go on: see {folder / name}.log")
+        return blows
+
+
+def results(workdir: pathlib.Path) -> dict[str, list]:
+    """File -> what it says, without what is measured."""
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(inner) for key, inner in value.items() if key not in MEASURED}
+        return [plain(inner) for inner in value] if isinstance(value, list) else value
+
+    found = {}
+    for path in sorted(workdir.rglob("*")):
+        if path.name in COMPARED:
+            text = path.read_text()
+            lines = text.splitlines() if path.suffix == ".jsonl" else [text]
+            found[str(path.relative_to(workdir))] = [plain(json.loads(line)) for line in lines]
+    return found
+
+
+def differences(one: dict, other: dict) -> list[str]:
+    """Files that are not the same, or in one of the two alone. JSON writes each float so that it is read back whole."""
+    return [name for name in sorted({*one, *other}) if repr(one.get(name)) != repr(other.get(name))]
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--workdir", required=True, type=pathlib.Path, help="a folder that is made; a new one"
+    )
+    parser.add_argument("--kills", type=int, default=12, help="how many in all")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and the signals")
+    parser.add_argument("flags", nargs="*", help="after --: of jax_ser_darts.main")
+    options = parser.parse_args()
+    folder, rng = options.workdir.absolute(), random.Random(options.seed)
+    folder.mkdir(parents=True)
+    flags = options.flags or TINY
+    whole(folder, "first", flags)
+    seconds = whole(folder, "whole", flags)
+    expected = results(folder / "whole")
+    if not expected:
+        sys.exit(f"error: {folder / 'whole'} holds nothing to compare")
+    print(f"left alone: {seconds:.1f} s, {len(expected)} files to compare", flush=True)
+    wrong = differences(expected, results(folder / "first"))
+    done = runs = 0
+    while done < options.kills:
+        blows = killed(folder, "killed", flags, rng=rng, seconds=seconds, kills=options.kills - done)
+        done, runs = done + len(blows), runs + 1
+        different = differences(expected, results(folder / "killed"))
+        print(f"run {runs}: {', '.join(blows) or 'done before its blow'}: ", end="")
+        print(f"DIFFERS in {', '.join(different)}" if different else "the same", flush=True)
+        wrong += different
+        if different:
+            (folder / "killed").rename(folder / f"different_{runs}")
+        else:
+            shutil.rmtree(folder / "killed")
+    print(f"{done} kills in {runs} runs: {'NOT the same' if wrong else 'all the same, bit by bit'}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
