@@ -162,7 +162,7 @@ def build(page: Page) -> Any:
             voice = gr.Audio(sources="microphone", label="Speak", elem_id="voice", **options)
             file = gr.Audio(sources="upload", label="Or drop a file", elem_id="file", **options)
         answer = gr.HTML(page.answer(None), elem_id="answer")
-        with gr.Accordion("The network that was found", open=True):
+        with gr.Accordion("The network", open=True):
             gr.HTML(page.network(), elem_id="network")
         # An answer is of the sound that is shown: a new one removes the other.
         for source, other in ((voice, file), (file, voice)):

@@ -197,17 +197,19 @@ def served(tmp_path_factory):
         server.send_signal(signal.SIGTERM)
         return server.communicate(timeout=60)[0]
 
-    lines = []
-    for line in server.stdout:
-        lines.append(line)
-        if address := re.match(r"http://\S+", line):
-            break
-    else:
-        pytest.fail(f"the page was not served: {''.join(lines)}")
-    yield address[0], folder / "tmp", stop
-    server.kill()
-    server.wait()
-    server.stdout.close()
+    try:
+        lines = []
+        for line in server.stdout:
+            lines.append(line)
+            if address := re.match(r"http://\S+", line):
+                break
+        else:
+            pytest.fail(f"the page was not served: {''.join(lines)}")
+        yield address[0], folder / "tmp", stop
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
 
 
 def test_in_a_browser_files_and_the_microphone_are_answered_and_nothing_leaves_the_machine(
