@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from jax_ser_darts import compilation, host_memory, optimisers, parallel
+from jax_ser_darts import compilation, host_memory, hosts, optimisers, parallel
 from jax_ser_darts.batches import steps_per_epoch, train_batches
 from jax_ser_darts.bilevel import SECOND
 from jax_ser_darts.checkpoints import Checkpoints
@@ -102,7 +102,7 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
     """
     config, s = experiment.config.copy_and_resolve_references(), settings
     config.search = settings
-    devices = parallel.local_devices(config.devices)
+    devices = parallel.devices_of_all(config.devices)
     model = make_supernet(config, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
     sizes = [
         steps_per_epoch(experiment.search_parts(fold)[0].data, batch_size=s.batch_size)
@@ -195,6 +195,7 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
             total=s.epochs * steps_an_epoch,
             initial=first_step,
             description=name,
+            enabled=hosts.first(),
         )
         with MetricsWriter(folder, start=first_epoch) as writer, progress:
             for epoch in range(first_epoch, s.epochs):
@@ -270,6 +271,7 @@ def _batches(searcher: Searcher, fold: Fold, seed: int, *, first_step: int):
             seed=seed + stream,
             step=first_step,
             weights=part.weights,
+            share=(hosts.index(), hosts.count()),
         )
         for stream, part in zip((0, ALPHAS_STREAM), experiment.search_parts(fold), strict=True)
     ]
