@@ -37,6 +37,8 @@ def initialise(coordinator: str | None = None, count: int | None = None, index: 
     """
     global _index, _count
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # It would catch SIGTERM and go on; a run may be ended at any moment, so it is better ended at once.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator, count, index, heartbeat_timeout_seconds=HEARTBEAT, shutdown_timeout_seconds=SHUTDOWN

@@ -104,6 +104,10 @@ CACHE = flags.DEFINE_string(
 def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None, *, memory: float = 0.0) -> None:
     """The whole job, or one mode of it; `bundle` and `memory` as in their flags."""
     validate(config)
+    if hosts.count() > 1 and (mode in ALONE or bundle or config.methods.svm):
+        raise ConfigError(
+            f"several processes do not share the SVM, --bundle, nor --mode={', '.join(ALONE)}: start one"
+        )
     if mode == "plan":
         print(plan.plan(config, memory=memory))
         return
@@ -115,8 +119,6 @@ def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None, *, 
     if mode != "compare":  # whose processes look at their own: this one must leave the devices to them
         check_devices(config)
     check_workdir(config, workdir)
-    if hosts.count() > 1 and (mode in ALONE or config.methods.svm):
-        raise ConfigError("several processes do not share the SVM, nor --mode=" + ", ".join(ALONE))
     if config.methods.svm and mode not in ("prepare", "search", "export"):
         functionals.check_installed()
     if not hosts.first():
