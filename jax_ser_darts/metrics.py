@@ -80,8 +80,8 @@ class MetricsWriter:
                 f"Epoch {epoch} cannot be written to {self._folder / FILE_NAME}: the next is {self._next}"
                 + (", and no metric may be called 'epoch'." if "epoch" in metrics else " or later.")
             )
-        self._next = epoch + 1
         if not self._writes:
+            self._next = epoch + 1
             return
         plain = _plain(metrics)
         self._file.write(_line({"epoch": int(epoch), **plain}))
@@ -90,6 +90,7 @@ class MetricsWriter:
         values = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(plain)]
         self._add(event_pb2.Event(step=int(epoch), summary=summary_pb2.Summary(value=values)))
         self._events.flush()
+        self._next = epoch + 1
 
     def close(self) -> None:
         """Closes both files."""

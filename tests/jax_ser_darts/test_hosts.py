@@ -52,15 +52,14 @@ class Pair:
             *(f"--config.{name}={value!r}" for name, value in {**SETTINGS, **settings}.items()),
         ]
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-        self.processes = [
-            subprocess.Popen(
-                [*common, f"--process_id={i}"],
-                stdout=log.open("w"),
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
-            for i, log in enumerate(self.logs)
-        ]
+        self.processes = []
+        for i, log in enumerate(self.logs):
+            with log.open("a") as output:
+                self.processes.append(
+                    subprocess.Popen(
+                        [*common, f"--process_id={i}"], stdout=output, stderr=output, env=environment
+                    )
+                )
 
     def __enter__(self):
         return self
