@@ -60,6 +60,7 @@ def train_batches(
     weights: np.ndarray | None = None,
     balanced: bool = False,
     augmentation: Augmentation | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Full, shuffled batches without end, from number `step` on.
 
@@ -78,6 +79,7 @@ def train_batches(
         balanced: an epoch takes utterances of the smaller classes again and again, in turn, until each
             class has as many as the largest; then `weights` should be None.
         augmentation: what to do to the features, drawn from (seed, epoch, step).
+        share: (which, of how many): the batches hold this part of each batch's utterances alone, in their order.
 
     Raises:
         ValueError: an empty subset, a class without utterances and `balanced`, an utterance longer than
@@ -100,6 +102,8 @@ def train_batches(
             if order is None or here == 0:
                 order = _order(subset, batch_size=batch_size, seed=seed, epoch=epoch, balanced=balanced)
             indices = order[here * batch_size : (here + 1) * batch_size]
+            if augmentation is None:  # whose numbers are drawn for the whole batch at once
+                indices = _share(indices, share)
             batch = _batch(
                 subset.corpus, indices, normalisation=normalisation, frames=frames, weights=weights
             )
@@ -108,6 +112,7 @@ def train_batches(
                 batch["features"] = augment(
                     batch["features"], batch["num_frames"], settings=augmentation, rng=rng, decibel=gain
                 )
+                batch = {name: _share(values, share) for name, values in batch.items()}
             yield batch
 
     return batches()
@@ -120,6 +125,7 @@ def eval_batches(
     batch_size: int,
     frames: int,
     weights: np.ndarray | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Each utterance exactly once, in order; the last batch is filled with places where no utterance is.
 
@@ -129,9 +135,18 @@ def eval_batches(
     padding = -len(subset) % batch_size
     indices = np.concatenate([subset.indices, np.full(padding, -1, np.int32)]).reshape(-1, batch_size)
     return (
-        _batch(subset.corpus, row, normalisation=normalisation, frames=frames, weights=weights)
+        _batch(subset.corpus, _share(row, share), normalisation=normalisation, frames=frames, weights=weights)
         for row in indices
     )
+
+
+def _share(rows: np.ndarray, share: tuple[int, int]) -> np.ndarray:
+    """The part of a batch's rows that one of several processes has."""
+    which, of = share
+    if len(rows) % of:
+        raise ValueError(f"a batch of {len(rows)} cannot be divided over {of} processes")
+    size = len(rows) // of
+    return rows[which * size : (which + 1) * size]
 
 
 def _order(subset: Subset, *, batch_size: int, seed: int, epoch: int, balanced: bool) -> np.ndarray:

@@ -19,6 +19,8 @@ import orbax.checkpoint as ocp
 from absl import logging
 from jax.experimental import multihost_utils
 
+from jax_ser_darts import hosts
+
 PyTree = Any
 
 
@@ -228,7 +230,8 @@ def _to_host(leaf: Any, name: str) -> np.ndarray:
 def _like(array: np.ndarray, leaf: Any) -> Any:
     """The stored values as the same kind of thing, on the same devices, as the target's leaf."""
     if _is_key(leaf):
-        return jax.random.wrap_key_data(jax.device_put(array), impl=jax.random.key_impl(leaf))
+        where = leaf.sharding if hosts.count() > 1 else None
+        return jax.random.wrap_key_data(jax.device_put(array, where), impl=jax.random.key_impl(leaf))
     if isinstance(leaf, jax.Array):
         # An uncommitted array stays so: it may later join others on any device.
         return jax.device_put(array, leaf.sharding if leaf.committed else None)

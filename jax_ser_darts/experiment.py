@@ -174,7 +174,7 @@ def check_devices(config) -> None:
         ConfigError: they cannot; the message has the nearest batch size that can be.
     """
     try:
-        count = len(parallel.local_devices(config.devices))
+        count = len(parallel.devices_of_all(config.devices))
     except ValueError as error:
         raise ConfigError(f"config.devices = {config.devices}: {error}") from None
     for part in ("search", "train"):

@@ -5,9 +5,23 @@ import os
 import pathlib
 from typing import Any
 
+from jax_ser_darts import hosts
+
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a file, and its folder where it is missing; on disk when this returns."""
+    """Writes a file, and its folder where it is missing; on disk when this returns.
+
+    Of several processes, all call this, and the first one writes. None goes on before all of them are here: so what
+    one finds in the folder beforehand, and afterwards, the others find too.
+    """
+    hosts.wait(f"before {path}")
+    if hosts.first():
+        write_alone(path, text)
+    hosts.wait(f"after {path}")
+
+
+def write_alone(path: pathlib.Path, text: str) -> None:
+    """As `write_text`, by this process alone: what no other one looks at."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
     with temporary.open("w", encoding="utf-8") as file:

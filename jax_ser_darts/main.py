@@ -17,6 +17,7 @@ import itertools
 import os
 import pathlib
 import sys
+import traceback
 from collections.abc import Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,7 +29,18 @@ from data_prep import functionals
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
-from jax_ser_darts import compare, compilation, domain, evaluate, export, host_memory, plan, records, svm
+from jax_ser_darts import (
+    compare,
+    compilation,
+    domain,
+    evaluate,
+    export,
+    host_memory,
+    hosts,
+    plan,
+    records,
+    svm,
+)
 from jax_ser_darts.bundle import BundleError
 from jax_ser_darts.checkpoints import CheckpointError
 from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, validate
@@ -44,6 +56,7 @@ from jax_ser_darts.train import Design, make_trainer, train
 from jax_ser_darts.workers import JobError
 
 MODES = ("prepare", "search", "train", "evaluate", "all", "compare", "export", "plan")
+ALONE = ("compare", "export", "plan")  # modes of one process
 USER_ERRORS = (
     BundleError,
     CheckpointError,
@@ -51,6 +64,7 @@ USER_ERRORS = (
     CorpusError,
     DivergedError,
     FoldError,
+    hosts.HostsError,
     JobError,
     MetricsError,
     OSError,
@@ -69,6 +83,14 @@ BUNDLE = flags.DEFINE_string(
     None,
     "A bundle's folder. export: where it goes, WORKDIR/bundle by default. evaluate: hear the config's corpus with it.",
 )
+DISTRIBUTED = flags.DEFINE_boolean(
+    "distributed",
+    False,
+    "One of several processes of one run, which find each other (Slurm, Open MPI, GKE, TPU).",
+)
+COORDINATOR = flags.DEFINE_string("coordinator", None, "The same, found by HOST:PORT of process 0.")
+PROCESSES = flags.DEFINE_integer("num_processes", None, "How many, with --coordinator.", lower_bound=1)
+PROCESS = flags.DEFINE_integer("process_id", None, "Which one this is, with --coordinator.", lower_bound=0)
 MEMORY = flags.DEFINE_float(
     "memory", 0.0, "plan: GiB of one device; 0 is what the device says, or the CPU's share.", lower_bound=0.0
 )
@@ -82,6 +104,10 @@ CACHE = flags.DEFINE_string(
 def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None, *, memory: float = 0.0) -> None:
     """The whole job, or one mode of it; `bundle` and `memory` as in their flags."""
     validate(config)
+    if hosts.count() > 1 and (mode in ALONE or bundle or config.methods.svm):
+        raise ConfigError(
+            f"several processes do not share the SVM, --bundle, nor --mode={', '.join(ALONE)}: start one"
+        )
     if mode == "plan":
         print(plan.plan(config, memory=memory))
         return
@@ -95,7 +121,11 @@ def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None, *, 
     check_workdir(config, workdir)
     if config.methods.svm and mode not in ("prepare", "search", "export"):
         functionals.check_installed()
+    if not hosts.first():
+        hosts.wait("prepared")
     folder = prepare(data=config.data, features=config.features, records=records_root(config, workdir))
+    if hosts.first():
+        hosts.wait("prepared")
     if mode == "prepare":
         print(f"Records: {folder}")
         return
@@ -187,6 +217,9 @@ def only_run(workdir: pathlib.Path):
     Raises:
         ConfigError: another process is at work in it.
     """
+    if not hosts.first():  # process 0 holds it for all of them
+        yield
+        return
     with (workdir / ".lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -227,10 +260,17 @@ def main(argv: list[str]) -> int:
     host_memory.keep_freed_memory()
     compilation.cache_compilations(CACHE.value)
     try:
+        if DISTRIBUTED.value or COORDINATOR.value:
+            hosts.initialise(COORDINATOR.value, PROCESSES.value, PROCESS.value)
         run(CONFIG.value, pathlib.Path(WORKDIR.value), MODE.value, BUNDLE.value, memory=MEMORY.value)
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except Exception:
+        if hosts.count() == 1:
+            raise
+        traceback.print_exc()
+        hosts.leave()
     return 0
 
 

@@ -19,7 +19,8 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 # The record format alone: TensorBoard's EventFileWriter would import TensorFlow, and starts a thread.
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from jax_ser_darts.files import write_text
+from jax_ser_darts import hosts
+from jax_ser_darts.files import write_alone
 
 FILE_NAME = "metrics.jsonl"
 
@@ -31,7 +32,7 @@ class MetricsError(ValueError):
 class MetricsWriter:
     """Appends the numbers of each epoch to `folder`/metrics.jsonl and to TensorBoard's files in `folder`.
 
-    With several processes, one of them writes.
+    With several processes, the first one writes.
 
     Args:
         folder: made if it does not exist.
@@ -40,13 +41,14 @@ class MetricsWriter:
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, start: int = 0):
-        self._folder = pathlib.Path(folder)
+        self._writes, self._next, self._folder = hosts.first(), start, pathlib.Path(folder)
+        if not self._writes:
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / FILE_NAME
         kept = [line for line in read(path) if line["epoch"] < start] if path.exists() else []
-        write_text(path, "".join(map(_line, kept)))
+        write_alone(path, "".join(map(_line, kept)))
         self._file = path.open("a", encoding="utf-8")
-        self._next = start
         self._events = RecordWriter(_event_path(self._folder).open("wb"))
         self._add(event_pb2.Event(file_version="brain.Event:2"))
         begin = event_pb2.SessionLog(
@@ -78,6 +80,9 @@ class MetricsWriter:
                 f"Epoch {epoch} cannot be written to {self._folder / FILE_NAME}: the next is {self._next}"
                 + (", and no metric may be called 'epoch'." if "epoch" in metrics else " or later.")
             )
+        if not self._writes:
+            self._next = epoch + 1
+            return
         plain = _plain(metrics)
         self._file.write(_line({"epoch": int(epoch), **plain}))
         self._file.flush()
@@ -89,6 +94,8 @@ class MetricsWriter:
 
     def close(self) -> None:
         """Closes both files."""
+        if not self._writes:
+            return
         self._file.close()
         self._events.close()
 

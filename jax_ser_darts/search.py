@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 from jax.flatten_util import ravel_pytree
 
-from jax_ser_darts import compilation, host_memory, metrics, optimisers, parallel, perturbation
+from jax_ser_darts import compilation, host_memory, hosts, metrics, optimisers, parallel, perturbation
 from jax_ser_darts.batches import steps_per_epoch, train_batches
 from jax_ser_darts.bilevel import FIRST
 from jax_ser_darts.checkpoints import Checkpoints
@@ -120,7 +120,7 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
     """
     config, s = experiment.config.copy_and_resolve_references(), settings
     config.search = settings
-    devices = parallel.local_devices(config.devices)
+    devices = parallel.devices_of_all(config.devices)
     model = make_supernet(config, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
     sizes = [
         steps_per_epoch(experiment.search_parts(fold)[0].data, batch_size=s.batch_size)
@@ -222,6 +222,7 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
             total=s.epochs * steps_an_epoch,
             initial=first_step,
             description=name,
+            enabled=hosts.first(),
         )
         probe = _probe(searcher, fold, seed) if s.eigenvalue else None
         with MetricsWriter(folder, start=first_epoch) as writer, progress:
@@ -394,6 +395,7 @@ def _batches(searcher: Searcher, fold: Fold, seed: int, *, first_step: int):
             seed=seed + stream,
             step=first_step,
             weights=part.weights,
+            share=(hosts.index(), hosts.count()),
         )
         for stream, part in zip((0, ALPHAS_STREAM), experiment.search_parts(fold), strict=True)
     ]

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from jax_ser_darts import bilevel, parallel
+from jax_ser_darts import bilevel, hosts, parallel
 from jax_ser_darts.parallel import REPLICATED, SHARDED
 
 BATCH = (
@@ -261,7 +261,9 @@ def make_search_steps(
                 calls.append(lambda: gradients.weights_product(*at, train_batch, state.weights))
         if with_curvature:
             calls.append(lambda: gradients.alphas_product(*at, val_batch, state.alphas))
-        with concurrent.futures.ThreadPoolExecutor(max_workers=len(calls)) as pool:
+        # Programs of several processes wait for each other, so all have to start them in one order.
+        workers = len(calls) if hosts.count() == 1 else 1
+        with concurrent.futures.ThreadPoolExecutor(max_workers=workers) as pool:
             for done in [pool.submit(call) for call in calls]:
                 jax.block_until_ready(done.result())
 

@@ -17,7 +17,7 @@ import numpy as np
 from absl import logging
 from sklearn.metrics import recall_score
 
-from jax_ser_darts import compilation, host_memory, optimisers, parallel
+from jax_ser_darts import compilation, host_memory, hosts, optimisers, parallel
 from jax_ser_darts.augment import Augmentation
 from jax_ser_darts.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.checkpoints import Checkpoints
@@ -83,7 +83,7 @@ class Trainer:
 def make_trainer(experiment: Experiment, design: Design) -> Trainer:
     """Builds optimiser and steps, the same for every design; nothing is compiled before the first step."""
     config, t = experiment.config, experiment.config.train
-    devices = parallel.local_devices(config.devices)
+    devices = parallel.devices_of_all(config.devices)
     sizes = [
         steps_per_epoch(subset(experiment.corpus, fold.train), batch_size=t.batch_size)
         for fold in experiment.all_folds
@@ -126,13 +126,14 @@ def predict(trainer: Trainer, variables: dict, data: Subset, part: Part) -> np.n
         normalisation=part.normalisation,
         batch_size=trainer.experiment.config.train.batch_size,
         frames=trainer.experiment.frames,
+        share=(hosts.index(), hosts.count()),
     )
     rows = np.zeros((len(data), len(data.corpus.classes)))
     place = {int(index): row for row, index in enumerate(data.indices)}
     for batch in batches:
-        output = trainer.steps.predict(variables, parallel.shard(batch, trainer.devices))
-        output = np.asarray(output).reshape(len(batch["index"]), -1)
-        for index, probabilities in zip(batch["index"], output, strict=True):
+        batch = parallel.shard(batch, trainer.devices)
+        output = parallel.gather(trainer.steps.predict(variables, batch))
+        for index, probabilities in zip(parallel.gather(batch["index"]), output, strict=True):
             if index >= 0:
                 rows[place[int(index)]] = probabilities
     return rows
@@ -179,6 +180,7 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
             initial=epoch,
             unit="epoch",
             description=f"train, {method}, fold {fold.index}, seed {seed}",
+            enabled=hosts.first(),
         )
         with MetricsWriter(folder, start=epoch) as writer, progress:
             while epoch < t.epochs and not _patience_is_over(epoch, best, t.patience):
@@ -271,5 +273,6 @@ def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int):
         step=first_step,
         weights=part.weights,
         augmentation=Augmentation(**t.augment.to_dict()),
+        share=(hosts.index(), hosts.count()),
     )
     return prefetch(stream, lambda batch: parallel.shard(batch, trainer.devices))

@@ -8,9 +8,10 @@ usage() {
   cat <<TEXT
 usage: launch/gke.sh --image=IMAGE --claim=CLAIM [options] --config=FILE --workdir=DIR [any flag of jax_ser_darts.main]
 
-Applies a JobSet (https://jobset.sigs.k8s.io, to be installed in the cluster) of one pod that runs
-python -m jax_ser_darts.main with these flags. The PersistentVolumeClaim is mounted at /work, and outlives the pod: DIR,
-and the corpus, must be below it. A pod that is lost is made again, up to --restarts times, and goes on.
+Applies a JobSet (https://jobset.sigs.k8s.io, to be installed in the cluster) of one pod, or of one a host of a TPU
+slice, that runs python -m jax_ser_darts.main with these flags. The PersistentVolumeClaim is mounted at /work, and
+outlives the pods: DIR, and the corpus, must be below it. When a pod is lost, all are made again, up to --restarts times,
+and go on.
 
   --image=IMAGE         made from launch/Dockerfile and pushed to where the cluster reads from
   --claim=CLAIM         a PersistentVolumeClaim with a file system (a disk or Filestore, not a bucket)
@@ -19,8 +20,9 @@ and the corpus, must be below it. A pod that is lost is made again, up to --rest
   --accelerator=KIND    cpu, gpu or tpu (gpu)
   --gpu_type=TYPE       of the node: cloud.google.com/gke-accelerator (nvidia-l4)
   --tpu_type=TYPE       of the node: cloud.google.com/gke-tpu-accelerator (tpu-v5-lite-podslice)
-  --tpu_topology=AxB    of one host: cloud.google.com/gke-tpu-topology (2x4)
-  --chips=N             GPUs, or TPU chips, of the pod (1)
+  --tpu_topology=AxB    of all hosts: cloud.google.com/gke-tpu-topology (2x4)
+  --hosts=N             of a TPU slice (1); several need a claim that all of them may write to (Filestore)
+  --chips=N             GPUs, or TPU chips, of a pod (1)
   --cpus=N  --mem=SIZE  that the pod asks for (4, 16Gi)
   --spot=true|false     spot nodes (true)
   --restarts=N          (20)
@@ -34,11 +36,11 @@ TEXT
 
 declare -A option=(
   [image]="" [claim]="" [name]=jax-ser-darts [namespace]=default [accelerator]=gpu [gpu_type]=nvidia-l4
-  [tpu_type]=tpu-v5-lite-podslice [tpu_topology]=2x4 [chips]=1 [cpus]=4 [mem]=16Gi [spot]=true [restarts]=20
+  [tpu_type]=tpu-v5-lite-podslice [tpu_topology]=2x4 [hosts]=1 [chips]=1 [cpus]=4 [mem]=16Gi [spot]=true [restarts]=20
 )
 parse "$@"
 need image claim
-need_number chips cpus restarts
+need_number hosts chips cpus restarts
 case "$workdir" in
   /work/?*) ;;
   *) fail "--workdir=$workdir is not below /work, where the claim is mounted: it would be lost with the pod" ;;
@@ -63,6 +65,11 @@ case "${option[accelerator]}" in
   *) fail "--accelerator=${option[accelerator]} is not one of cpu, gpu, tpu" ;;
 esac
 if [ "${option[spot]}" = true ]; then selector+=("cloud.google.com/gke-spot" "true"); fi
+
+if [ "${option[hosts]}" -gt 1 ]; then
+  [ "${option[accelerator]}" = tpu ] || fail "--hosts=${option[hosts]}: several hosts are for --accelerator=tpu"
+  command+=(--distributed) # JAX finds its processes from what GKE tells each pod of a slice
+fi
 
 # Each line starts with the indentation of the manifest.
 node_selector() {
@@ -95,8 +102,8 @@ spec:
       replicas: 1
       template:
         spec:
-          parallelism: 1
-          completions: 1
+          parallelism: ${option[hosts]}
+          completions: ${option[hosts]}
           backoffLimit: 0
           template:
             spec:

@@ -8,14 +8,15 @@ usage() {
   cat <<TEXT
 usage: launch/slurm.sh [options] --config=FILE --workdir=DIR [any flag of jax_ser_darts.main]
 
-Submits one job of one node, which runs python -m jax_ser_darts.main with these flags on all GPUs that it gets; its output
-goes to DIR/log.txt. DIR must be on a file system that all nodes see. Preempted, or two minutes before the end of its
+Submits one job, which runs python -m jax_ser_darts.main with these flags on all GPUs that it gets; its output goes to
+DIR/log.txt. On several nodes there is a process a GPU (without GPUs, a node), and each batch is divided over all of them. DIR must be on a file system that all nodes see. Preempted, or two minutes before the end of its
 time, the job is queued again and goes on from its last checkpoint. A run that fails is not queued again.
 
   --partition=NAME  --account=NAME  --constraint=TEXT    as sbatch has them
-  --gpus=N      GPUs of the node (1); 0 runs on the CPU
-  --cpus=N      cores (8)
-  --mem=SIZE    memory of the node (32G)
+  --nodes=N     (1)
+  --gpus=N      GPUs of a node (1); 0 runs on the CPU
+  --cpus=N      cores of a node (8)
+  --mem=SIZE    memory of a node (32G)
   --time=TIME   of one stay on a node (04:00:00)
   --setup=TEXT  shell commands before the run, e.g. '. .venv/bin/activate'
   --dry-run     print the job script, submit nothing
@@ -27,18 +28,25 @@ TEXT
 }
 
 declare -A option=(
-  [partition]="" [account]="" [constraint]="" [gpus]=1 [cpus]=8 [mem]=32G [time]=04:00:00 [setup]=""
+  [partition]="" [account]="" [constraint]="" [nodes]=1 [gpus]=1 [cpus]=8 [mem]=32G [time]=04:00:00 [setup]=""
 )
 parse "$@"
-need_number cpus
+need_number nodes cpus
 [[ "${option[gpus]}" =~ ^[0-9]+$ ]] || fail "--gpus=${option[gpus]} must be a whole number"
 workdir="$(realpath -m "$workdir")"
 command[-1]="--workdir=$workdir"
+tasks=1
+if [ "${option[nodes]}" -gt 1 ]; then
+  if [ "${option[gpus]}" -gt 0 ]; then tasks="${option[gpus]}"; fi
+  command+=(--distributed) # JAX finds its processes from Slurm's variables
+fi
+cpus=$((option[cpus] / tasks))
+[ "$cpus" -gt 0 ] || fail "--cpus=${option[cpus]} is less than one a GPU (${option[gpus]})"
 
 job_script() {
   echo '#!/usr/bin/env bash'
   printf '#SBATCH --%s\n' \
-    job-name=jax_ser_darts nodes=1 ntasks=1 "cpus-per-task=${option[cpus]}" "mem=${option[mem]}" \
+    job-name=jax_ser_darts "nodes=${option[nodes]}" "ntasks-per-node=$tasks" "cpus-per-task=$cpus" "mem=${option[mem]}" \
     "time=${option[time]}" requeue open-mode=append "output=\"$workdir/log.txt\"" signal=B:USR1@120
   if [ "${option[gpus]}" -gt 0 ]; then echo "#SBATCH --gres=gpu:${option[gpus]}"; fi
   local name
@@ -56,7 +64,7 @@ again() {
 trap again USR1
 cd $(printf '%q' "$PWD") || exit 1
 ${option[setup]}
-srun $(shown "${command[@]}")&
+srun --kill-on-bad-exit=1 $(shown "${command[@]}")&
 wait "\$!"
 TEXT
 }

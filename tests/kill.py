@@ -5,8 +5,8 @@
 
 What follows `--` are flags of jax_ser_darts.main; by default both orders of a search on the tests' tiny config. A run
 that is left alone comes first, twice: once to fill the compilation cache, once for its seconds. Then runs are ended
-by SIGKILL or SIGTERM, drawn at random, after a time drawn evenly from 0 to those seconds, and started again, until
-they are done; a new one begins until there have been `--kills`. Alphas, genotypes, metrics and answers must be the
+by SIGKILL or SIGTERM, drawn at random, at a moment drawn at random (see `moment`), and started again, until they are
+done; a new one begins until there have been `--kills`. Alphas, genotypes, metrics and answers must be the
 same bit by bit; only seconds and memory may differ. The exit status is 1 if anything does.
 """
 
@@ -52,23 +52,42 @@ def whole(folder: pathlib.Path, name: str, flags) -> float:
     return time.monotonic() - started
 
 
+def epochs(workdir: pathlib.Path) -> int:
+    """Epochs that are on disk."""
+    return sum(len(path.read_bytes().splitlines()) for path in workdir.rglob("metrics.jsonl"))
+
+
+def moment(process: subprocess.Popen, workdir: pathlib.Path, *, rng, seconds: float) -> None:
+    """Returns at a random moment of the process's life, or at its end.
+
+    Half of the moments are drawn over a whole run, starting and compiling included. The others come after one to
+    three more epochs: within a step, or while something is written.
+    """
+    until, target = time.monotonic() + rng.uniform(0, seconds), None
+    if rng.random() < 0.5:
+        target, rest = epochs(workdir) + rng.randint(1, 3), rng.uniform(0, 0.5)
+    while process.poll() is None:
+        if target is not None and epochs(workdir) >= target:
+            until, target = time.monotonic() + rest, None
+        if target is None and time.monotonic() >= until:
+            return
+        time.sleep(0.005)
+
+
 def killed(folder: pathlib.Path, name: str, flags, *, rng, seconds: float, kills: int) -> list[str]:
     """A run that is killed at most `kills` times until it is done; returns what was done to it."""
     blows = []
     while True:
         process = start(folder, name, flags)
-        try:
-            status = process.wait(rng.uniform(0, seconds) if len(blows) < kills else None)
-        except subprocess.TimeoutExpired:
+        if len(blows) < kills:
+            moment(process, folder / name, rng=rng, seconds=seconds)
+        if len(blows) < kills and process.poll() is None:
             blow = rng.choice((signal.SIGKILL, signal.SIGTERM))
             os.killpg(process.pid, blow)
-            process.wait()
-            lines = sum(
-                len(path.read_bytes().splitlines()) for path in (folder / name).rglob("metrics.jsonl")
-            )
-            blows.append(f"{blow.name} with {lines} epochs written")
-            continue
-        if status:
+            if process.wait():
+                blows.append(f"{blow.name} at {epochs(folder / name)} epochs")
+                continue
+        if process.wait():
             sys.exit(f"error: a run that was killed does not go on: see {folder / name}.log")
         return blows
 

@@ -64,7 +64,7 @@ def training_command(name, text):
     """The command of the program in a dry run's text."""
     if name == "slurm":
         (line,) = (line for line in text.splitlines() if line.startswith("srun "))
-        return words_of(line.rstrip("&"))[1:]
+        return words_of(line.rstrip("&"))[2:]
     if name == "tpu_vm":
         (ssh,) = (line for line in text.splitlines() if " ssh " in line)
         (remote,) = (x.removeprefix("--command=") for x in words_of(ssh) if x.startswith("--command="))
@@ -187,6 +187,20 @@ def test_a_slurm_job_is_queued_again_at_the_end_of_its_time(tmp_path):
     job.send_signal(subprocess.signal.SIGUSR1)
     assert job.wait(timeout=20) != 0
     assert "scontrol requeue 7" in said.read_text()
+
+
+def test_several_nodes_are_one_run():
+    given = (f"--config={CONFIG}", "--workdir=/scratch/run", "--gpus=4", "--nodes=2", "--cpus=16")
+    text = run("slurm", "--dry-run", *given).stdout
+    assert "#SBATCH --nodes=2" in text
+    assert "#SBATCH --ntasks-per-node=4" in text
+    assert "#SBATCH --cpus-per-task=4" in text
+    assert training_command("slurm", text)[-1] == "--distributed"
+    manifest = yaml.safe_load(dry("gke", "--accelerator=tpu", "--hosts=2", "--tpu_topology=4x4"))
+    job = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]
+    assert job["parallelism"] == job["completions"] == 2
+    assert training_command("gke", yaml.safe_dump(manifest))[-1] == "--distributed"
+    assert run("gke", "--dry-run", *REQUIRED["gke"], "--hosts=2", "--workdir=/work/run").returncode == 2
 
 
 def test_slurm_gets_the_script_that_a_dry_run_shows(tmp_path):

@@ -1,0 +1,82 @@
+"""Several processes that are one run: who they are, who writes, and how they wait for each other.
+
+Every process runs the same program on its share of each batch, and takes the same decisions: what they decide by
+(files, gathered results) is the same for all. Process 0 alone writes; the workdir must be on a file system that all of
+them see. Without `initialise` there is one process, and nothing here costs anything.
+"""
+
+import os
+import sys
+
+import jax
+from absl import logging
+from jax.experimental import multihost_utils
+
+HEARTBEAT = 60  # seconds without a sign of life after which a process counts as dead, and the others stop
+SHUTDOWN = 30  # seconds that a process which ends waits for the others
+
+_index, _count = 0, 1
+
+
+class HostsError(ValueError):
+    """The processes cannot be one run; the message says why."""
+
+
+def initialise(coordinator: str | None = None, count: int | None = None, index: int | None = None) -> None:
+    """Joins the other processes; to be called before anything else of JAX.
+
+    A process that dies ends the others: with a message of the runtime, after HEARTBEAT seconds at the latest.
+
+    Args:
+        coordinator: host:port of process 0. This and the others are found on Slurm, Open MPI, GKE and TPUs if None.
+        count: how many processes there are.
+        index: which of them this is, from 0.
+
+    Raises:
+        HostsError: they cannot be found, or do not come.
+    """
+    global _index, _count
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # It would catch SIGTERM and go on; a run may be ended at any moment, so it is better ended at once.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            coordinator, count, index, heartbeat_timeout_seconds=HEARTBEAT, shutdown_timeout_seconds=SHUTDOWN
+        )
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise HostsError(f"the processes cannot be one run: {error}") from None
+    _index, _count = jax.process_index(), jax.process_count()
+    logging.info("Process %d of %d, %d devices in all", _index, _count, jax.device_count())
+
+
+def count() -> int:
+    """Processes of this run."""
+    return _count
+
+
+def index() -> int:
+    """Which of them this is."""
+    return _index
+
+
+def first() -> bool:
+    """Whether this is the one that writes."""
+    return _index == 0
+
+
+def wait(what: str) -> None:
+    """Until all processes are here."""
+    if _count > 1:
+        multihost_utils.sync_global_devices(what)
+
+
+def leave() -> None:
+    """Ends this process after an error, without waiting for the others: they would wait for it."""
+    print(
+        f"error: process {_index} of {_count} has failed, see above. If that names a connection (Gloo, NCCL), a "
+        "barrier or a heartbeat, another process died: see its log. Started again, all go on from the last checkpoint.",
+        file=sys.stderr,
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)

@@ -1,0 +1,207 @@
+"""Two real processes on this machine are one run: what they find, train and answer is what one process does."""
+
+import itertools
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from random_corpora import random_subset
+from tiny import tiny_config
+
+from jax_ser_darts import main
+from jax_ser_darts.augment import Augmentation
+from jax_ser_darts.batches import eval_batches, train_batches
+from jax_ser_darts.metrics import read
+from jax_ser_darts.normalisation import Normalisation
+
+ROOT = pathlib.Path(__file__).parents[2]
+# What differs from the tiny config: a batch that leaves an uneven last one to the evaluation (64 = 48 + 16).
+SETTINGS = {
+    "search.epochs": 1,
+    "train.epochs": 1,
+    "search.batch_size": 48,
+    "train.batch_size": 48,
+    "search.orders": ("first", "second"),
+    "space.operations": ("avg_pool_3x3", "skip_connect"),
+    "train.auxiliary": 0.0,
+    "folds.run": (0,),
+}
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
+
+
+class Pair:
+    """Two processes of the program, a device each."""
+
+    def __init__(self, folder, records, mode, **settings):
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        self.logs = [folder / f"{i}.log" for i in range(2)]
+        common = [
+            *(sys.executable, "-m", "jax_ser_darts.main", f"--config={ROOT}/tests/jax_ser_darts/tiny.py"),
+            *(f"--workdir={folder / 'run'}", f"--mode={mode}", f"--config.data.records={records}"),
+            *(f"--coordinator=127.0.0.1:{port}", "--num_processes=2", "--config.devices=1"),
+            f"--compilation_cache={jax.config.jax_compilation_cache_dir}",
+            *(f"--config.{name}={value!r}" for name, value in {**SETTINGS, **settings}.items()),
+        ]
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+        self.processes = []
+        for i, log in enumerate(self.logs):
+            with log.open("a") as output:
+                self.processes.append(
+                    subprocess.Popen(
+                        [*common, f"--process_id={i}"], stdout=output, stderr=output, env=environment
+                    )
+                )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def wait(self, timeout):
+        return [process.wait(timeout) for process in self.processes]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """The workdir of one process with two devices."""
+    workdir = tmp_path_factory.mktemp("one")
+    config = tiny_config()
+    config.unlock()
+    for name, value in SETTINGS.items():
+        section, field = name.split(".")
+        config[section][field] = value
+    main.run(config, workdir, "all")
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def two(one, tmp_path_factory):
+    """The workdir of two processes with a device each."""
+    folder = tmp_path_factory.mktemp("two")
+    with Pair(folder, one / "records", "all") as pair:
+        statuses = pair.wait(timeout=300)
+        assert statuses == [0, 0], "\n".join(log.read_text()[-3000:] for log in pair.logs)
+    return folder / "run"
+
+
+@pytest.mark.parametrize("order", ["first", "second"])
+class TestTwoProcesses:
+    def test_alphas_and_losses_are_those_of_one_process(self, one, two, order):
+        where = f"search/{order}/seed_0/fold_0/metrics.jsonl"
+        (mine,), (theirs,) = read(two / where), read(one / where)
+        for cell in ("normal", "reduction"):
+            np.testing.assert_allclose(mine["alphas"][cell], theirs["alphas"][cell], rtol=1e-4, atol=1e-6)
+        assert mine["train"] == pytest.approx(theirs["train"], rel=1e-4)
+        assert mine["val"] == pytest.approx(theirs["val"], rel=1e-3)
+        assert mine["genotype"] == theirs["genotype"]
+
+    def test_training_goes_the_same_way(self, one, two, order):
+        where = f"train/{order}/search_0/fold_0/seed_0/metrics.jsonl"
+        (mine,), (theirs,) = read(two / where), read(one / where)
+        assert mine["train"] == pytest.approx(theirs["train"], rel=1e-4)
+        assert mine["validation"] == pytest.approx(theirs["validation"])
+
+    def test_every_test_utterance_is_answered_once_and_alike(self, one, two, order):
+        where = f"train/{order}/search_0/fold_0/seed_0/answers.json"
+        mine, theirs = (json.loads((workdir / where).read_text()) for workdir in (two, one))
+        assert len(set(mine["ids"])) == len(mine["ids"]) == 64
+        assert mine == theirs
+
+
+def test_only_one_process_writes(one, two):
+    names = lambda workdir: sorted(
+        p.name for p in workdir.glob("search/first/seed_0/fold_0/*") if p.is_file()
+    )
+    events = lambda workdir: [name for name in names(workdir) if "tfevents" in name]
+    assert len(events(two)) == len(events(one)) == 1
+
+
+def test_a_process_that_dies_ends_the_other_with_a_message_and_both_go_on(one, tmp_path):
+    longer = {"search.epochs": 400, "search.orders": ("first",)}
+    metrics = tmp_path / "run/search/first/seed_0/fold_0/metrics.jsonl"
+
+    def wait_for(lines, pair):
+        end = time.monotonic() + 200
+        while not metrics.exists() or len(metrics.read_bytes().splitlines()) < lines:
+            assert time.monotonic() < end
+            assert all(process.poll() is None for process in pair.processes), pair.logs[0].read_text()[-3000:]
+            time.sleep(0.1)
+
+    with Pair(tmp_path, one / "records", "search", **longer) as pair:
+        wait_for(2, pair)
+        pair.processes[1].kill()
+        assert pair.processes[0].wait(timeout=120) not in (0, None)
+        assert "another process died" in pair.logs[0].read_text()
+    reached = [line["epoch"] for line in read(metrics)]
+    with Pair(tmp_path, one / "records", "search", **longer) as pair:
+        wait_for(len(reached) + 2, pair)
+    lines = [line["epoch"] for line in read(metrics)]
+    assert lines == list(range(len(lines))), "no epoch is missing, none is there twice"
+
+
+def test_a_mode_of_one_process_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(main.hosts, "_count", 2)
+    with pytest.raises(main.ConfigError, match="several processes do not share"):
+        main.run(tiny_config(), tmp_path, "export")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return random_subset(4)
+
+
+def together(streams, count):
+    """The first batches of all processes, each put together of its shares."""
+    for shares in itertools.islice(zip(*streams, strict=True), count):
+        yield {name: np.concatenate([share[name] for share in shares]) for name in shares[0]}
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation(time_masks=1, noise=0.1)])
+def test_the_shares_of_a_training_batch_are_the_batch(data, augmentation):
+    options = {
+        "normalisation": Normalisation.of(data),
+        "batch_size": 6,
+        "frames": data.corpus.frames(),
+        "seed": 3,
+        "augmentation": augmentation,
+    }
+    streams = [train_batches(data, share=(i, 3), **options) for i in range(3)]
+    for whole, parts in zip(train_batches(data, **options), together(streams, 5), strict=False):
+        for name in whole:
+            np.testing.assert_array_equal(parts[name], whole[name])
+
+
+def test_every_utterance_is_evaluated_once_whatever_the_number_of_processes(data):
+    options = {
+        "normalisation": Normalisation.of(data),
+        "batch_size": 6,
+        "frames": data.corpus.frames(),
+    }
+    seen = [batch["index"] for i in range(2) for batch in eval_batches(data, share=(i, 2), **options)]
+    seen = np.concatenate(seen)
+    assert sorted(seen[seen >= 0]) == data.indices.tolist()
+
+
+def test_a_batch_that_processes_cannot_share_is_an_error(data):
+    stream = train_batches(
+        data,
+        normalisation=Normalisation.of(data),
+        batch_size=5,
+        frames=data.corpus.frames(),
+        seed=0,
+        share=(0, 2),
+    )
+    with pytest.raises(ValueError, match="a batch of 5 cannot be divided over 2 processes"):
+        next(stream)
