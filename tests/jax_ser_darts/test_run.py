@@ -407,7 +407,7 @@ class TestGoingOn:
         config.folds.run = (0,)
         config.search.epochs = 4
         ended = {
-            "order": "implicit",
+            "order": "first",
             "auxiliary_skip": 1.0,
             "eigenvalue": True,
             "eigenvalue_products": 3,
