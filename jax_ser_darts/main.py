@@ -43,7 +43,7 @@ from jax_ser_darts import (
 )
 from jax_ser_darts.bundle import BundleError
 from jax_ser_darts.checkpoints import CheckpointError
-from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, validate
+from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, search_variant, validate
 from jax_ser_darts.designs import FOUND_BY_HAND, all_designs
 from jax_ser_darts.experiment import Experiment, check_devices, digest, found_by, set_up
 from jax_ser_darts.folds import FoldError
@@ -104,9 +104,10 @@ CACHE = flags.DEFINE_string(
 def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None, *, memory: float = 0.0) -> None:
     """The whole job, or one mode of it; `bundle` and `memory` as in their flags."""
     validate(config)
-    if hosts.count() > 1 and (mode in ALONE or bundle or config.methods.svm):
+    if hosts.count() > 1 and (mode in ALONE or bundle or config.methods.svm or needs_one_process(config)):
         raise ConfigError(
-            f"several processes do not share the SVM, --bundle, nor --mode={', '.join(ALONE)}: start one"
+            "several processes do not share the SVM, search.eigenvalue, search.perturbation, --bundle, nor "
+            f"--mode={', '.join(ALONE)}: start one"
         )
     if mode == "plan":
         print(plan.plan(config, memory=memory))
@@ -142,6 +143,12 @@ def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None, *, 
             print(compare.compare(experiment, folder=folder, records_root=records_root(config, workdir)))
         else:
             work(experiment, mode)
+
+
+def needs_one_process(config) -> bool:
+    """Whether a search reads batches that it does not share out."""
+    variants = (search_variant(config, method)[1] for method in config.search.orders)
+    return any(settings.eigenvalue or settings.perturbation for settings in variants)
 
 
 def records_root(config, workdir: pathlib.Path) -> pathlib.Path:

@@ -198,23 +198,33 @@ def search_steps(experiment: Experiment, devices: Sequence[jax.Device], compiler
         order, settings = search_variant(experiment.config, method)
         searcher = searcher_of(method)
         state = searcher.fresh_state(0)
-        yield "search", _search_step(method, order, settings.product, searcher, state, devices, compiler)
+        yield "search", _search_step(method, order, settings, searcher, state, devices, compiler)
 
 
-def _search_step(method, order, product, searcher, state, devices, compiler):
-    programs = {"gradient of both": searcher.steps.programs.of_both}
-    if order == bilevel.FIRST or product == bilevel.FINITE_DIFFERENCES:
-        programs["gradient of the alphas"] = searcher.steps.programs.of_alphas
-    if order == bilevel.SECOND and product == bilevel.EXACT:
-        programs["mixed product"] = searcher.steps.programs.mixed_product
-    copies = 4 * _bytes(state.weights) if order == bilevel.SECOND else 0
+def _search_step(method, order, settings, searcher, state, devices, compiler):
+    gradients = searcher.steps.programs
+    programs = {"gradient of both": gradients.of_both}
+    if order == bilevel.FIRST or settings.product == bilevel.FINITE_DIFFERENCES:
+        programs["gradient of the alphas"] = gradients.of_alphas
+    if order == bilevel.IMPLICIT or (order == bilevel.SECOND and settings.product == bilevel.EXACT):
+        programs["mixed product"] = gradients.mixed_product
+    if order == bilevel.IMPLICIT and settings.neumann_terms:
+        programs["product of the weights"] = gradients.weights_product
+    if settings.eigenvalue:
+        programs["product of the alphas"] = gradients.alphas_product
+    vectors = {
+        "mixed product": state.weights,
+        "product of the weights": state.weights,
+        "product of the alphas": state.alphas,
+    }
+    added = (searcher.added(state.step),) if searcher.added else ()
+    copies = 4 * _bytes(state.weights) if order != bilevel.FIRST else 0
 
     def need(size):
         batch = _batch(searcher.experiment, size, devices)
-        arguments = (state.weights, state.alphas, (batch, state.key))
-        extra = {"mixed product": (state.weights,)}
+        arguments = (state.weights, state.alphas, (batch, state.key, *added))
         analyses = {
-            name: compiler(name, program, size, *arguments, *extra.get(name, ()))
+            name: compiler(name, program, size, *arguments, *([vectors[name]] if name in vectors else []))
             for name, program in programs.items()
         }
         return _need(analyses, state, copies, 2 * _bytes(batch) // len(devices))

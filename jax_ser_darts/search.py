@@ -67,6 +67,9 @@ class Searcher:
     """What all searches with the same settings share: the compiled steps and the optimisers.
 
     Both orders of the same settings share one, so that neither compiles what the other has.
+
+    Attributes:
+        added: step -> what it adds to the softmax weights; None is nothing.
     """
 
     experiment: Experiment
@@ -76,6 +79,7 @@ class Searcher:
     steps: SearchSteps
     steps_per_epoch: int
     fresh_state: Callable[[int], SearchState]
+    added: Callable[[jax.Array], dict] | None = None
 
     @property
     def rules(self) -> Rules:
@@ -139,6 +143,11 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
     )
     decay = optimisers.linear(start=s.auxiliary_skip, end=0.0, steps=max(sizes) * s.epochs)
     names = {"operations": model.operations, "sequence_operations": model.sequence_operations}
+
+    def skips(step: jax.Array) -> dict:
+        return auxiliary_skip(decay(step), **names)
+
+    added = skips if s.auxiliary_skip or s.perturbation else None
     steps = make_search_steps(
         loss=supernet_loss(model, parallel.AXIS),
         weights_optimiser=weights_optimiser,
@@ -148,9 +157,7 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
         difference_size=s.difference_size,
         series={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
         with_curvature=s.eigenvalue,
-        added=(lambda step: auxiliary_skip(decay(step), **names))
-        if s.auxiliary_skip or s.perturbation
-        else None,
+        added=added,
         compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
     )
 
@@ -179,7 +186,7 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
             devices=devices,
         )
 
-    return Searcher(experiment, settings, devices, model, steps, max(sizes), fresh_state)
+    return Searcher(experiment, settings, devices, model, steps, max(sizes), fresh_state, added)
 
 
 def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
