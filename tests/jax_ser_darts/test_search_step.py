@@ -186,7 +186,7 @@ def test_the_auxiliary_skip_falls_with_the_steps_until_the_supernet_is_the_plain
 
 
 def test_both_hessians_are_the_slopes_of_the_gradients_and_the_implicit_order_uses_them():
-    """Of the supernet as it is searched, on two devices; in the alphas the whole matrix and its eigenvalue."""
+    """Of the supernet as it is searched, on two devices; in the alphas the whole matrix."""
     with jax.enable_x64(True):
         problem = Problem(2, jnp.float64)
         problem.steps = make_search_steps(
