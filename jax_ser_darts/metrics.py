@@ -32,7 +32,7 @@ class MetricsError(ValueError):
 class MetricsWriter:
     """Appends the numbers of each epoch to `folder`/metrics.jsonl and to TensorBoard's files in `folder`.
 
-    With several processes, the first one writes.
+    With several processes, the first one writes; all go on when what is removed is gone, so that they read the same.
 
     Args:
         folder: made if it does not exist.
@@ -42,8 +42,11 @@ class MetricsWriter:
 
     def __init__(self, folder: str | os.PathLike[str], *, start: int = 0):
         self._writes, self._next, self._folder = hosts.first(), start, pathlib.Path(folder)
-        if not self._writes:
-            return
+        if self._writes:
+            self._open(start)
+        hosts.wait(f"metrics of {self._folder} from epoch {start}")
+
+    def _open(self, start: int) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / FILE_NAME
         kept = [line for line in read(path) if line["epoch"] < start] if path.exists() else []

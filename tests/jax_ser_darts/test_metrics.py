@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from jax_ser_darts import hosts
 from jax_ser_darts.metrics import FILE_NAME, MetricsError, MetricsWriter, read
 
 
@@ -51,6 +52,16 @@ def test_an_epoch_is_on_disk_before_the_next_begins(tmp_path):
         assert len(read(tmp_path / FILE_NAME)) == epoch + 1
         assert scalars(tmp_path)["loss"][-1] == (epoch, 0.5)
     writer.close()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_no_process_goes_on_before_the_lines_of_a_run_cut_off_are_gone(tmp_path, monkeypatch, first):
+    write_epochs(tmp_path, 0, 3)
+    left = []
+    monkeypatch.setattr(hosts, "first", lambda: first)
+    monkeypatch.setattr(hosts, "wait", lambda what: left.append(len(read(tmp_path / FILE_NAME))))
+    MetricsWriter(tmp_path, start=1).close()
+    assert left == [1 if first else 3], "each waits once, the first after it has removed them"
 
 
 @pytest.mark.parametrize("restart", [0, 1, 3, 5])
