@@ -505,6 +505,7 @@ ADDED = {
             "perturbation_steps": 20,
             "neumann_terms": 3,
             "neumann_rate": 0.01,
+            "rematerialise": False,
         }.items()
     },
 }

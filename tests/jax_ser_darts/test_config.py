@@ -285,6 +285,13 @@ class TestWorkdir:
         with pytest.raises(ConfigError, match=r"search\.sequence: 'fixed' there, 'all' now"):
             check_workdir(joint, tmp_path)
 
+    def test_a_workdir_from_before_a_setting_goes_on_with_what_it_did(self, tmp_path):
+        old = config.default()
+        for name in ("rematerialise", "auxiliary_skip", "stop_skips", "eigenvalue", "perturbation"):
+            del old.search[name]
+        claim_workdir(old, tmp_path, "corpus")
+        check_workdir(config.default(), tmp_path)
+
     def test_what_is_exported_and_how_is_free(self, tmp_path):
         """Also in a workdir from before there were bundles."""
         old = config.default()
