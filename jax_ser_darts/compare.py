@@ -194,7 +194,9 @@ def summarise(experiment: Experiment, jobs: Sequence[Job]) -> dict[str, Any]:
         "test": {
             "cluster": config.compare.cluster,
             "clusters": len(set(clusters)),
-            "smallest_p": significance.smallest_p(len(set(clusters))),
+            "smallest_p": significance.smallest_p(
+                len(set(clusters)), permutations=config.compare.permutations
+            ),
         },
         "agreement": agreement(searches(experiment, jobs)),
         "wall_seconds": sum(job.done(experiment.workdir)["wall"] for job in jobs),

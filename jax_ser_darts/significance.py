@@ -73,10 +73,10 @@ def sign_flip(differences: np.ndarray, *, permutations: int, seed: int = 0) -> f
 
     Exact where 2^clusters is at most `permutations`. If two methods are equally good, the difference of a speaker is as
     likely to have the other sign; nothing is assumed of its distribution, and speakers are independent of each other
-    where utterances, folds' trainings and seeds are not: those are averaged before. With n clusters no p is below
-    2 / 2^n (`smallest_p`).
+    where utterances, folds' trainings and seeds are not: those are averaged before. No p is below `smallest_p`, which
+    is 1 for a single cluster.
     """
-    if not np.any(differences):
+    if len(differences) < 2 or not np.any(differences):
         return 1.0
     found = stats.permutation_test(
         (differences,),
@@ -89,9 +89,9 @@ def sign_flip(differences: np.ndarray, *, permutations: int, seed: int = 0) -> f
     return float(found.pvalue)
 
 
-def smallest_p(clusters: int) -> float:
-    """The lowest p-value that `sign_flip` can give."""
-    return 2.0 ** (1 - clusters)
+def smallest_p(clusters: int, *, permutations: int) -> float:
+    """The lowest p-value that `sign_flip` can give: of all 2^clusters signs, or of so many drawn ones and the own."""
+    return 2.0 / (2**clusters if 2**clusters <= permutations else permutations + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -68,7 +68,9 @@ def test_a_sign_flip_p_value_is_that_of_all_signs(n):
 
 
 def test_the_surest_difference_has_the_smallest_p_and_none_has_p_1():
-    assert sign_flip(np.full(7, 0.1), permutations=1000) == pytest.approx(smallest_p(7))
+    for n in (1, 2, 7, 24):  # 2^24 signs are drawn from
+        p = sign_flip(np.full(n, 0.1), permutations=1000)
+        assert p == pytest.approx(smallest_p(n, permutations=1000))
     assert sign_flip(np.zeros(7), permutations=1000) == 1
     assert sign_flip(np.arange(1.0, 8), permutations=1000) == sign_flip(-np.arange(1.0, 8), permutations=1000)
 
