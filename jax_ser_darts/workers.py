@@ -257,7 +257,7 @@ def _environment(variables: Mapping[str, str]):
 def _serve(jobs, cores, log, make, arguments) -> None:
     """A process's life: does what it is sent, until the other end is closed."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    if cores:
+    if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
