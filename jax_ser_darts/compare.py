@@ -53,11 +53,14 @@ def compare(experiment: Experiment, *, folder: pathlib.Path, records_root: pathl
         folder: of the records. records_root: where all records lie.
 
     Raises:
+        ConfigError: what is done is of a setting that has changed since.
         workers.JobError: jobs failed; those that did not are done.
     """
     config, workdir = experiment.config, experiment.workdir
     jobs = grid.all_jobs(config, [fold.index for fold in experiment.folds])
     finished = {job: about for job in jobs if (about := job.done(workdir))}
+    for job in finished:
+        grid.check_same(job, config, workdir)
     workers.run(
         jobs,
         needs={job: grid.needed_by(job, jobs, config) for job in jobs},

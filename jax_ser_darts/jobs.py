@@ -21,6 +21,7 @@ import ml_collections
 
 from data_prep import functionals
 from jax_ser_darts import compilation, designs, evaluate, host_memory, records, svm
+from jax_ser_darts.config import ConfigError
 from jax_ser_darts.experiment import check_devices, found_by, set_up
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.baselines import MATCHED
@@ -121,6 +122,31 @@ def needed_by(job: Job, jobs: Iterable[Job], config: ml_collections.ConfigDict) 
         return searches  # their mean size is what it is matched to
     ours = (job.method, job.search_seed, job.fold)
     return [other for other in searches if (other.method, other.search_seed, other.fold) == ours]
+
+
+def check_same(job: Job, config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Whether what a job that is done has left is what the config asks for: some settings may change in a workdir.
+
+    Raises:
+        ConfigError: it is of another genotype, size or grid of C.
+    """
+    file, entry, asked = _asked(job, config)
+    path = job.folder(workdir) / file
+    if entry and (there := json.loads(path.read_text()).get(entry)) != asked:
+        raise ConfigError(
+            f"{path} is of another {entry} ({there}) than the config's ({asked}): use another --workdir"
+        )
+
+
+def _asked(job, config) -> tuple[str, str, Any]:
+    """A file of a job's folder, an entry of it, and its value, where it hangs on a setting of config.FREE."""
+    if job.kind == SVM:
+        return "setup.json", "c", [float(c) for c in config.methods.svm_c]
+    if job.method == designs.FOUND_BY_HAND:
+        return "network.json", "genotype", genotypes.load(config.train.genotype).to_json()
+    if job.search_seed is None and job.method.endswith(f"_{MATCHED}") and config.methods.parameters:
+        return "network.json", "matched_parameters", config.methods.parameters
+    return "", "", None
 
 
 class Worker:

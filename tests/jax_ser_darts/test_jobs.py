@@ -1,12 +1,15 @@
 """The grid of a comparison: every job once, in a folder of its own, after what it needs."""
 
+import json
 import pathlib
 
 import pytest
 from tiny import tiny_config
 
 from jax_ser_darts import designs, svm
-from jax_ser_darts.jobs import RANDOM, SEARCH, SVM, TRAIN, Job, all_jobs, needed_by
+from jax_ser_darts.config import ConfigError
+from jax_ser_darts.jobs import RANDOM, SEARCH, SVM, TRAIN, Job, all_jobs, check_same, needed_by
+from jax_ser_darts.search_space.genotype import Edge, Genotype
 
 
 @pytest.fixture
@@ -78,3 +81,26 @@ def test_a_job_is_done_when_it_says_so(config, tmp_path):
     assert job.done(tmp_path) is None
     (job.folder(tmp_path) / "job.json").write_text('{"wall": 1.0}')
     assert job.done(tmp_path) == {"wall": 1.0}
+
+
+def test_what_is_done_is_not_taken_for_what_another_setting_asks_for(config, tmp_path):
+    cell = ((Edge("skip_connect", 0), Edge("avg_pool_3x3", 1)),)
+    genotype = Genotype(normal=cell, reduction=cell)
+    config.train.genotype = str(tmp_path / "genotype.json")
+    genotype.save(config.train.genotype)
+    config.methods.parameters = 1000
+    left = {
+        Job(TRAIN, designs.FOUND_BY_HAND, None, 0, 0): ("network.json", {"genotype": genotype.to_json()}),
+        Job(TRAIN, "cnn_matched", None, 0, 0): ("network.json", {"matched_parameters": 1000}),
+        Job(SVM, svm.METHOD, None, 0, svm.SEED): ("setup.json", {"c": [1.0], "values": 88}),
+    }
+    for job, (name, value) in left.items():
+        job.folder(tmp_path).mkdir(parents=True)
+        (job.folder(tmp_path) / name).write_text(json.dumps(value))
+        check_same(job, config, tmp_path)
+    Genotype(normal=cell, reduction=cell * 2).save(config.train.genotype)
+    config.methods.parameters, config.methods.svm_c = 2000, (1.0, 10.0)
+    for job in left:
+        with pytest.raises(ConfigError, match="use another --workdir"):
+            check_same(job, config, tmp_path)
+    check_same(Job(SEARCH, "first", 0, 0), config, tmp_path)
