@@ -563,9 +563,16 @@ def _new_variant(name, *configs):
 
 
 def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str) -> None:
-    """Makes the workdir this config's and corpus's; arguments and errors as of `check_workdir`."""
+    """Makes the workdir this config's and corpus's; arguments and errors as of `check_workdir`.
+
+    Search variants that earlier runs knew stay known: their searches are still there.
+    """
     check_workdir(config, workdir, corpus)
-    write_json(pathlib.Path(workdir) / FILE_NAME, {"config": _plain(config), "corpus": corpus})
+    path, claim = pathlib.Path(workdir) / FILE_NAME, _plain(config)
+    if path.exists():
+        known = json.loads(path.read_text())["config"].get("search", {}).get("variants", {})
+        claim["search"]["variants"] = {**known, **claim["search"]["variants"]}
+    write_json(path, {"config": claim, "corpus": corpus})
 
 
 def _plain(config):

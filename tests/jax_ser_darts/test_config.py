@@ -268,6 +268,16 @@ class TestWorkdir:
         ):
             check_workdir(more, tmp_path)
 
+    def test_a_variant_that_a_run_did_not_know_comes_back_as_it_was(self, tmp_path):
+        one = config.default()
+        one.search.variants.mine = {"order": "second", "difference_size": 0.5}
+        claim_workdir(one, tmp_path, "corpus")
+        claim_workdir(config.default(), tmp_path, "corpus")
+        check_workdir(one, tmp_path)
+        one.search.variants.mine.difference_size = 0.7
+        with pytest.raises(ConfigError, match=r"difference_size: 0\.5 there, 0\.7 now"):
+            check_workdir(one, tmp_path)
+
     def test_a_workdir_from_before_the_methods_takes_them(self, tmp_path):
         old = config.default()
         del old.methods
