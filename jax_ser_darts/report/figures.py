@@ -136,13 +136,14 @@ def search_curves(summary: Mapping[str, Any], searches: Sequence[Mapping[str, An
 def collapse(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]) -> Figure:
     """Share of skip connections and entropy of the mixtures: signs of a search that collapses."""
     colours = style.colours(summary["methods"])
-    kinds = list(searches[0]["epochs"][0]["alphas"])
+    kinds_of = lambda one: list(one["epochs"][0]["alphas"])  # methods may differ in what they search
+    kinds = list(dict.fromkeys(kind for one in searches for kind in kinds_of(one)))
     figure, all_axes = _figure(0.6 + 2.3 * len(kinds), len(kinds), 2, squeeze=False, sharex=True)
     for (row, kind), (column, measure) in itertools.product(
         enumerate(kinds), enumerate(("skip_share", "entropy"))
     ):
         axes = all_axes[row, column]
-        for method, of in _groups(searches).items():
+        for method, of in _groups([one for one in searches if kind in kinds_of(one)]).items():
             runs = [[_along(line, measure, kind) for line in one["epochs"]] for one in of]
             _curves(axes, runs, colours[method], method)
         what = {"skip_share": "skip connections", "entropy": "entropy, nats"}[measure]

@@ -10,7 +10,7 @@ import xml.etree.ElementTree
 import example
 import pytest
 
-from jax_ser_darts.report import cells, html, tables
+from jax_ser_darts.report import cells, figures, html, tables
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +142,17 @@ def test_latex_has_the_same_rows_and_escapes():
     for line in text.splitlines():
         if line.endswith(r"\\") and "textbf" not in line:
             assert line.count("&") in (4, 3, 7)
+
+
+def test_a_kind_of_cell_that_only_some_methods_search_is_shown_for_these():
+    searches = example.searches()
+    for one in searches:
+        for line in one["epochs"] if one["method"] == "first" else ():
+            del line["alphas"]["sequence"]
+    axes = figures.collapse(example.summary(), searches).axes
+    labels = {of.get_title(): of.get_legend_handles_labels()[1] for of in axes}
+    assert labels["normal cell: skip connections"] == ["first", "second"]
+    assert labels["sequence cell: skip connections"] == ["second"]
 
 
 def test_text_is_aligned():
