@@ -153,7 +153,7 @@ def default() -> ml_collections.ConfigDict:
     c.search.neumann_terms = 3  # order implicit: products with the Hessian of L_train
     c.search.neumann_rate = 0.01  # of the series: above 2 / largest eigenvalue it diverges
     c.search.edges = LOOPED  # little memory, compiled soon; or unrolled: faster steps
-    c.search.rematerialise = False  # computes each cell again in the backward pass: less memory, slower steps
+    c.search.rematerialise = False  # computes each CNN cell again in the backward pass: less memory, slower
     c.search.fast = True  # False: plain XLA convolutions and autodiff
 
     c.train = ml_collections.ConfigDict()
