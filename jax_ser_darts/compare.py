@@ -16,6 +16,7 @@ import datetime
 import importlib.metadata
 import io
 import json
+import math
 import os
 import pathlib
 import platform
@@ -273,8 +274,12 @@ def agreement(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float
     for one in found:
         for line in one["epochs"]:
             if "orders" in line:
-                share = line["val"]["term"] / max(line["val"]["direct"], sys.float_info.min)
-                methods[one["method"]][line["epoch"]].append((line["orders"]["cosine"], share))
+                term, direct, cosine = (
+                    math.nan if x is None else x  # what was not finite is null in JSON
+                    for x in (line["val"]["term"], line["val"]["direct"], line["orders"]["cosine"])
+                )
+                share = term / max(direct, sys.float_info.min)
+                methods[one["method"]][line["epoch"]].append((cosine, share))
     return {
         method: {
             name: [statistics.fmean(pair[i] for pair in pairs) for _, pairs in sorted(epochs.items())]

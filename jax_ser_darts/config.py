@@ -535,6 +535,10 @@ def check_workdir(
     path = pathlib.Path(workdir) / FILE_NAME
     if not path.exists():
         return
+    if any(pathlib.Path(workdir).glob("search/*/fold_*")):
+        raise ConfigError(
+            f"{workdir} is from before searches had seeds (search/ORDER/fold_K): take another workdir"
+        )
     claimed = json.loads(path.read_text())
     a, b = dict(_flat(_plain(config))), {**ADDED, **dict(_flat(claimed["config"]))}
     changed = [

@@ -121,7 +121,8 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
         "drawn.",
         f"Tests: two-sided sign-flip permutation of the paired differences in UA of {test['clusters']} "
         f"{test['cluster']}s, averaged over seeds; no p can be below {test['smallest_p']:.2g}. Holm's correction is "
-        f"for all {len(summary['tests'])} pairs.",
+        f"for all {len(summary['tests'])} pairs. A difference in the table is one of pooled UA: where "
+        f"{test['cluster']}s have unequal numbers of utterances it is not quite the mean that is tested.",
     ]
     if speakers < 10:
         found.append(f"Only {speakers} test speakers: the intervals are too narrow.")

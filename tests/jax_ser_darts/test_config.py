@@ -312,6 +312,12 @@ class TestWorkdir:
         validate(more)
         claim_workdir(more, tmp_path, "corpus")
 
+    def test_a_workdir_whose_searches_had_no_seeds_is_refused(self, tmp_path):
+        claim_workdir(config.default(), tmp_path, "corpus")
+        (tmp_path / "search" / "first" / "fold_0").mkdir(parents=True)
+        with pytest.raises(ConfigError, match="before searches had seeds"):
+            check_workdir(config.default(), tmp_path)
+
     def test_another_corpus_is_refused(self, tmp_path):
         claim_workdir(config.default(), tmp_path, "corpus")
         with pytest.raises(ConfigError, match="the corpus has other utterances"):
