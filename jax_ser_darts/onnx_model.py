@@ -10,6 +10,7 @@ jax2onnx converts (https://github.com/enpasos/jax2onnx). What version 0.17.1 doe
 - it traces functions with a jax.numpy of its own, under which Flax's RNN fails: it gets operations that JAX has traced;
 - it refuses convolutions of activations `[C, T, F, B]`: they become those of `[B, C, T, F]`;
 - it multiplies by A where a matrix product contracts the first axis of A, and says nothing: A is transposed before;
+- it pools over all axes of a window, which ONNX Runtime refuses beyond 3: the maximum is taken of slices;
 - it fails on the remainder and the padding of a batch of unknown size: the batch is 1.
 
 ONNX Runtime must then answer as the network does, or nothing is written.
@@ -91,7 +92,7 @@ def _largest_difference(bundle: Bundle, one: Callable, other: Callable) -> float
 
 
 def usual_forms(function: Callable, inputs: Sequence[jax.ShapeDtypeStruct]) -> Callable:
-    """The same function of traced operations, its convolutions as NCHW, its matrix products as A B or A B^T."""
+    """The same function of traced operations, with convolutions NCHW, matrix products A B or A B^T, no pooling."""
     traced = jax.make_jaxpr(function)(*inputs)
     # Without what nothing reads: the keys of Flax's RNN, which ONNX has no operation for.
     needed, _ = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars), instantiate=True)
@@ -112,8 +113,7 @@ def _evaluate(jaxpr, consts, arrays):
             inner = equation.params["call_jaxpr"]
             results = _evaluate(inner.jaxpr, inner.consts, operands)
         else:
-            rewrite = {"conv_general_dilated": _convolution, "dot_general": _product}.get(name, _as_it_is)
-            results = rewrite(equation.primitive, operands, equation.params)
+            results = _REWRITES.get(name, _as_it_is)(equation.primitive, operands, equation.params)
             results = results if equation.primitive.multiple_results else [results]
         values.update(zip(equation.outvars, results, strict=True))
     return list(map(read, jaxpr.outvars))
@@ -148,6 +148,22 @@ def _product(primitive, operands, params):
         params = {**params, "dimension_numbers": (((1,), of_right), batch)}
         left = lax.transpose(left, (1, 0))
     return primitive.bind(left, right, **params)
+
+
+def _max_pool(primitive, operands, params):
+    if {*params["base_dilation"], *params["window_dilation"]} != {1}:
+        return _as_it_is(primitive, operands, params)
+    (x,), window, strides = operands, params["window_dimensions"], params["window_strides"]
+    filled = lax.pad(x, np.array(-np.inf, x.dtype), [(*sides, 0) for sides in params["padding"]])
+    steps = [(n - w) // s * s + 1 for n, w, s in zip(filled.shape, window, strides, strict=True)]
+    parts = [
+        lax.slice(filled, start, np.add(start, steps).tolist(), strides)
+        for start in itertools.product(*map(range, window))
+    ]
+    return functools.reduce(lax.max, parts)
+
+
+_REWRITES = {"conv_general_dilated": _convolution, "dot_general": _product, "reduce_window_max": _max_pool}
 
 
 def add(folder: pathlib.Path) -> None:

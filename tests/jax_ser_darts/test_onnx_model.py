@@ -4,6 +4,7 @@ import dataclasses
 import sys
 import warnings
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +50,14 @@ class TestUsualForms:
         (found,) = [one for one in equations if one.primitive.name == "conv_general_dilated"]
         assert set(found.params["dimension_numbers"]) == {(0, 1, 2, 3)}
 
+    @pytest.mark.parametrize("padding", ["SAME", "VALID"])
+    def test_a_pooling_is_a_maximum_of_slices(self, padding):
+        def pool(x):
+            return nn.max_pool(x, (3, 2), strides=(2, 2), padding=padding)
+
+        equations = self.check(pool, (2, 8, 7, 3))
+        assert "reduce_window_max" not in {one.primitive.name for one in equations}
+
     def test_what_nothing_reads_is_left_out(self):
         equations = self.check(lambda x: (jax.random.split(jax.random.key(0)), x + 1)[1], (2,))
         assert {one.primitive.name for one in equations} == {"add"}
@@ -84,7 +93,11 @@ def test_onnx_runtime_answers_as_the_network(options):
 
 def test_a_wrong_conversion_is_refused(monkeypatch):
     right = onnx_model.usual_forms
-    monkeypatch.setattr(onnx_model, "usual_forms", lambda *of: lambda *sound: right(*of)(*sound) * 0.99)
+
+    def wrong(function, inputs):
+        return right(lambda *sound: function(*sound) * 0.99, inputs)
+
+    monkeypatch.setattr(onnx_model, "usual_forms", wrong)
     with pytest.raises(BundleError, match="answers otherwise"):
         converted(make_bundle(network=BASELINE))
 
