@@ -6,6 +6,7 @@
     provenance.json     corpus, folds, scores, config, versions
     README.md           the model card
     model.stablehlo     waveform -> probabilities for other programs (see artifact.py); may be absent
+    model.onnx          the same for ONNX Runtime (see onnx_model.py); may be absent
 
 Reading runs nothing of it: JSON and arrays are parsed and checked against the network that the entries describe. The
 hashes tell damage, not forgery: whoever can write the folder can write the hashes.
@@ -40,8 +41,8 @@ from jax_ser_darts.search_space.genotype import GenotypeError
 
 FORMAT = 1
 MANIFEST, WEIGHTS, NETWORK = "bundle.json", "model.safetensors", "network.json"
-PROVENANCE, CARD, ARTIFACT = "provenance.json", "README.md", "model.stablehlo"
-NEEDED, OPTIONAL = (WEIGHTS, NETWORK, PROVENANCE, CARD), (ARTIFACT,)
+PROVENANCE, CARD, ARTIFACT, ONNX = "provenance.json", "README.md", "model.stablehlo", "model.onnx"
+NEEDED, OPTIONAL = (WEIGHTS, NETWORK, PROVENANCE, CARD), (ARTIFACT, ONNX)
 _SPARE_FRAMES = 64  # T is rounded up to a multiple; see experiment.FRAMES_MULTIPLE
 _LARGEST_TEXT = 2**25  # bytes of a JSON file: a real one has some thousands
 _VARIABLES, _FRONTEND, _NORMALISATION = "network", "frontend", "normalisation"
@@ -67,6 +68,7 @@ class Bundle:
         probe: probabilities `[K]` that the network gave to `probe_waveform` when the bundle was made.
         provenance: what is known of the training.
         artifact: bytes of the StableHLO artifact, or None.
+        onnx: bytes of the ONNX model, or None.
         digest: SHA-256 of the manifest, as hex digits; "" before it is written.
     """
 
@@ -81,6 +83,7 @@ class Bundle:
     probe: tuple[float, ...]
     provenance: Mapping[str, Any]
     artifact: bytes | None = None
+    onnx: bytes | None = None
     digest: str = ""
 
     @property
@@ -171,8 +174,9 @@ def write_bundle(
         write_json(new / NETWORK, described)
         write_json(new / PROVENANCE, dict(bundle.provenance))
         _write_bytes(new / CARD, card.encode())
-        if bundle.artifact is not None:
-            _write_bytes(new / ARTIFACT, bundle.artifact)
+        for name, content in ((ARTIFACT, bundle.artifact), (ONNX, bundle.onnx)):
+            if content is not None:
+                _write_bytes(new / name, content)
         files = {path.name: _stamp(path.read_bytes()) for path in sorted(new.iterdir())}
         write_json(new / MANIFEST, {"format": FORMAT, "versions": dict(versions), "files": files})
         if folder.exists():
@@ -250,6 +254,7 @@ def _assemble(contents: Mapping[str, bytes], folder: pathlib.Path) -> Bundle:
         probe=tuple(probe),
         provenance=_object(contents[PROVENANCE], folder / PROVENANCE),
         artifact=contents.get(ARTIFACT),
+        onnx=contents.get(ONNX),
     )
 
 
@@ -315,10 +320,12 @@ def _checked_files(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[st
     """The content of every file that the manifest lists, after a comparison with its hash."""
     files = manifest.get("files")
     if not isinstance(files, dict) or set(files) - {*NEEDED, *OPTIONAL} or set(NEEDED) - set(files):
-        raise BundleError(f"{folder / MANIFEST}: it must list {', '.join(NEEDED)}, and may list {ARTIFACT}")
+        raise BundleError(
+            f"{folder / MANIFEST}: it must list {', '.join(NEEDED)}, and may list {' and '.join(OPTIONAL)}"
+        )
     contents = {}
     for name, stamp in files.items():
-        content = _read(folder / name, largest=None if name in (WEIGHTS, ARTIFACT) else _LARGEST_TEXT)
+        content = _read(folder / name, largest=None if name in (WEIGHTS, *OPTIONAL) else _LARGEST_TEXT)
         if _stamp(content) != stamp:
             raise BundleError(
                 f"{folder / name} is not the file that was exported (its SHA-256 is another): copy the bundle again"

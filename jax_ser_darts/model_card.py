@@ -52,6 +52,7 @@ def render(bundle: Bundle) -> str:
         training=known["training"],
         versions=known["versions"],
         classes=bundle.classes,
+        has_onnx=bundle.onnx is not None,
         own=own,
         pooled=pooled,
         sexes=sexes,

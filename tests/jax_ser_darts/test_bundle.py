@@ -55,7 +55,7 @@ def changed(folder: pathlib.Path, *path, value) -> pathlib.Path:
     ids=["genotype", "baseline", "mfcc"],
 )
 def test_what_was_written_is_read(tmp_path, options):
-    one = dataclasses.replace(make_bundle(**options), artifact=b"any bytes")
+    one = dataclasses.replace(make_bundle(**options), artifact=b"any bytes", onnx=b"others")
     write_bundle(tmp_path / "b", one, card="# A card", versions=VERSIONS)
     back = read_bundle(tmp_path / "b")
     jax.tree.map(np.testing.assert_array_equal, back.weights(), one.weights())
@@ -69,6 +69,7 @@ def test_what_was_written_is_read(tmp_path, options):
         "probe",
         "provenance",
         "artifact",
+        "onnx",
     ):
         assert getattr(back, name) == getattr(one, name), name
     assert (tmp_path / "b" / "README.md").read_text() == "# A card"

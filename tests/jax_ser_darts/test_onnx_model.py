@@ -1,0 +1,108 @@
+"""The ONNX model: ONNX Runtime's way from the waveform to the same probabilities."""
+
+import dataclasses
+import sys
+import warnings
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from bundles import BASELINE, SETTINGS, direct, make_bundle, speech
+from jax import lax
+
+from jax_ser_darts import onnx_model
+from jax_ser_darts.bundle import BundleError
+
+
+class TestUsualForms:
+    """What is given to the converter; it needs no converter."""
+
+    def check(self, function, *shapes):
+        rng = np.random.default_rng(0)
+        arrays = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+        inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+        usual = onnx_model.usual_forms(function, inputs)
+        np.testing.assert_allclose(usual(*arrays), function(*arrays), rtol=1e-5, atol=1e-6)
+        return jax.make_jaxpr(usual)(*inputs).jaxpr.eqns
+
+    @pytest.mark.parametrize("right", [0, 1])
+    def test_a_product_contracts_the_last_axis_of_its_left(self, right):
+        def product(a, b):
+            return jax.jit(lambda a, b: lax.dot_general(a, b, (((0,), (right,)), ((), ()))))(a, b)
+
+        (call,) = self.check(product, (3, 3), (3, 3))
+        (found,) = [one for one in call.params["jaxpr"].eqns if one.primitive.name == "dot_general"]
+        assert found.params["dimension_numbers"][0] == ((1,), (right,))
+
+    @pytest.mark.parametrize("layout", [("CHWN", "OIHW", "CHWN"), ("NHWC", "HWIO", "CWNH")])
+    def test_a_convolution_is_nchw(self, layout):
+        sizes = [{"N": 2, "C": 4, "H": 7, "W": 6}, {"O": 6, "I": 2, "H": 3, "W": 2}]
+        shapes = [tuple(size[axis] for axis in names) for size, names in zip(sizes, layout[:2], strict=True)]
+
+        def convolution(x, w):
+            return lax.conv_general_dilated(
+                x, w, (2, 1), "VALID", rhs_dilation=(1, 2), dimension_numbers=layout, feature_group_count=2
+            )
+
+        equations = self.check(convolution, *shapes)
+        (found,) = [one for one in equations if one.primitive.name == "conv_general_dilated"]
+        assert set(found.params["dimension_numbers"]) == {(0, 1, 2, 3)}
+
+    @pytest.mark.parametrize("padding", ["SAME", "VALID"])
+    def test_a_pooling_is_a_maximum_of_slices(self, padding):
+        def pool(x):
+            return nn.max_pool(x, (3, 2), strides=(2, 2), padding=padding)
+
+        equations = self.check(pool, (2, 8, 7, 3))
+        assert "reduce_window_max" not in {one.primitive.name for one in equations}
+
+    def test_what_nothing_reads_is_left_out(self):
+        equations = self.check(lambda x: (jax.random.split(jax.random.key(0)), x + 1)[1], (2,))
+        assert {one.primitive.name for one in equations} == {"add"}
+
+
+def converted(bundle):
+    for name in ("jax2onnx", "onnxruntime"):
+        pytest.importorskip(name, reason="needs `pip install '.[onnx]'`")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converter's
+        return onnx_model.make(bundle)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"network": BASELINE}, {"settings": dataclasses.replace(SETTINGS, kind="mfcc", pool_kind="max")}],
+    ids=["genotype", "baseline", "mfcc"],
+)
+def test_onnx_runtime_answers_as_the_network(options):
+    bundle = make_bundle(**options)
+    model = converted(bundle)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    for seed, seconds in enumerate((1.0, 0.6, 0.01)):
+        sound = speech(seconds, seed=seed)[: bundle.window_samples]
+        waveform = np.full((1, bundle.window_samples), 7, np.float32)  # what is after the sound is not heard
+        waveform[0, : len(sound)] = sound
+        inputs = {"waveform": waveform, "num_samples": np.array([len(sound)], np.int32)}
+        (answer,) = session.run(["probabilities"], inputs)
+        np.testing.assert_allclose(answer, direct(bundle, [sound]), atol=1e-5)
+
+
+def test_a_wrong_conversion_is_refused(monkeypatch):
+    right = onnx_model.usual_forms
+
+    def wrong(function, inputs):
+        return right(lambda *sound: function(*sound) * 0.99, inputs)
+
+    monkeypatch.setattr(onnx_model, "usual_forms", wrong)
+    with pytest.raises(BundleError, match="answers otherwise"):
+        converted(make_bundle(network=BASELINE))
+
+
+def test_without_the_converter_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    with pytest.raises(BundleError, match=r"jax2onnx is not installed: pip install '\.\[onnx\]'"):
+        onnx_model.make(make_bundle())
