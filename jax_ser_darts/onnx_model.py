@@ -184,7 +184,7 @@ def add(folder: pathlib.Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Of the command line."""
+    """Adds it to the bundle that the command line names."""
     if len(arguments) != 2:
         raise app.UsageError("name one bundle")
     try:

@@ -1,6 +1,7 @@
 """The ONNX model: ONNX Runtime's way from the waveform to the same probabilities."""
 
 import dataclasses
+import json
 import sys
 import warnings
 
@@ -9,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bundles import BASELINE, SETTINGS, direct, make_bundle, speech
+from bundles import BASELINE, NETWORK, SETTINGS, direct, make_bundle, speech
 from jax import lax
 
 from jax_ser_darts import onnx_model
-from jax_ser_darts.bundle import BundleError
+from jax_ser_darts.bundle import BundleError, read_bundle, write_bundle
+from jax_ser_darts.search_space.genotype import Edge
 
 
 class TestUsualForms:
@@ -63,6 +65,41 @@ class TestUsualForms:
         assert {one.primitive.name for one in equations} == {"add"}
 
 
+def test_it_is_added_to_a_bundle_and_all_else_stays(tmp_path, monkeypatch):
+    folder = tmp_path / "b"
+    versions = {"jax_ser_darts": "0", "jax": "1"}
+    bundle = dataclasses.replace(
+        make_bundle(), artifact=b"bytes", provenance={"versions": {**versions, "records": {}}}
+    )
+    write_bundle(folder, bundle, card="# A card", versions=versions)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(onnx_model, "make", lambda _: b"a model")
+    monkeypatch.setattr(onnx_model.model_card, "render", lambda one: f"# A card with {one.onnx.decode()}")
+    for _ in range(2):  # it is replaced
+        onnx_model.add(folder)
+        after = {path.name: path.read_bytes() for path in folder.iterdir()}
+        assert {name for name in after if after[name] != before.get(name)} == {
+            "model.onnx",
+            "README.md",
+            "bundle.json",
+        }
+        assert after["model.onnx"] == read_bundle(folder).onnx == b"a model"
+        assert after["README.md"] == b"# A card with a model"
+        old, new = (json.loads(files["bundle.json"]) for files in (before, after))
+        assert set(new["files"]) - set(old["files"]) == {"model.onnx"}
+        assert new["versions"] == old["versions"]
+    (folder / "model.onnx").write_bytes(b"another")
+    with pytest.raises(BundleError, match="is not the file that was exported"):
+        read_bundle(folder)
+
+
+JOINT = NETWORK.clone(
+    genotype=dataclasses.replace(NETWORK.genotype, sequence=((Edge("rnn_att_1", 0), Edge("lstm_2", 1)),)),
+    sequence_cells=1,
+    sequence_width=4,
+)
+
+
 def converted(bundle):
     for name in ("jax2onnx", "onnxruntime"):
         pytest.importorskip(name, reason="needs `pip install '.[onnx]'`")
@@ -73,8 +110,12 @@ def converted(bundle):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"network": BASELINE}, {"settings": dataclasses.replace(SETTINGS, kind="mfcc", pool_kind="max")}],
-    ids=["genotype", "baseline", "mfcc"],
+    [
+        {},
+        {"network": BASELINE},
+        {"network": JOINT, "settings": dataclasses.replace(SETTINGS, kind="mfcc", pool_kind="max")},
+    ],
+    ids=["genotype", "baseline", "joint-mfcc"],
 )
 def test_onnx_runtime_answers_as_the_network(options):
     bundle = make_bundle(**options)
