@@ -12,7 +12,6 @@ Reading runs nothing of it: JSON and arrays are parsed and checked against the n
 hashes tell damage, not forgery: whoever can write the folder can write the hashes.
 """
 
-import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -34,7 +33,7 @@ import safetensors.numpy
 from data_prep import features
 from data_prep.features import FeatureSettings, SettingsError
 from jax_ser_darts import frontend
-from jax_ser_darts.files import write_json
+from jax_ser_darts.files import sync_folder, write_json
 from jax_ser_darts.models.description import DescriptionError, build
 from jax_ser_darts.normalisation import Normalisation
 from jax_ser_darts.search_space.genotype import GenotypeError
@@ -187,7 +186,7 @@ def write_bundle(
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 raise BundleError(f"another process is writing {folder}: try again") from None
             raise
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def read_bundle(folder: str | os.PathLike) -> Bundle:
@@ -382,12 +381,3 @@ def _write_bytes(path: pathlib.Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: pathlib.Path) -> None:
-    with contextlib.suppress(OSError):  # not every system lets a folder be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

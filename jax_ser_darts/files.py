@@ -1,5 +1,6 @@
 """Files that are there whole, or not at all."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -29,6 +30,17 @@ def write_alone(path: pathlib.Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: pathlib.Path) -> None:
+    """Brings a folder's list of names to the disk, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

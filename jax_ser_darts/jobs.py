@@ -26,8 +26,9 @@ from jax_ser_darts.experiment import check_devices, found_by, set_up
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.baselines import MATCHED
 from jax_ser_darts.models.cost import flops
-from jax_ser_darts.search import make_searchers, search
+from jax_ser_darts.search import search
 from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.searcher import make_searchers
 from jax_ser_darts.train import Design, make_trainer, read_network, train
 
 SEARCH, TRAIN, SVM = "search", "train", "svm"
@@ -139,7 +140,7 @@ def check_same(job: Job, config: ml_collections.ConfigDict, workdir: pathlib.Pat
 
 
 def _asked(job, config) -> tuple[str, str, Any]:
-    """A file of a job's folder, an entry of it, and its value, where it hangs on a setting of config.FREE."""
+    """A file of a job's folder, an entry of it, and its value, where it hangs on a setting of workdir.FREE."""
     if job.kind == SVM:
         return "setup.json", "c", [float(c) for c in config.methods.svm_c]
     if job.method == designs.FOUND_BY_HAND:

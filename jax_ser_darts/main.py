@@ -43,16 +43,19 @@ from jax_ser_darts import (
 )
 from jax_ser_darts.bundle import BundleError
 from jax_ser_darts.checkpoints import CheckpointError
-from jax_ser_darts.config import ConfigError, check_workdir, claim_workdir, search_variant, validate
+from jax_ser_darts.config import ConfigError, search_variant
+from jax_ser_darts.config_checks import validate
 from jax_ser_darts.designs import FOUND_BY_HAND, all_designs
 from jax_ser_darts.experiment import Experiment, check_devices, digest, found_by, set_up
 from jax_ser_darts.folds import FoldError
 from jax_ser_darts.metrics import MetricsError
 from jax_ser_darts.progress import of_ours
 from jax_ser_darts.scores import ScoreError
-from jax_ser_darts.search import DivergedError, make_searchers, search
+from jax_ser_darts.search import DivergedError, search
 from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.searcher import make_searchers
 from jax_ser_darts.train import Design, make_trainer, train
+from jax_ser_darts.workdir import check_workdir, claim_workdir
 from jax_ser_darts.workers import JobError
 
 MODES = ("prepare", "search", "train", "evaluate", "all", "compare", "export", "plan")
@@ -109,14 +112,14 @@ def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None, *, 
             "several processes do not share the SVM, search.eigenvalue, search.perturbation, --bundle, nor "
             f"--mode={', '.join(ALONE)}: start one"
         )
+    if bundle and mode not in ("evaluate", "export"):
+        raise ConfigError(f"--bundle is for --mode=export or evaluate, not {mode}")
     if mode == "plan":
         print(plan.plan(config, memory=memory))
         return
     if bundle and mode == "evaluate":
         print(domain.check(config, pathlib.Path(bundle), workdir))
         return
-    if bundle and mode != "export":
-        raise ConfigError(f"--bundle is for --mode=export or evaluate, not {mode}")
     if mode != "compare":  # whose processes look at their own: this one must leave the devices to them
         check_devices(config)
     check_workdir(config, workdir)
@@ -272,6 +275,8 @@ def main(argv: list[str]) -> int:
         run(CONFIG.value, pathlib.Path(WORKDIR.value), MODE.value, BUNDLE.value, memory=MEMORY.value)
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
+        if hosts.count() > 1:
+            hosts.leave()
         return 1
     except Exception:
         if hosts.count() == 1:

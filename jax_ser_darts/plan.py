@@ -36,8 +36,8 @@ from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.folds import Fold
 from jax_ser_darts.models.network import count_parameters
 from jax_ser_darts.records import Corpus
-from jax_ser_darts.search import make_searchers
 from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.searcher import make_searchers
 from jax_ser_darts.train import make_trainer
 
 GIB = 2**30
@@ -110,7 +110,7 @@ def plan(config: ml_collections.ConfigDict, *, memory: float = 0.0) -> str:
     """The table of a config.
 
     Args:
-        config: checked by `config.validate`.
+        config: checked by `config_checks.validate`.
         memory: GiB of a device; 0 asks the device.
 
     Raises:
@@ -192,7 +192,9 @@ class Compiler:
 
 
 def search_steps(experiment: Experiment, devices: Sequence[jax.Device], compiler: Compiler):
-    """("search", step) of each search variant that the config runs."""
+    """("search", step) of each search variant that the config runs: none where it names a genotype."""
+    if experiment.config.train.genotype:
+        return
     searcher_of = make_searchers(experiment)
     for method in experiment.config.search.orders:
         order, settings = search_variant(experiment.config, method)

@@ -12,7 +12,7 @@ import pytest
 from tiny import tiny_config
 
 from data_prep import functionals
-from jax_ser_darts import jobs, main, search, workers
+from jax_ser_darts import jobs, main, search, searcher, workers
 from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.folds import FoldError
@@ -419,13 +419,13 @@ class TestGoingOn:
         config.search.variants.ended = ended
         config.search.variants.selected = {**ended, "perturbation": True, "perturbation_steps": 1}
         config.search.orders = ("ended", "selected")
-        make, made = search.make_searcher, []
+        make, made = searcher.make_searcher, []
 
         def compiled_once(experiment, settings):
             made.append(make(experiment, settings) if not made else made[0])
             return dataclasses.replace(made[0], experiment=experiment, settings=settings)
 
-        monkeypatch.setattr(search, "make_searcher", compiled_once)
+        monkeypatch.setattr(searcher, "make_searcher", compiled_once)
         main.run(config, tmp_path / "whole", "search")
         save, left = Checkpoints.save, [2, 2, 5]  # the last epoch of both, a decision
 

@@ -1,0 +1,140 @@
+"""A workdir belongs to one config and corpus; a second run of them goes on in it, and of others is refused."""
+
+import json
+import pathlib
+
+import ml_collections
+
+from jax_ser_darts.config import ConfigError
+from jax_ser_darts.files import write_json
+from jax_ser_darts.search_space.sequence_operations import FIXED
+
+FILE_NAME = "config.json"
+
+# A second run may change these in the same workdir: they add to its searches and networks, or change nothing in them.
+FREE = frozenset(
+    (
+        "devices",
+        "data.workers",
+        "data.records",
+        "folds.run",
+        "search.orders",
+        "search.seeds",
+        "train.seeds",
+        "train.genotype",
+        "methods.random",
+        "methods.baselines",
+        "methods.sizes",
+        "methods.parameters",
+        "methods.svm",
+        "methods.svm_c",
+        "compare.workers",
+        "compare.cluster",
+        "compare.permutations",
+    )
+)
+FREE_SECTION = "bundle."
+
+# Settings that older runs had not, and what these did.
+ADDED = {
+    "search.sequence": FIXED,
+    "search.sequence_nodes": 4,
+    **{
+        f"{part}.sequence_{name}": value
+        for part in ("search", "train")
+        for name, value in (("cells", 4), ("width", 16))
+    },
+    **{
+        f"search.{name}": value
+        for name, value in {
+            "auxiliary_skip": 0.0,
+            "stop_skips": 0,
+            "stop_stable": 0,
+            "eigenvalue": False,
+            "eigenvalue_products": 20,
+            "eigenvalue_tolerance": 1e-2,
+            "stop_eigenvalue": 0.0,
+            "stop_eigenvalue_window": 5,
+            "stop_eigenvalue_delay": 4,
+            "stop_eigenvalue_start": 10,
+            "perturbation": False,
+            "perturbation_batches": 4,
+            "perturbation_steps": 20,
+            "neumann_terms": 3,
+            "neumann_rate": 0.01,
+            "rematerialise": False,
+        }.items()
+    },
+}
+
+
+def _flat(config, prefix=""):
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def check_workdir(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str | None = None
+) -> None:
+    """Checks that the workdir is new, or holds a run of this config and corpus.
+
+    Args:
+        config: of this run.
+        workdir: where it is kept.
+        corpus: the corpus's digest, where it is known yet.
+
+    Raises:
+        ConfigError: it holds another run; the message lists the differences.
+    """
+    path = pathlib.Path(workdir) / FILE_NAME
+    if not path.exists():
+        return
+    if any(pathlib.Path(workdir).glob("search/*/fold_*")):
+        raise ConfigError(
+            f"{workdir} is from before searches had seeds (search/ORDER/fold_K): take another workdir"
+        )
+    claimed = json.loads(path.read_text())
+    a, b = dict(_flat(_plain(config))), {**ADDED, **dict(_flat(claimed["config"]))}
+    changed = [
+        f"  config.{name}: {b.get(name, 'absent')!r} there, {a.get(name, 'absent')!r} now"
+        for name in sorted({*a, *b} - FREE)
+        if a.get(name, "absent") != b.get(name, "absent")
+        and not name.startswith(FREE_SECTION)
+        and not _new_variant(name, a, b)
+    ]
+    if corpus not in (None, claimed["corpus"]):
+        changed.append("  the corpus has other utterances, labels or speakers than it had")
+    if changed:
+        raise ConfigError(
+            f"{workdir} holds another run:\n"
+            + "\n".join(changed)
+            + "\nUse another --workdir, or the same config and corpus to go on with that run."
+        )
+
+
+def _new_variant(name, *configs):
+    """Whether a setting is of a search variant that one of two flat configs does not know at all."""
+    if not name.startswith("search.variants."):
+        return False
+    order = ".".join(name.split(".")[:3]) + ".order"
+    return not all(order in config for config in configs)
+
+
+def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str) -> None:
+    """Makes the workdir this config's and corpus's; arguments and errors as of `check_workdir`.
+
+    Search variants that earlier runs knew stay known: their searches are still there.
+    """
+    check_workdir(config, workdir, corpus)
+    path, claim = pathlib.Path(workdir) / FILE_NAME, _plain(config)
+    if path.exists():
+        known = json.loads(path.read_text())["config"].get("search", {}).get("variants", {})
+        claim["search"]["variants"] = {**known, **claim["search"]["variants"]}
+    write_json(path, {"config": claim, "corpus": corpus})
+
+
+def _plain(config):
+    return json.loads(json.dumps(config.to_dict()))

@@ -1,0 +1,108 @@
+"""A workdir is one config's and one corpus's: what may change in it, and what is refused."""
+
+import pytest
+
+from jax_ser_darts import config
+from jax_ser_darts.config import ConfigError
+from jax_ser_darts.config_checks import validate
+from jax_ser_darts.workdir import check_workdir, claim_workdir
+
+
+def test_the_same_config_may_come_back(tmp_path):
+    claim_workdir(config.default(), tmp_path, "corpus")
+    claim_workdir(config.default(), tmp_path, "corpus")
+
+
+def test_another_is_told_what_differs(tmp_path):
+    claim_workdir(config.default(), tmp_path, "corpus")
+    other = config.default()
+    other.search.epochs = 7
+    other.features.hop = 80
+    with pytest.raises(ConfigError) as error:
+        check_workdir(other, tmp_path)
+    assert "config.search.epochs: 50 there, 7 now" in str(error.value)
+    assert "config.features.hop: 160 there, 80 now" in str(error.value)
+
+
+def test_more_folds_seeds_orders_and_methods_may_be_added(tmp_path):
+    claim_workdir(config.default(), tmp_path, "corpus")
+    more = config.default()
+    more.folds.run = (0, 1)
+    more.train.seeds = (0, 1)
+    more.search.orders = ("first",)
+    more.methods.random = 3
+    more.methods.baselines = ("lstm",)
+    more.methods.svm = True
+    claim_workdir(more, tmp_path, "corpus")
+
+
+def test_a_new_variant_may_be_added_and_an_old_one_not_changed(tmp_path):
+    claim_workdir(config.default(), tmp_path, "corpus")
+    more = config.default()
+    more.search.variants.mine = {"order": "second", "difference_size": 0.5}
+    claim_workdir(more, tmp_path, "corpus")
+    more.search.variants.mine.difference_size = 0.7
+    with pytest.raises(ConfigError, match=r"search\.variants\.mine\.difference_size: 0\.5 there, 0\.7 now"):
+        check_workdir(more, tmp_path)
+
+
+def test_a_variant_that_a_run_did_not_know_comes_back_as_it_was(tmp_path):
+    one = config.default()
+    one.search.variants.mine = {"order": "second", "difference_size": 0.5}
+    claim_workdir(one, tmp_path, "corpus")
+    claim_workdir(config.default(), tmp_path, "corpus")
+    check_workdir(one, tmp_path)
+    one.search.variants.mine.difference_size = 0.7
+    with pytest.raises(ConfigError, match=r"difference_size: 0\.5 there, 0\.7 now"):
+        check_workdir(one, tmp_path)
+
+
+def test_a_workdir_from_before_the_methods_takes_them(tmp_path):
+    old = config.default()
+    del old.methods
+    claim_workdir(old, tmp_path, "corpus")
+    claim_workdir(config.default(), tmp_path, "corpus")
+
+
+def test_a_workdir_from_before_the_sequence_cells_goes_on_without_them(tmp_path):
+    old = config.default()
+    del old.search.sequence
+    del old.search.sequence_width
+    claim_workdir(old, tmp_path, "corpus")
+    check_workdir(config.default(), tmp_path)
+    joint = config.default()
+    joint.search.sequence = "all"
+    with pytest.raises(ConfigError, match=r"search\.sequence: 'fixed' there, 'all' now"):
+        check_workdir(joint, tmp_path)
+
+
+def test_a_workdir_from_before_a_setting_goes_on_with_what_it_did(tmp_path):
+    old = config.default()
+    for name in ("rematerialise", "auxiliary_skip", "stop_skips", "eigenvalue", "perturbation"):
+        del old.search[name]
+    claim_workdir(old, tmp_path, "corpus")
+    check_workdir(config.default(), tmp_path)
+
+
+def test_what_is_exported_and_how_is_free(tmp_path):
+    """Also in a workdir from before there were bundles."""
+    old = config.default()
+    del old.bundle
+    claim_workdir(old, tmp_path, "corpus")
+    more = config.default()
+    more.bundle.method, more.bundle.silence, more.bundle.labels = "first", -40.0, (("joy", "happy"),)
+    validate(more)
+    claim_workdir(more, tmp_path, "corpus")
+
+
+def test_a_workdir_whose_searches_had_no_seeds_is_refused(tmp_path):
+    claim_workdir(config.default(), tmp_path, "corpus")
+    (tmp_path / "search" / "first" / "fold_0").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="before searches had seeds"):
+        check_workdir(config.default(), tmp_path)
+
+
+def test_another_corpus_is_refused(tmp_path):
+    claim_workdir(config.default(), tmp_path, "corpus")
+    with pytest.raises(ConfigError, match="the corpus has other utterances"):
+        claim_workdir(config.default(), tmp_path, "another")
