@@ -54,6 +54,20 @@ def test_the_papers_joint_search_is_the_cnns_with_four_sequence_cells_of_four_no
     assert (c.space.nodes, c.search.cells, c.search.channels, c.features.coefficients) == (4, 4, 8, 128)
 
 
+@pytest.mark.parametrize(("variant", "classes"), [("joint", 4), ("joint,8", 8)])
+def test_the_comparison_of_both_papers_has_two_searches_of_either_kind_and_every_baseline(variant, classes):
+    c = importlib.import_module("configs.compare").get_config(variant)
+    validate(c)
+    sequences = [search_variant(c, method)[1].sequence for method in c.search.orders]
+    orders = [search_variant(c, method)[0] for method in c.search.orders]
+    assert sequences == ["fixed", "fixed", "all", "all"]
+    assert orders == ["first", "second"] * 2
+    assert len(c.data.emotions) == classes
+    assert set(c.methods.baselines) == {"cnn", "lstm", "cnn_lstm", "cnn_lstm_attention"}
+    assert c.methods.svm
+    assert c.methods.random
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
