@@ -246,25 +246,29 @@ def make_search_steps(
             batch_of(state, data, which) for which, data in enumerate((train_data, val_data))
         )
         at = (state.weights, state.alphas)
-        calls = [lambda: gradients.of_both(*at, train_batch)]
+        at_step = (state.weights, state.weights, state.weights_state)  # any direction will do
+        towards_weights = (*at, train_batch, state.weights)
+        calls = [(gradients.of_both, (*at, train_batch))]
         if order == bilevel.FIRST or product == bilevel.FINITE_DIFFERENCES:
-            calls.append(lambda: gradients.of_alphas(*at, val_batch))
+            calls.append((gradients.of_alphas, (*at, val_batch)))
         if order == bilevel.SECOND:
-            at_step = (state.weights, state.weights, state.weights_state)  # any direction will do
-            calls.append(lambda: virtual.apply(*at_step))
-            calls.append(lambda: virtual.pull_back(*at_step, state.weights))
-            if product == bilevel.EXACT:
-                calls.append(lambda: gradients.mixed_product(*at, train_batch, state.weights))
-        if order == bilevel.IMPLICIT:
-            calls.append(lambda: gradients.mixed_product(*at, train_batch, state.weights))
-            if series["terms"]:
-                calls.append(lambda: gradients.weights_product(*at, train_batch, state.weights))
+            calls.append((virtual.apply, at_step))
+            calls.append((virtual.pull_back, (*at_step, state.weights)))
+        if (order == bilevel.SECOND and product == bilevel.EXACT) or order == bilevel.IMPLICIT:
+            calls.insert(0, (gradients.mixed_product, towards_weights))  # the longest first
+        if order == bilevel.IMPLICIT and series["terms"]:
+            calls.insert(0, (gradients.weights_product, towards_weights))
         if with_curvature:
-            calls.append(lambda: gradients.alphas_product(*at, val_batch, state.alphas))
+            calls.append((gradients.alphas_product, (*at, val_batch, state.alphas)))
         # Programs of several processes wait for each other, so all have to start them in one order.
         workers = len(calls) if hosts.count() == 1 else 1
         with concurrent.futures.ThreadPoolExecutor(max_workers=workers) as pool:
-            for done in [pool.submit(call) for call in calls]:
+            started = []
+            for program, arguments in calls:
+                # Python traces one program at a time: that of the first is compiled while the next is traced.
+                program.trace(*arguments)
+                started.append(pool.submit(program, *arguments))
+            for done in started:
                 jax.block_until_ready(done.result())
 
     figures_of = mapped(lambda *at: parallel.mean(loss(*at)[1]))

@@ -1,4 +1,4 @@
-"""The two implementations of the supernet's operations: FAST, and the PLAIN one that checks it."""
+"""The implementations of the supernet's operations: FAST, its VALUES alone, and the PLAIN one that checks it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,6 +16,11 @@ class Backend:
     mixture: Callable
     normalised_relu: Callable
 
+    @property
+    def values(self) -> "Backend":
+        """The same operations in a form that can be differentiated forward, whatever it costs in reverse."""
+        return VALUES if self is FAST else self
+
 
 FAST = Backend(
     pad=depthwise.pad,
@@ -23,6 +28,13 @@ FAST = Backend(
     max_pool=pooling.max_pool,
     mixture=batch_norm.mixture,
     normalised_relu=batch_norm.normalised_relu,
+)
+VALUES = Backend(
+    pad=depthwise.pad,
+    depthwise=depthwise.depthwise_value,
+    max_pool=pooling.max_pool_value,
+    mixture=batch_norm.mixture_value,
+    normalised_relu=batch_norm.normalised_relu_value,
 )
 PLAIN = Backend(
     pad=depthwise.pad_plain,

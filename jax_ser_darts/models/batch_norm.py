@@ -104,6 +104,12 @@ def normalised_relu(y: jax.Array, grid: Grid, pad: int, axis_name: str | None) -
     return Padded(x=h, phases=(padded,), pad=pad, stride=1)
 
 
+def normalised_relu_value(y, grid, pad, axis_name):
+    """As `normalised_relu`, without its rule for the backward pass."""
+    h, padded = _normalised_relu_forward(y, grid.mask, grid.count, pad, axis_name)[0]
+    return Padded(x=h, phases=(padded,), pad=pad, stride=1)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _normalised_relu(y, mask, count, pad, axis_name):
     return _normalised_relu_forward(y, mask, count, pad, axis_name)[0]
@@ -160,6 +166,11 @@ def mixture(
         `[C, T, F, B]`, zero on padding.
     """
     return _mixture(tuple(ys), tuple(xs), weights, grid.mask, grid.count, axis_name)
+
+
+def mixture_value(ys, xs, weights, grid, axis_name):
+    """As `mixture`, without its rule for the backward pass."""
+    return _mixture_forward(tuple(ys), tuple(xs), weights, grid.mask, grid.count, axis_name)[0]
 
 
 @kernel

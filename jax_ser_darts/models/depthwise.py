@@ -194,8 +194,17 @@ def depthwise(
     Returns:
         An array `[C, T', F', B]` a kernel.
     """
-    geometry = (padded.pad, padded.stride, padded.x.shape[1:3], tuple(size))
-    return _depthwise(padded.x, padded.phases, tuple(ws), tuple(dilations), geometry)
+    return _depthwise(padded.x, padded.phases, tuple(ws), tuple(dilations), _geometry(padded, size))
+
+
+def depthwise_value(padded, ws, dilations, size):
+    """As `depthwise`, without its rule for the backward pass."""
+    geometry = _geometry(padded, size)
+    return _depthwise_forward(padded.x, padded.phases, tuple(ws), tuple(dilations), geometry)[0]
+
+
+def _geometry(padded, size):
+    return padded.pad, padded.stride, padded.x.shape[1:3], tuple(size)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))

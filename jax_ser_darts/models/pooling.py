@@ -64,6 +64,11 @@ def max_pool(x: jax.Array, mask: jax.Array, stride: int, size: tuple[int, int]) 
     return _max_pool(x, mask, stride, tuple(size), x.shape[1:3])
 
 
+def max_pool_value(x, mask, stride, size):
+    """As `max_pool`, without its rule for the backward pass."""
+    return _max_pool_forward(x, mask, stride, tuple(size), x.shape[1:3])[0]
+
+
 @functools.partial(kernel, static=("stride", "size"))
 def _max_and_tap(phases, stride, size):
     """Largest of each window, and the number of the tap that holds it."""

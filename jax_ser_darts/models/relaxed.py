@@ -1,6 +1,7 @@
 """The relaxed cell: every edge is the softmax-weighted sum of all candidates (DARTS, equation 2)."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -263,7 +264,7 @@ class RelaxedCell(nn.Module):
     def _looped(self, candidates, inputs, parameters, weights, before, after):
         grids = before, after
         c, *_, b = inputs[0].shape
-        stacks = jnp.stack(inputs), jnp.zeros((self.nodes, c, *after.size, b), self.dtype)
+        stacks = jnp.stack(inputs), sweep.zeros((self.nodes, c, *after.size, b), inputs[0])
         all_sources = 2 + self.nodes - 1
         if self.reduction:  # the inputs have another size than the nodes
             summed = self._sweep(candidates, 0, 2, 2, 0)(stacks, parameters, weights, grids)
@@ -274,15 +275,19 @@ class RelaxedCell(nn.Module):
         return nodes.reshape(-1, *nodes.shape[2:])
 
     def _sweep(self, candidates, first, last, stride, node_row):
-        def prepare(x, grids):
+        def prepare(candidates, x, grids):
             before, after = grids
             return candidates.prepare(x, stride, before if stride == 2 else after, after)
 
-        def mix(prepared, here, grids):
+        def mix(candidates, prepared, here, grids):
             weights = {name: w for name, w in here.items() if name != ALPHAS}
             return candidates.mix(prepared, weights, here[ALPHAS], grids[1])
 
-        loop = sweep.Sweep(prepare, mix, first, last, self.nodes, node_row, self._row)
+        values = dataclasses.replace(candidates, backend=self.backend.values)
+        both, both_values = (
+            tuple(functools.partial(f, which) for f in (prepare, mix)) for which in (candidates, values)
+        )
+        loop = sweep.Sweep(*both, both_values, first, last, self.nodes, node_row, self._row)
 
         def run(stacks, parameters, weights, grids):
             used = {name: stack for name, stack in parameters.items() if self._has(name, first)}

@@ -31,6 +31,7 @@ class Sweep:
     Attributes:
         prepare: (x, constants) -> what the edges that leave x share.
         mix: (prepared, weights of an edge, its softmax weights, constants) -> contribution to the node.
+        values: the two again, in a form that can be differentiated forward (no custom rules): their values alone.
         first, last: sources first..last - 1 (0 and 1 are the inputs of the cell, 2 + i is node i).
         nodes: of the cell.
         node_row: row of node 0 in the array that is written.
@@ -39,6 +40,7 @@ class Sweep:
 
     prepare: Callable
     mix: Callable
+    values: tuple[Callable, Callable]
     first: int
     last: int
     nodes: int
@@ -59,13 +61,19 @@ def _add_to_row(stack, k, x):
     return lax.dynamic_update_index_in_dim(stack, _row(stack, k) + x, k, 0)
 
 
+def zeros(shape: tuple[int, ...], of: jax.Array) -> jax.Array:
+    """Zeros that move where `of` does, as far as tracing knows.
+
+    A loop whose carry starts as a known constant is traced twice to be differentiated forward, once to find that it
+    does not stay one; a loop in a loop four times.
+    """
+    zero = jnp.zeros((), of.dtype)
+    never = jnp.zeros((), bool)
+    return jnp.broadcast_to(lax.select(never, of[(0,) * of.ndim], zero), shape)
+
+
 def _edge_rows(sweep, tree, source, node):
     return {name: _row(stack, sweep.edge_row(name, source, node)) for name, stack in tree.items()}
-
-
-def _evaluate(function, *arguments):
-    """The value of a function with custom reverse rules, in a form that can be differentiated forward."""
-    return jax.vjp(function, *arguments)[0]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -83,13 +91,14 @@ def run(sweep: Sweep, stacks: tuple[jax.Array, ...], weights: Tree, constants: T
         The last of the stacks, with the nodes.
     """
     *read_only, written = stacks
+    prepare, mix = sweep.values
 
     def source_body(source, written):
         x = _row(read_only[0] if read_only else written, source - sweep.first)
-        prepared = _evaluate(sweep.prepare, x, constants)
+        prepared = prepare(x, constants)
 
         def edge_body(node, written):
-            y = _evaluate(sweep.mix, prepared, _edge_rows(sweep, weights, source, node), constants)
+            y = mix(prepared, _edge_rows(sweep, weights, source, node), constants)
             return _add_to_row(written, node + sweep.node_row, y)
 
         return lax.fori_loop(*_targets(sweep, source), edge_body, written)
@@ -118,7 +127,8 @@ def _backward(sweep, saved, g):
     if isinstance(g, jax.custom_derivatives.SymbolicZero):
         g = jnp.zeros(g.shape, g.dtype)
     sources = stacks[0]
-    grads = (*(jnp.zeros_like(s) for s in stacks[:-1]), g)
+    nothing = lambda tree: jax.tree.map(lambda x: zeros(x.shape, g), tree)
+    grads = (*nothing(stacks[:-1]), g)
 
     def source_body(k, carry):
         source = sweep.last - 1 - k
@@ -137,12 +147,12 @@ def _backward(sweep, saved, g):
             }
             return jax.tree.map(jnp.add, dprepared, dp), dweights
 
-        start = jax.tree.map(jnp.zeros_like, prepared), dweights
+        start = nothing(prepared), dweights
         dprepared, dweights = lax.fori_loop(*_targets(sweep, source), edge_body, start)
         (dx,) = pull_prepare(dprepared)
         return (_add_to_row(grads[0], source - sweep.first, dx), *grads[1:]), dweights
 
-    start = grads, jax.tree.map(jnp.zeros_like, wanted)
+    start = grads, nothing(wanted)
     grads, dweights = lax.fori_loop(0, sweep.last - sweep.first, source_body, start)
     return grads, {**dweights, **dict.fromkeys(fixed)}, None
 

@@ -37,13 +37,15 @@ def row(_, source, node):
 def looped(inputs, weights, constants):
     """In one array that is read and written."""
     stack = jnp.concatenate([inputs, jnp.zeros((NODES, N))])
-    return sweep.run(sweep.Sweep(prepare, mix, 0, SOURCES, NODES, 2, row), (stack,), weights, constants)[2:]
+    return sweep.run(
+        sweep.Sweep(prepare, mix, (prepare, mix), 0, SOURCES, NODES, 2, row), (stack,), weights, constants
+    )[2:]
 
 
 def looped_in_two(inputs, weights, constants):
     """The inputs from an array of their own, then the nodes."""
-    first = sweep.Sweep(prepare, mix, 0, 2, NODES, 0, row)
-    rest = sweep.Sweep(prepare, mix, 2, SOURCES, NODES, 0, row)
+    first = sweep.Sweep(prepare, mix, (prepare, mix), 0, 2, NODES, 0, row)
+    rest = sweep.Sweep(prepare, mix, (prepare, mix), 2, SOURCES, NODES, 0, row)
     nodes = sweep.run(first, (inputs, jnp.zeros((NODES, N))), weights, constants)
     return sweep.run(rest, (nodes,), weights, constants)
 
