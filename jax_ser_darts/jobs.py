@@ -5,8 +5,8 @@
              asked for once and nothing is chosen by                  -> train/METHOD/fold_K/seed_S/
     svm      the same of the SVM                                      -> train/svm/fold_K/seed_0/
 
-A job that is done has a `job.json` in its folder, written last and whole. What is below a job is resumed by its own
-checkpoints.
+A job that is done has a `job.json` in its folder, written last and whole: what it cost, and with what it was done. What
+is below a job is resumed by its own checkpoints.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ import ml_collections
 from data_prep import functionals
 from jax_ser_darts import compilation, designs, evaluate, host_memory, records, svm
 from jax_ser_darts.config import ConfigError
+from jax_ser_darts.environment import run_with
 from jax_ser_darts.experiment import check_devices, found_by, set_up
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.baselines import MATCHED
@@ -181,12 +182,13 @@ class Worker:
         self._records_root = records_root
         self._searcher_of = make_searchers(self._experiment)
         self._trainer = None
+        self._run_with = run_with()
 
     def __call__(self, job: Job) -> None:
         """Does the job, or what is left of it."""
         started = time.monotonic()
         about = {SEARCH: self._search, TRAIN: self._train, SVM: self._svm}[job.kind](job)
-        about |= {"wall": time.monotonic() - started}
+        about |= {"wall": time.monotonic() - started, "run_with": self._run_with}
         write_json(job.folder(self._experiment.workdir) / FILE_NAME, {**dataclasses.asdict(job), **about})
 
     def _search(self, job: Job) -> dict[str, Any]:

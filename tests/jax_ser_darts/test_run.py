@@ -12,7 +12,7 @@ import pytest
 from tiny import tiny_config
 
 from data_prep import functionals
-from jax_ser_darts import jobs, main, search, searcher, workers
+from jax_ser_darts import jobs, kept, main, search, searcher, workers
 from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.folds import FoldError
@@ -312,6 +312,33 @@ class TestCompare:
         monkeypatch.setattr(workers, "run", in_this_process)
         main.run(comparing(), grid, "compare")
         assert (grid / "compare" / "results.csv").read_text() == before
+
+    def test_all_of_it_is_rebuilt_from_what_is_kept(self, grid, tmp_path):
+        """Also of a workdir from before it said what has to be known of the corpus: its records do."""
+        corpus = grid / "compare" / "corpus.json"
+        about = corpus.read_text()
+        corpus.unlink()
+        try:
+            kept.collect(grid, tmp_path / "kept")
+        finally:
+            corpus.write_text(about)
+        assert (tmp_path / "kept" / "corpus.json").read_text() == about
+        shutil.move(tmp_path / "kept", tmp_path / "elsewhere")
+        kept.rebuild(tmp_path / "elsewhere", tmp_path / "again")
+        for name in ("table.txt", "table.tex", "results.csv"):
+            assert (tmp_path / "again" / name).read_text() == (grid / "compare" / name).read_text()
+        summaries = [
+            json.loads((of / "summary.json").read_text()) for of in (tmp_path / "again", grid / "compare")
+        ]
+        (jobs_of,) = {json.dumps(summary.pop("environment")["jobs"]) for summary in summaries}
+        assert sum(of["jobs"] for of in json.loads(jobs_of)) == 9
+        assert all(of["run_with"]["versions"]["jax"] == jax.__version__ for of in json.loads(jobs_of))
+        assert summaries[0] == summaries[1]
+        figures = [
+            {path.name for path in (of / "figures").iterdir()}
+            for of in (tmp_path / "again", grid / "compare")
+        ]
+        assert figures[0] == figures[1]
 
 
 class Stopped(Exception):

@@ -93,6 +93,13 @@ def test_the_alphas_of_the_slider_are_those_of_the_search(page):
     assert chosen == expected
 
 
+def test_the_page_says_with_what_each_job_was_run(page):
+    assert "<dt>20 job(s)</dt><dd>a machine; commit fedcba; Python 3.11, jax 0.10.2" in re.sub(
+        r"\n", "", page
+    )
+    assert "<dt>2 job(s)</dt><dd>nothing is known" in page
+
+
 def test_names_are_escaped(tmp_path):
     summary = example.summary()
     summary["corpus"] = "<script>alert(1)</script>"
