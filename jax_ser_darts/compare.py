@@ -60,6 +60,6 @@ def compare(experiment: Experiment, *, folder: pathlib.Path, records_root: pathl
         logs=workdir / "compare" / "logs",
     )
     where = workdir / "compare"
-    text = results.write(where, found, jobs, environment=environment())
+    text = results.write(where, found, environment=environment())
     logging.info("The report: %s", where / "report.html")
     return f"{text}\n\nThe report: {where / 'report.html'}"

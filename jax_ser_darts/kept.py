@@ -1,7 +1,7 @@
 """The results of a comparison that are kept: small enough for a repository, and enough for its tables and its page.
 
     python -m jax_ser_darts.kept collect WORKDIR FOLDER     what is done in a workdir, into a folder
-    python -m jax_ser_darts.kept rebuild FOLDER OUTPUT      the tables and the page, from that folder alone
+    python -m jax_ser_darts.kept rebuild FOLDER OUTPUT      tables and page, from that folder (or a workdir) alone
 
 FOLDER/config.json                           the config, and the corpus's digest, as in a workdir
 FOLDER/corpus.json                           what has to be known of the corpus: name, classes, folds
@@ -102,21 +102,21 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
 def rebuild(folder: pathlib.Path, output: pathlib.Path) -> str:
     """Makes the tables and the page of what is kept; see compare.py for the files.
 
+    Of a grid that is not done, the methods are compared whose jobs are all there; the others are named.
+
     Args:
-        folder: of kept results.
+        folder: of kept results, or a workdir.
         output: where the files go.
 
     Returns:
         The table as text.
 
     Raises:
-        ConfigError: a job of the grid is missing, or a file is damaged.
+        ConfigError: of every method a job is missing, or a file is damaged.
     """
-    with _unpacked(folder) as workdir:
-        found = read_workdir(workdir)
-        if missing := [job for job in found.jobs if not job.done(workdir)]:
-            raise ConfigError(f"{folder}: {len(missing)} jobs are missing, such as {missing[0].name}")
-        return results.write(output, found, found.jobs, environment=environment("kept"))
+    is_kept = (folder / CORPUS_FILE.name).exists()
+    with _unpacked(folder) if is_kept else contextlib.nullcontext(folder) as workdir:
+        return results.write(output, read_workdir(workdir), environment=environment("kept"))
 
 
 def read_workdir(workdir: pathlib.Path) -> Results:
@@ -143,7 +143,6 @@ def read_workdir(workdir: pathlib.Path) -> Results:
 @contextlib.contextmanager
 def _unpacked(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """Kept results laid out as a workdir, for a while."""
-    read_claim(folder)
     with tempfile.TemporaryDirectory() as temporary:
         workdir = pathlib.Path(temporary)
         for source, target in ((FILE_NAME, FILE_NAME), (CORPUS_FILE.name, CORPUS_FILE)):
@@ -251,7 +250,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--commit",
         help="of the code that did, on this machine and with these versions, the jobs that do not say it",
     )
-    command = commands.add_parser("rebuild", help="tables and page from a folder of kept results")
+    command = commands.add_parser("rebuild", help="tables and page of kept results, or of a workdir")
     command.add_argument("folder", type=pathlib.Path)
     command.add_argument("output", type=pathlib.Path)
     options = vars(parser.parse_args(arguments))

@@ -20,7 +20,7 @@ import numpy as np
 
 from jax_ser_darts import jobs as grid
 from jax_ser_darts import metrics, significance
-from jax_ser_darts.config import search_variant
+from jax_ser_darts.config import ConfigError, search_variant
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.files import write_json, write_text
 from jax_ser_darts.folds import Fold
@@ -99,18 +99,42 @@ class Results:
         return grid.all_jobs(self.config, [fold.index for fold in self.folds])
 
 
-def write(
-    where: pathlib.Path, results: Results, jobs: Sequence[Job], *, environment: Mapping[str, Any]
-) -> str:
+def complete(results: Results) -> tuple[list[Job], list[dict[str, Any]]]:
+    """What can be compared of a grid that is perhaps not done.
+
+    Returns:
+        The jobs of the methods all of whose jobs are done; of each other method how many of its jobs are `done`, of
+        how many `jobs`, and the `first` that is not.
+    """
+    methods = collections.defaultdict(list)
+    for job in results.jobs:
+        methods[job.method].append(job)
+    left_out = []
+    for method, of in methods.items():
+        if missing := [job for job in of if not job.done(results.workdir)]:
+            done = len(of) - len(missing)
+            left_out.append({"method": method, "done": done, "jobs": len(of), "first": missing[0].name})
+    absent = {one["method"] for one in left_out}
+    return [job for job in results.jobs if job.method not in absent], left_out
+
+
+def write(where: pathlib.Path, results: Results, *, environment: Mapping[str, Any]) -> str:
     """Writes the tables and the page, see compare.py, and returns the table as text.
+
+    Methods with a job that is not done are left out, and named.
 
     Args:
         where: the folder that they go to.
         results: see `Results`.
-        jobs: of them, all done.
         environment: of this process, see environment.py.
+
+    Raises:
+        ConfigError: no method's jobs are all done.
     """
-    summary = summarise(results, jobs, environment=environment)
+    jobs, left_out = complete(results)
+    if not jobs:
+        raise ConfigError("\n".join(["there is nothing to compare yet:", *map(tables.missing, left_out)]))
+    summary = {**summarise(results, jobs, environment=environment), "left_out": left_out}
     write_text(where / "results.csv", _csv(networks(results, jobs)))
     write_json(where / "summary.json", summary)
     text = tables.text(summary)
@@ -165,7 +189,7 @@ def networks(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
 
 
 def summarise(results: Results, jobs: Sequence[Job], *, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything there is to say of a finished grid, as JSON has it; arguments as of `write`."""
+    """Everything there is to say of jobs that are done, as JSON has it; other arguments as of `write`."""
     config, level = results.config, results.config.scores.level
     rows = collections.defaultdict(list)
     for row in networks(results, jobs):

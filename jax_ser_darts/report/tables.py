@@ -108,6 +108,11 @@ def agreement(summary: Mapping[str, Any]) -> Table:
     return [head, *rows]
 
 
+def missing(left_out: Mapping[str, Any]) -> str:
+    """Of a method that is left out, why."""
+    return "{method}: {done} of {jobs} jobs are done, and not {first}".format(**left_out)
+
+
 def notes(summary: Mapping[str, Any]) -> list[str]:
     """What a reader has to know, a sentence or two each."""
     test, level = summary["test"], 100 * summary["level"]
@@ -124,6 +129,8 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
         f"for all {len(summary['tests'])} pairs. A difference in the table is one of pooled UA: where "
         f"{test['cluster']}s have unequal numbers of utterances it is not quite the mean that is tested.",
     ]
+    if summary["left_out"]:
+        found.insert(1, f"NOT the whole grid. Left out: {'; '.join(map(missing, summary['left_out']))}.")
     if speakers < 10:
         found.append(f"Only {speakers} test speakers: the intervals are too narrow.")
     if test["cluster"] == "speaker" and speakers > folds:

@@ -21,7 +21,7 @@ def run(tmp_path, monkeypatch):
     """A finished grid, its tables in compare/; without the page, which takes seconds to draw (see test_run.py)."""
     monkeypatch.setattr(html, "write", lambda *_, **__: None)
     found = grids.make(tmp_path / "run", grids.grid_config())
-    results.write(found.workdir / "compare", found, found.jobs, environment=environment())
+    results.write(found.workdir / "compare", found, environment=environment())
     return found
 
 
@@ -70,10 +70,36 @@ def test_collecting_twice_changes_nothing_and_another_workdir_adds(run, tmp_path
     for job in run.jobs[::2]:
         (job.folder(half) / jobs.FILE_NAME).unlink()
     assert f"{len(run.jobs) - len(run.jobs[::2])} jobs" in kept.collect(half, tmp_path / "parts")
-    with pytest.raises(ConfigError, match=f"{len(run.jobs[::2])} jobs are missing"):
-        kept.rebuild(tmp_path / "parts", tmp_path / "out")
+    assert not same_files(tmp_path / "whole", tmp_path / "parts")
     kept.collect(run.workdir, tmp_path / "parts")
     assert same_files(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_part_of_a_grid_is_compared_as_far_as_methods_are_whole(run, tmp_path):
+    """Of `first` a search is missing, of the SVM a fold; the others are as in the whole grid."""
+    whole = summary_of(run.workdir / "compare")
+    assert whole["left_out"] == []
+    for job in (next(job for job in run.jobs if job.method == "first"), run.jobs[-1]):
+        shutil.rmtree(job.folder(run.workdir))
+    kept.collect(run.workdir, tmp_path / "kept")
+    for i, folder in enumerate((tmp_path / "kept", run.workdir)):
+        text = kept.rebuild(folder, tmp_path / f"part_{i}")
+        assert "first: 5 of 6 jobs are done, and not search first seed 0 fold 0" in text
+        part = summary_of(tmp_path / f"part_{i}")
+        assert [one["method"] for one in part["left_out"]] == ["first", "svm"]
+        assert set(part["methods"]) == set(whole["methods"]) - {"first", "svm"}
+        for method, of in part["methods"].items():
+            assert of["confusion"] == whole["methods"][method]["confusion"]
+            assert of["ua"]["value"] == whole["methods"][method]["ua"]["value"]
+
+
+def test_a_grid_without_a_whole_method_says_how_far_it_is(run, tmp_path):
+    for job in run.jobs:
+        if job.fold == 1:
+            shutil.rmtree(job.folder(run.workdir))
+    kept.collect(run.workdir, tmp_path / "kept")
+    with pytest.raises(ConfigError, match="nothing to compare yet:\nfirst: 3 of 6 jobs are done"):
+        kept.rebuild(tmp_path / "kept", tmp_path / "out")
 
 
 def test_another_result_of_a_job_that_is_kept_is_refused_and_nothing_is_changed(run, tmp_path):

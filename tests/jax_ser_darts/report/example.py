@@ -76,6 +76,7 @@ def summary() -> dict:
         "test": {"cluster": "speaker", "clusters": 4, "smallest_p": 0.125},
         "agreement": {"second": {"cosine": [0.991, 0.95, 0.9], "term_share": [0.01, 0.05, 0.1234]}},
         "wall_seconds": 12_345.0,
+        "left_out": [],
         "environment": {
             "command": "python -m jax_ser_darts.main --config=configs/compare.py --workdir=DIR --mode=compare",
             "date": "2026-01-01T00:00:00+00:00",

@@ -141,6 +141,16 @@ def test_few_clusters_are_said_to_decide_nothing():
     assert not any("no difference can reach" in note for note in tables.notes(summary))
 
 
+def test_a_part_of_a_grid_is_not_taken_for_the_whole():
+    summary = example.summary()
+    assert not any("whole grid" in note for note in tables.notes(summary))
+    summary["left_out"] = [
+        {"method": "implicit", "done": 3, "jobs": 9, "first": "search implicit seed 0 fold 1"}
+    ]
+    assert "implicit: 3 of 9 jobs are done, and not search implicit seed 0 fold 1" in tables.text(summary)
+    assert "whole grid" in tables.latex(summary)
+
+
 def test_latex_has_the_same_rows_and_escapes():
     text = tables.latex(example.summary())
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
