@@ -1,7 +1,8 @@
-"""The results of a comparison that are kept: small enough for a repository, and enough for its tables and its page.
+"""The results of a comparison that are kept: small enough for a repository, enough for tables and page and to go on.
 
     python -m jax_ser_darts.kept collect WORKDIR FOLDER     what is done in a workdir, into a folder
     python -m jax_ser_darts.kept rebuild FOLDER OUTPUT      tables and page, from that folder (or a workdir) alone
+    python -m jax_ser_darts.kept restore FOLDER WORKDIR     as done jobs of a workdir: --mode=compare does the others
 
 FOLDER/config.json                           the config, and the corpus's digest, as in a workdir
 FOLDER/corpus.json                           what has to be known of the corpus: name, classes, folds
@@ -34,7 +35,7 @@ from jax_ser_darts.metrics import MetricsError
 from jax_ser_darts.records import RecordsError, load_records
 from jax_ser_darts.results import CORPUS_FILE, Results
 from jax_ser_darts.scores import ScoreError
-from jax_ser_darts.workdir import FILE_NAME, claim_workdir, read_claim
+from jax_ser_darts.workdir import FILE_NAME, check_workdir, claim_workdir, only_run, read_claim
 
 # What is kept of a job's folder, in the order in which it is written back: job.json says that all is there.
 FILES = (
@@ -49,6 +50,7 @@ FILES = (
     jobs.FILE_NAME,
 )
 PARTS = ("search", "train")  # of a workdir
+CHECKPOINTS = "checkpoints"  # of a job that is begun
 MATCHED = pathlib.Path("train", "matched.json")
 DIGITS = 4  # significant ones: the page shows thousandths
 EXACT = ("val", "orders")  # of an epoch: what the agreement of the two orders is computed from
@@ -119,6 +121,59 @@ def rebuild(folder: pathlib.Path, output: pathlib.Path) -> str:
         return results.write(output, read_workdir(workdir), environment=environment("kept"))
 
 
+def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
+    """Makes what is kept the done jobs of a workdir: --mode=compare then does the others.
+
+    There are no checkpoints: what is restored can be compared, and found cells can be trained, but its networks cannot
+    be exported.
+
+    Args:
+        folder: of kept results.
+        workdir: new, or of the same config and corpus.
+
+    Returns:
+        What was restored, for people.
+
+    Raises:
+        ConfigError: the workdir is of another config or corpus, has another result of a job or has begun one that is
+            kept, or another process is at work in it.
+    """
+    config, corpus = read_claim(folder)
+    check_workdir(config, workdir, corpus)
+    kept = dict(_jobs(folder))
+    workdir.mkdir(parents=True, exist_ok=True)
+    with only_run(workdir):
+        missing = {path: job for path, job in kept.items() if not _is_there(workdir / path, job)}
+        matched = folder / MATCHED.name
+        if matched.exists() and (workdir / MATCHED).exists() and _read(matched) != _read(workdir / MATCHED):
+            raise ConfigError(f"{workdir / MATCHED} is another size than {matched}: use another workdir")
+        claim_workdir(config, workdir, corpus)
+        _write_back(folder, missing, workdir)
+    return f"{workdir}: {len(missing)} of {len(kept)} kept jobs restored, the others were there"
+
+
+def _is_there(place: pathlib.Path, job: Mapping[str, Any]) -> bool:
+    """Whether a job's folder of a workdir has a kept result already."""
+    if (place / jobs.FILE_NAME).exists():
+        if _without_origin(_read_job(place)) != _without_origin(job):
+            raise ConfigError(f"{place} has another result than what is kept: use another workdir")
+        return True
+    if (place / CHECKPOINTS).exists():
+        raise ConfigError(f"{place} is begun, and its result is kept: remove it, or use another workdir")
+    return False
+
+
+def _write_back(folder: pathlib.Path, kept: Mapping[pathlib.Path, Any], workdir: pathlib.Path) -> None:
+    """Lays kept jobs out as a workdir has them, each job.json last, and what they share."""
+    shared = {CORPUS_FILE.name: CORPUS_FILE, MATCHED.name: MATCHED}
+    for source, target in shared.items():
+        if (folder / source).exists():
+            write_text(workdir / target, (folder / source).read_text())
+    for path, job in kept.items():
+        for name in (name for name in FILES if name in job):
+            write_text(workdir / path / name, _file(name, job[name]))
+
+
 def read_workdir(workdir: pathlib.Path) -> Results:
     """The results of a workdir, whose corpus need not be at hand.
 
@@ -145,14 +200,8 @@ def _unpacked(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """Kept results laid out as a workdir, for a while."""
     with tempfile.TemporaryDirectory() as temporary:
         workdir = pathlib.Path(temporary)
-        for source, target in ((FILE_NAME, FILE_NAME), (CORPUS_FILE.name, CORPUS_FILE)):
-            (workdir / target).parent.mkdir(exist_ok=True)
-            shutil.copyfile(folder / source, workdir / target)
-        for path, job in _jobs(folder):
-            place = workdir / path
-            place.mkdir(parents=True)
-            for name, value in job.items():
-                (place / name).write_text(_file(name, value))
+        shutil.copyfile(folder / FILE_NAME, workdir / FILE_NAME)
+        _write_back(folder, dict(_jobs(folder)), workdir)
         yield workdir
 
 
@@ -253,9 +302,12 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("rebuild", help="tables and page of kept results, or of a workdir")
     command.add_argument("folder", type=pathlib.Path)
     command.add_argument("output", type=pathlib.Path)
+    command = commands.add_parser("restore", help="kept results back into a workdir, to go on from them")
+    command.add_argument("folder", type=pathlib.Path)
+    command.add_argument("workdir", type=pathlib.Path)
     options = vars(parser.parse_args(arguments))
     try:
-        print({"collect": collect, "rebuild": rebuild}[options.pop("command")](**options))
+        print({"collect": collect, "rebuild": rebuild, "restore": restore}[options.pop("command")](**options))
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

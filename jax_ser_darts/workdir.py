@@ -1,5 +1,7 @@
 """A workdir belongs to one config and corpus; a second run of them goes on in it, and of others is refused."""
 
+import contextlib
+import fcntl
 import json
 import pathlib
 from collections.abc import Mapping
@@ -7,6 +9,7 @@ from typing import Any
 
 import ml_collections
 
+from jax_ser_darts import hosts
 from jax_ser_darts.config import ConfigError, default
 from jax_ser_darts.files import write_json
 from jax_ser_darts.search_space.sequence_operations import FIXED
@@ -136,6 +139,24 @@ def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path, corp
         known = json.loads(path.read_text())["config"].get("search", {}).get("variants", {})
         claim["search"]["variants"] = {**known, **claim["search"]["variants"]}
     write_json(path, {"config": claim, "corpus": corpus})
+
+
+@contextlib.contextmanager
+def only_run(workdir: pathlib.Path):
+    """Holds the workdir for this process.
+
+    Raises:
+        ConfigError: another process is at work in it.
+    """
+    if not hosts.first():  # process 0 holds it for all of them
+        yield
+        return
+    with (workdir / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"another process is at work in {workdir}: wait for it, or stop it") from None
+        yield
 
 
 def read_claim(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, str]:

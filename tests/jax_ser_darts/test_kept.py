@@ -12,6 +12,7 @@ from jax_ser_darts import jobs, kept, metrics, results
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.environment import environment
 from jax_ser_darts.report import html
+from jax_ser_darts.workdir import claim_workdir, only_run
 
 TABLES = ("table.txt", "table.tex", "results.csv")
 
@@ -138,6 +139,63 @@ def test_a_job_remembers_with_what_it_was_run_or_is_told(run, tmp_path):
     kept.rebuild(tmp_path / "kept", tmp_path / "again")
     made = {of["run_with"]["commit"]: of["jobs"] for of in summary_of(tmp_path / "again")["jobs"]}
     assert made == {"f00": 1, "abc": len(run.jobs) - 1}
+
+
+class TestRestore:
+    def test_a_restored_workdir_has_the_same_jobs_done_and_is_kept_as_the_same(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        said = kept.restore(tmp_path / "kept", tmp_path / "new")
+        assert f"{len(run.jobs)} of {len(run.jobs)}" in said
+        for job in run.jobs:
+            assert job.done(tmp_path / "new") == job.done(run.workdir)
+            jobs.check_same(job, run.config, tmp_path / "new")
+        kept.collect(tmp_path / "new", tmp_path / "again")
+        assert same_files(tmp_path / "kept", tmp_path / "again")
+
+    def test_a_restored_workdir_takes_its_config_and_corpus_alone(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        kept.restore(tmp_path / "kept", tmp_path / "new")
+        claim_workdir(run.config, tmp_path / "new", grids.CORPUS)
+        with pytest.raises(ConfigError, match="corpus has other utterances"):
+            claim_workdir(run.config, tmp_path / "new", "another")
+        other = grids.grid_config()
+        other.train.epochs = 9
+        with pytest.raises(ConfigError, match=r"train\.epochs: 2 there, 9 now"):
+            claim_workdir(other, tmp_path / "new", grids.CORPUS)
+        claim_workdir(other, tmp_path / "theirs", grids.CORPUS)
+        with pytest.raises(ConfigError, match=r"train\.epochs: 9 there, 2 now"):
+            kept.restore(tmp_path / "kept", tmp_path / "theirs")
+
+    def test_what_the_workdir_has_itself_stays_and_the_rest_is_added(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        own, gone = run.jobs[0].folder(run.workdir), run.jobs[1].folder(run.workdir)
+        exact = (own / "metrics.jsonl").read_text()
+        (gone / jobs.FILE_NAME).unlink()  # as if a kill had ended the restoring
+        assert f"1 of {len(run.jobs)}" in kept.restore(tmp_path / "kept", run.workdir)
+        assert (own / "metrics.jsonl").read_text() == exact
+        assert run.jobs[1].done(run.workdir)
+
+    @pytest.mark.parametrize("what", ["another result", "is begun", "another size"])
+    def test_what_would_not_go_together_is_refused_before_anything_is_written(self, run, tmp_path, what):
+        """E.g. a training of other cells than those that the workdir has found."""
+        kept.collect(run.workdir, tmp_path / "kept")
+        place = run.jobs[0].folder(run.workdir)
+        run.jobs[-1].folder(run.workdir).joinpath(jobs.FILE_NAME).unlink()
+        if what == "another size":
+            grids.write(run.workdir / "train" / "matched.json", {"parameters": 1, "methods": []})
+        elif what == "is begun":
+            (place / jobs.FILE_NAME).unlink()
+            (place / "checkpoints").mkdir()
+        else:
+            grids.write(place / "genotype.json", {})
+        with pytest.raises(ConfigError, match=what):
+            kept.restore(tmp_path / "kept", run.workdir)
+        assert run.jobs[-1].done(run.workdir) is None
+
+    def test_a_workdir_at_work_is_left_alone(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        with only_run(run.workdir), pytest.raises(ConfigError, match="another process"):
+            kept.restore(tmp_path / "kept", run.workdir)
 
 
 @pytest.mark.parametrize("what", ["nothing", "no job", "no corpus", "damaged", "strange"])

@@ -17,8 +17,10 @@ from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.folds import FoldError
 from jax_ser_darts.metrics import MetricsWriter, read
+from jax_ser_darts.report import html
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import Edge, Genotype
+from jax_ser_darts.workdir import only_run
 
 # TensorFlow's protobuf code and TFDS, when first imported.
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
@@ -340,6 +342,33 @@ class TestCompare:
         ]
         assert figures[0] == figures[1]
 
+    def test_kept_results_are_gone_on_with_by_what_is_missing_alone(self, grid, tmp_path, monkeypatch):
+        """Half of the grid is kept; its searches have no checkpoints in the new workdir, and are not asked for any."""
+        folder, workdir = tmp_path / "kept", tmp_path / "new"
+        kept.collect(grid, folder)
+        missing = {"second/search_0", "random_1", "cnn_matched", "svm"}
+        for method in missing:
+            (folder / "train" / method / "fold_0" / "seed_0.json").unlink()
+        kept.restore(folder, workdir)
+        done, do = [], jobs.Worker.__call__
+        monkeypatch.setattr(
+            jobs.Worker, "__call__", lambda self, job: (done.append(job.folder_name), do(self, job))
+        )
+        monkeypatch.setattr(functionals, "check_installed", lambda: None)
+        monkeypatch.setattr(functionals, "compute", told_the_class)
+        monkeypatch.setattr(workers, "run", in_this_process)
+        monkeypatch.setattr(html, "write", lambda *_, **__: None)  # the page takes seconds to draw
+        config = comparing()
+        config.data.records = str(grid / "records")
+        main.run(config, workdir, "compare")
+        assert set(done) == missing
+        assert len(done) == len(missing)
+
+        def table(of):
+            return (of / "compare" / "table.txt").read_text().partition("Cost, a network")[0]
+
+        assert table(workdir) == table(grid)
+
 
 class Stopped(Exception):
     """Stands for a kill."""
@@ -545,7 +574,7 @@ class TestClearErrors:
 
     def test_two_processes_in_one_workdir(self, finished):
         config = tiny_config()
-        with main.only_run(finished), pytest.raises(ConfigError, match="another process"):
+        with only_run(finished), pytest.raises(ConfigError, match="another process"):
             main.run(config, finished, "evaluate")
 
     def test_a_mistake_does_not_claim_the_workdir(self, finished, tmp_path):
