@@ -30,10 +30,10 @@ from jax_ser_darts.models.cost import flops
 from jax_ser_darts.search import search
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.searcher import make_searchers
+from jax_ser_darts.spaces import draw_name, is_random, random_spaces
 from jax_ser_darts.train import Design, make_trainer, read_network, train
 
 SEARCH, TRAIN, SVM = "search", "train", "svm"
-RANDOM = "random"
 FILE_NAME = "job.json"
 
 
@@ -43,8 +43,9 @@ class Job:
 
     Attributes:
         kind: SEARCH, TRAIN or SVM.
-        method: a search variant, RANDOM, a baseline with its size, designs.FOUND_BY_HAND, or svm.METHOD.
-        search_seed: of the search; of RANDOM the number of the draw; None where nothing is searched.
+        method: a search variant, a random method of spaces.py, a baseline with its size, designs.FOUND_BY_HAND, or
+            svm.METHOD.
+        search_seed: of the search; of a random method the number of the draw; None where nothing is searched.
         fold: its index.
         seed: of the training.
     """
@@ -75,9 +76,8 @@ class Job:
         """The method's folder below `train`."""
         if self.search_seed is None:
             return self.method
-        return (
-            f"random_{self.search_seed}" if self.method == RANDOM else found_by(self.method, self.search_seed)
-        )
+        name = draw_name if is_random(self.method) else found_by
+        return name(self.method, self.search_seed)
 
     def folder(self, workdir: pathlib.Path) -> pathlib.Path:
         """Where it keeps its results; those of an experiment, see experiment.py."""
@@ -101,7 +101,7 @@ def all_jobs(config: ml_collections.ConfigDict, folds: Sequence[int]) -> list[Jo
     ]
     trained = [*itertools.product(searched, config.search.seeds)]
     trained += [(designs.FOUND_BY_HAND, None)] if config.train.genotype else []
-    trained += [(RANDOM, draw) for draw in range(methods.random)]
+    trained += [*itertools.product(random_spaces(config), range(methods.random))]
     trained += [
         (f"{kind}_{size}", None) for kind, size in itertools.product(methods.baselines, methods.sizes)
     ]
@@ -210,8 +210,8 @@ class Worker:
 
     def _design(self, job: Job) -> Design:
         experiment = self._experiment
-        if job.method == RANDOM:
-            return designs.random_design(experiment, job.search_seed)
+        if is_random(job.method):
+            return designs.random_design(experiment, job.search_seed, job.method)
         if job.method == designs.FOUND_BY_HAND:
             return designs.genotype_design(experiment, genotypes.load(experiment.config.train.genotype))
         if job.search_seed is not None:

@@ -24,11 +24,12 @@ from jax_ser_darts.config import ConfigError, search_variant
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.files import write_json, write_text
 from jax_ser_darts.folds import Fold
-from jax_ser_darts.jobs import RANDOM, SEARCH, TRAIN, Job
+from jax_ser_darts.jobs import SEARCH, TRAIN, Job
 from jax_ser_darts.report import html, tables
 from jax_ser_darts.scores import Answers, score
 from jax_ser_darts.search_space.genotype import CNN_CELLS, SEQUENCE
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.spaces import is_random, random_method
 
 CORPUS_FILE = pathlib.Path("compare", "corpus.json")  # of a workdir
 
@@ -209,6 +210,7 @@ def summarise(results: Results, jobs: Sequence[Job], *, environment: Mapping[str
     draws = significance.bootstrap(counts, resamples=config.scores.resamples)
     values = {method: significance.means(table) for method, table in counts.items()}
     clusters = [s if config.compare.cluster == "speaker" else f"{fold_of[s]:06d}" for s in speakers]
+    over = {method: None if is_random(method) else random_method(config, method) for method in counts}
     methods = {}
     for method, table in counts.items():
         figures = {
@@ -217,7 +219,8 @@ def summarise(results: Results, jobs: Sequence[Job], *, environment: Mapping[str
         }
         methods[method] = {
             **figures,
-            "ri": _improvement(method, values, draws, level),
+            "ri": _improvement(method, over[method], values, draws, level),
+            "over": over[method],
             "searches": table.shape[0],
             "trainings": table.shape[1],
             "searched": any(job.kind == SEARCH and job.method == method for job in jobs),
@@ -274,13 +277,13 @@ def _tests(config, counts, values, draws, clusters):
     return found
 
 
-def _improvement(method, values, draws, level):
-    """RI, per cent: the relative improvement of the UA over that of random architectures."""
-    if RANDOM not in values or method == RANDOM or not values[RANDOM]["ua"]:
+def _improvement(method, over, values, draws, level):
+    """RI, per cent: the relative improvement of the UA over that of random architectures, of the method's own space."""
+    if over not in values or not values[over]["ua"]:
         return None
     relative = lambda ua, base: 100 * (ua / base - 1)
-    drawn = relative(draws[method]["ua"], np.maximum(draws[RANDOM]["ua"], np.finfo(float).tiny))
-    return vars_of(significance.estimate(relative(values[method]["ua"], values[RANDOM]["ua"]), drawn, level))
+    drawn = relative(draws[method]["ua"], np.maximum(draws[over]["ua"], np.finfo(float).tiny))
+    return vars_of(significance.estimate(relative(values[method]["ua"], values[over]["ua"]), drawn, level))
 
 
 def operations_of(search: ml_collections.ConfigDict, space: ml_collections.ConfigDict) -> dict[str, tuple]:

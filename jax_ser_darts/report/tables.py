@@ -108,6 +108,19 @@ def agreement(summary: Mapping[str, Any]) -> Table:
     return [head, *rows]
 
 
+def _spaces(summary: Mapping[str, Any]) -> str:
+    """Which random architectures RI is of, where there are several spaces."""
+    over = {}
+    for name, of in summary["methods"].items():
+        if of["ri"]:
+            over.setdefault(of["over"], []).append(name)
+    if len(over) < 2:
+        return " of the same space"
+    return " of the same space: " + "; ".join(
+        f"{', '.join(names)} over {base}" for base, names in over.items()
+    )
+
+
 def missing(left_out: Mapping[str, Any]) -> str:
     """Of a method that is left out, why."""
     return "{method}: {done} of {jobs} jobs are done, and not {first}".format(**left_out)
@@ -143,7 +156,7 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
             f"With {test['clusters']} {test['cluster']}s no difference can reach a corrected p of 0.05, however large."
         )
     found.append(
-        "RI is the relative improvement of the UA over that of random architectures of the same space. Memory is the "
+        f"RI is the relative improvement of the UA over that of random architectures{_spaces(summary)}. Memory is the "
         "peak of the process, which does one method's searches or trainings and keeps what it frees. MFLOP: one "
         "forward pass of the corpus's longest utterance, convolutions and matrix products alone."
     )

@@ -38,6 +38,7 @@ def summary() -> dict:
         methods[name] = {
             **{key: estimate(value) for key, value in figures.items()},
             "ri": None if name == "random" else estimate(100 * (right / RIGHT["random"] - 1), 12.0),
+            "over": None if name == "random" else "random",
             "searches": seeds,
             "trainings": 2,
             "searched": searched,
