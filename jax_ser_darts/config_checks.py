@@ -11,6 +11,7 @@ from jax_ser_darts.models.baselines import BASELINES, MATCHED, SIZES
 from jax_ser_darts.models.relaxed import EDGES
 from jax_ser_darts.search_space.operations import CONVOLUTIONS, SKIP, check_operations
 from jax_ser_darts.search_space.sequence_operations import SEQUENCES
+from jax_ser_darts.spaces import is_random
 
 
 def _positive(config, *names):
@@ -153,6 +154,8 @@ def _check_variants(config):
     for method in config.search.orders:
         if method not in variants:
             raise ConfigError(f"config.search.orders: {method!r} is not one of {', '.join(variants)}")
+        if is_random(method):
+            raise ConfigError(f"config.search.variants.{method}: the random architectures are called so")
     for method, changes in variants.items():
         where = f"config.search.variants.{method}"
         if not method.isidentifier():

@@ -23,6 +23,7 @@ from jax_ser_darts.models.baselines import (
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.search_space.genotype import Genotype, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.spaces import RANDOM, Space, draw_name, random_spaces
 from jax_ser_darts.train import Design
 
 FOUND_BY_HAND = "genotype"  # the method's name where train.genotype names a file
@@ -42,17 +43,19 @@ def all_designs(
         for method, of_folds in found.items()
     }
     each_fold = len(experiment.folds)
-    for draw, method in enumerate(random_methods(experiment.config)):
-        designs[method] = [random_design(experiment, draw)] * each_fold
+    for method, names in random_methods(experiment.config).items():
+        for draw, name in enumerate(names):
+            designs[name] = [random_design(experiment, draw, method)] * each_fold
     for kind in experiment.config.methods.baselines:
         for size in experiment.config.methods.sizes:
             designs[f"{kind}_{size}"] = [baseline_design(experiment, kind, size, found)] * each_fold
     return designs
 
 
-def random_methods(config: ml_collections.ConfigDict) -> list[str]:
-    """The methods that are random architectures, one a draw."""
-    return [f"random_{draw}" for draw in range(config.methods.random)]
+def random_methods(config: ml_collections.ConfigDict) -> dict[str, list[str]]:
+    """Random method, one a search space -> the names of its architectures, one a draw."""
+    draws = range(config.methods.random)
+    return {method: [draw_name(method, draw) for draw in draws] for method in random_spaces(config)}
 
 
 def genotype_design(experiment: Experiment, genotype: Genotype, **notes) -> Design:
@@ -61,15 +64,15 @@ def genotype_design(experiment: Experiment, genotype: Genotype, **notes) -> Desi
     return Design(kind="genotype", value=genotype.to_json(), network=network, notes=notes)
 
 
-def random_design(experiment: Experiment, draw: int) -> Design:
-    """The draw-th random architecture of the search space: the same for every fold."""
-    seed = [experiment.config.seed, draw]
-    space, sequence = experiment.config.space, experiment.config.search
+def random_design(experiment: Experiment, draw: int, method: str = RANDOM) -> Design:
+    """The draw-th random architecture of a random method's search space: the same for every fold."""
+    config, seed = experiment.config, [experiment.config.seed, draw]
+    sequence = Space.of(config.search) if method == RANDOM else random_spaces(config)[method]
     genotype = random_genotype(
         np.random.default_rng(seed),
-        nodes=space.nodes,
-        operations=space.operations,
-        sequence_nodes=sequence.sequence_nodes,
+        nodes=config.space.nodes,
+        operations=config.space.operations,
+        sequence_nodes=sequence.nodes,
         sequence_operations=sequence_operations(sequence.sequence),
     )
     return genotype_design(experiment, genotype, random_seed=seed)

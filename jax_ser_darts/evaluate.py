@@ -14,6 +14,7 @@ from jax_ser_darts.files import write_json, write_text
 from jax_ser_darts.folds import Fold
 from jax_ser_darts.records import Subset, subset
 from jax_ser_darts.scores import Answers, Scores, Spread
+from jax_ser_darts.spaces import is_random, random_method
 from jax_ser_darts.train import Trainer, kept_variables, predict, read_network
 
 
@@ -100,14 +101,15 @@ def summarise(
 def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) -> str:
     """The text that a run ends with: the table, mean and deviation over folds, a confusion matrix a row.
 
-    Random architectures have a row each, and one of their mean: what an architecture of this space is worth
-    without a search. RI is the relative improvement of a row's UA over it. Also written to scores.json and
-    scores.txt of the workdir.
+    Random architectures have a row each, and one of their mean a search space: what an architecture of this space is
+    worth without a search. RI is the relative improvement of a row's UA over that of its space. Also written to
+    scores.json and scores.txt of the workdir.
     """
     metadata = experiment.corpus.metadata
     kind = "SYNTHETIC speech: says nothing about people" if experiment.corpus.synthetic else "real speech"
     test_speakers = sum(len(experiment.corpus.groups[g]) for fold in experiment.folds for g in fold.test)
-    draws = {method: [] for method in random_methods(experiment.config)}
+    spaces = random_methods(experiment.config)
+    draws = {draw: [] for of_space in spaces.values() for draw in of_space}
     for name, figure in figures.items():
         if figure["method"] in draws:
             draws[figure["method"]].append(rows[name])
@@ -119,14 +121,17 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
         "train s": {name: f"{statistics.fmean(figure['seconds']):,.1f}" for name, figure in figures.items()},
     }
     averages, saved = {}, {"corpus": metadata["corpus"], "rows": figures}
-    if draws:
-        spread = scores.over_draws(list(draws.values()))
-        averages[f"random, mean of {len(draws)} (deviation)"] = spread
-        saved["random"] = {"methods": list(draws), **_plain(spread)}
-        if at_random := spread["ua"].mean:
-            columns["RI %"] = {
-                name: f"{100 * (row.ua.value / at_random - 1):+.1f}" for name, row in rows.items()
-            }
+    at_random = {}
+    for method, of_space in spaces.items():
+        spread = scores.over_draws([draws[draw] for draw in of_space])
+        averages[f"{method}, mean of {len(of_space)} (deviation)"] = spread
+        saved[method] = {"methods": of_space, **_plain(spread)}
+        own = dict.fromkeys(of_space, method)
+        for name, figure in figures.items():
+            if spread["ua"].mean and own.get(figure["method"], _over(experiment, figure["method"])) == method:
+                at_random[name] = f"{100 * (rows[name].ua.value / spread['ua'].mean - 1):+.1f}"
+    if at_random:
+        columns["RI %"] = at_random
     lines = [
         f"Corpus {metadata['corpus']} ({kind}), {len(experiment.folds)} speaker-independent fold(s), "
         f"{test_speakers} test speakers, chance UA {1 / len(experiment.corpus.classes):.3f}",
@@ -149,6 +154,13 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
     write_json(experiment.workdir / "scores.json", saved)
     write_text(experiment.workdir / "scores.txt", text + "\n")
     return text
+
+
+def _over(experiment: Experiment, method: str) -> str | None:
+    """The random method that a training method is compared with; None of a random one, which has its own."""
+    if is_random(method):
+        return None
+    return random_method(experiment.config, method.partition("/search_")[0])
 
 
 def _plain(spreads: Mapping[str, Spread]) -> dict:

@@ -5,8 +5,8 @@
              asked for once and nothing is chosen by                  -> train/METHOD/fold_K/seed_S/
     svm      the same of the SVM                                      -> train/svm/fold_K/seed_0/
 
-A job that is done has a `job.json` in its folder, written last and whole. What is below a job is resumed by its own
-checkpoints.
+A job that is done has a `job.json` in its folder, written last and whole: what it cost, and with what it was done. What
+is below a job is resumed by its own checkpoints.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ import ml_collections
 from data_prep import functionals
 from jax_ser_darts import compilation, designs, evaluate, host_memory, records, svm
 from jax_ser_darts.config import ConfigError
+from jax_ser_darts.environment import run_with
 from jax_ser_darts.experiment import check_devices, found_by, set_up
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.baselines import MATCHED
@@ -29,10 +30,10 @@ from jax_ser_darts.models.cost import flops
 from jax_ser_darts.search import search
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.searcher import make_searchers
+from jax_ser_darts.spaces import draw_name, is_random, random_spaces
 from jax_ser_darts.train import Design, make_trainer, read_network, train
 
 SEARCH, TRAIN, SVM = "search", "train", "svm"
-RANDOM = "random"
 FILE_NAME = "job.json"
 
 
@@ -42,8 +43,9 @@ class Job:
 
     Attributes:
         kind: SEARCH, TRAIN or SVM.
-        method: a search variant, RANDOM, a baseline with its size, designs.FOUND_BY_HAND, or svm.METHOD.
-        search_seed: of the search; of RANDOM the number of the draw; None where nothing is searched.
+        method: a search variant, a random method of spaces.py, a baseline with its size, designs.FOUND_BY_HAND, or
+            svm.METHOD.
+        search_seed: of the search; of a random method the number of the draw; None where nothing is searched.
         fold: its index.
         seed: of the training.
     """
@@ -74,9 +76,8 @@ class Job:
         """The method's folder below `train`."""
         if self.search_seed is None:
             return self.method
-        return (
-            f"random_{self.search_seed}" if self.method == RANDOM else found_by(self.method, self.search_seed)
-        )
+        name = draw_name if is_random(self.method) else found_by
+        return name(self.method, self.search_seed)
 
     def folder(self, workdir: pathlib.Path) -> pathlib.Path:
         """Where it keeps its results; those of an experiment, see experiment.py."""
@@ -100,7 +101,7 @@ def all_jobs(config: ml_collections.ConfigDict, folds: Sequence[int]) -> list[Jo
     ]
     trained = [*itertools.product(searched, config.search.seeds)]
     trained += [(designs.FOUND_BY_HAND, None)] if config.train.genotype else []
-    trained += [(RANDOM, draw) for draw in range(methods.random)]
+    trained += [*itertools.product(random_spaces(config), range(methods.random))]
     trained += [
         (f"{kind}_{size}", None) for kind, size in itertools.product(methods.baselines, methods.sizes)
     ]
@@ -181,12 +182,13 @@ class Worker:
         self._records_root = records_root
         self._searcher_of = make_searchers(self._experiment)
         self._trainer = None
+        self._run_with = run_with()
 
     def __call__(self, job: Job) -> None:
         """Does the job, or what is left of it."""
         started = time.monotonic()
         about = {SEARCH: self._search, TRAIN: self._train, SVM: self._svm}[job.kind](job)
-        about |= {"wall": time.monotonic() - started}
+        about |= {"wall": time.monotonic() - started, "run_with": self._run_with}
         write_json(job.folder(self._experiment.workdir) / FILE_NAME, {**dataclasses.asdict(job), **about})
 
     def _search(self, job: Job) -> dict[str, Any]:
@@ -208,8 +210,8 @@ class Worker:
 
     def _design(self, job: Job) -> Design:
         experiment = self._experiment
-        if job.method == RANDOM:
-            return designs.random_design(experiment, job.search_seed)
+        if is_random(job.method):
+            return designs.random_design(experiment, job.search_seed, job.method)
         if job.method == designs.FOUND_BY_HAND:
             return designs.genotype_design(experiment, genotypes.load(experiment.config.train.genotype))
         if job.search_seed is not None:

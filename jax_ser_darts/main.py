@@ -11,8 +11,6 @@ the run will take of each device; runs nothing). Each goes on where it was stopp
 setting can be given as --config.SECTION.NAME=VALUE; see jax_ser_darts/config.py.
 """
 
-import contextlib
-import fcntl
 import itertools
 import os
 import pathlib
@@ -55,7 +53,7 @@ from jax_ser_darts.search import DivergedError, search
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.searcher import make_searchers
 from jax_ser_darts.train import Design, make_trainer, train
-from jax_ser_darts.workdir import check_workdir, claim_workdir
+from jax_ser_darts.workdir import check_workdir, claim_workdir, only_run
 from jax_ser_darts.workers import JobError
 
 MODES = ("prepare", "search", "train", "evaluate", "all", "compare", "export", "plan")
@@ -218,24 +216,6 @@ def check_trained(folder: pathlib.Path, file: str) -> None:
     """
     if not (folder / file).exists():
         raise ConfigError(f"{folder} has nothing trained ({file} is missing): run --mode=train first")
-
-
-@contextlib.contextmanager
-def only_run(workdir: pathlib.Path):
-    """Holds the workdir for this process.
-
-    Raises:
-        ConfigError: another process is at work in it.
-    """
-    if not hosts.first():  # process 0 holds it for all of them
-        yield
-        return
-    with (workdir / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"another process is at work in {workdir}: wait for it, or stop it") from None
-        yield
 
 
 def find(experiment: Experiment, mode: str) -> dict:

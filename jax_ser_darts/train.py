@@ -253,7 +253,9 @@ def kept_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
     with Checkpoints(folder / "checkpoints") as checkpoints:
         restored = checkpoints.restore_latest({"state": state, "kept": state.variables})
     if restored is None:
-        raise FileNotFoundError(f"{folder} has no checkpoint: run --mode=train")
+        raise FileNotFoundError(
+            f"{folder} has no checkpoint, such as a network of kept results: remove the folder and run --mode=train"
+        )
     return restored[1]["kept"]
 
 

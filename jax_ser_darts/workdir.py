@@ -1,11 +1,16 @@
 """A workdir belongs to one config and corpus; a second run of them goes on in it, and of others is refused."""
 
+import contextlib
+import fcntl
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import ml_collections
 
-from jax_ser_darts.config import ConfigError
+from jax_ser_darts import hosts
+from jax_ser_darts.config import ConfigError, default
 from jax_ser_darts.files import write_json
 from jax_ser_darts.search_space.sequence_operations import FIXED
 
@@ -134,6 +139,53 @@ def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path, corp
         known = json.loads(path.read_text())["config"].get("search", {}).get("variants", {})
         claim["search"]["variants"] = {**known, **claim["search"]["variants"]}
     write_json(path, {"config": claim, "corpus": corpus})
+
+
+@contextlib.contextmanager
+def only_run(workdir: pathlib.Path):
+    """Holds the workdir for this process.
+
+    Raises:
+        ConfigError: another process is at work in it.
+    """
+    if not hosts.first():  # process 0 holds it for all of them
+        yield
+        return
+    with (workdir / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"another process is at work in {workdir}: wait for it, or stop it") from None
+        yield
+
+
+def read_claim(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, str]:
+    """The config of the last run of a workdir, and its corpus's digest; settings that it had not are as they were.
+
+    Raises:
+        ConfigError: nothing has been run in it.
+    """
+    path = pathlib.Path(workdir) / FILE_NAME
+    if not path.exists():
+        raise ConfigError(f"{path} is missing: nothing has been run in this folder, or kept in it")
+    saved, config = json.loads(path.read_text()), default().to_dict()
+    for name, value in ADDED.items():
+        *parts, last = name.split(".")
+        section = config
+        for part in parts:
+            section = section[part]
+        section[last] = value
+    return ml_collections.ConfigDict(_merged(config, saved["config"])), saved["corpus"]
+
+
+def _merged(base: Any, over: Any) -> Any:
+    """Mappings merged, `over` first; lists, which were tuples before they were JSON, are tuples again."""
+    if isinstance(over, list):
+        return tuple(_merged(None, one) for one in over)
+    if not isinstance(over, Mapping):
+        return over
+    base = base if isinstance(base, Mapping) else {}
+    return {**base, **{name: _merged(base.get(name), value) for name, value in over.items()}}
 
 
 def _plain(config):

@@ -117,7 +117,7 @@ def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             (
                 f"{ri['value']:+.1f} %",
                 f"RI of {searched[0]}",
-                f"over random; {ri['low']:+.1f} to {ri['high']:+.1f}",
+                f"over {summary['methods'][searched[0]]['over']}; {ri['low']:+.1f} to {ri['high']:+.1f}",
             ),
         )
     return found

@@ -108,6 +108,24 @@ def agreement(summary: Mapping[str, Any]) -> Table:
     return [head, *rows]
 
 
+def _spaces(summary: Mapping[str, Any]) -> str:
+    """Which random architectures RI is of, where there are several spaces."""
+    over = {}
+    for name, of in summary["methods"].items():
+        if of["ri"]:
+            over.setdefault(of["over"], []).append(name)
+    if len(over) < 2:
+        return " of the same space"
+    return " of the same space: " + "; ".join(
+        f"{', '.join(names)} over {base}" for base, names in over.items()
+    )
+
+
+def missing(left_out: Mapping[str, Any]) -> str:
+    """Of a method that is left out, why."""
+    return "{method}: {done} of {jobs} jobs are done, and not {first}".format(**left_out)
+
+
 def notes(summary: Mapping[str, Any]) -> list[str]:
     """What a reader has to know, a sentence or two each."""
     test, level = summary["test"], 100 * summary["level"]
@@ -124,6 +142,8 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
         f"for all {len(summary['tests'])} pairs. A difference in the table is one of pooled UA: where "
         f"{test['cluster']}s have unequal numbers of utterances it is not quite the mean that is tested.",
     ]
+    if summary["left_out"]:
+        found.insert(1, f"NOT the whole grid. Left out: {'; '.join(map(missing, summary['left_out']))}.")
     if speakers < 10:
         found.append(f"Only {speakers} test speakers: the intervals are too narrow.")
     if test["cluster"] == "speaker" and speakers > folds:
@@ -136,7 +156,7 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
             f"With {test['clusters']} {test['cluster']}s no difference can reach a corrected p of 0.05, however large."
         )
     found.append(
-        "RI is the relative improvement of the UA over that of random architectures of the same space. Memory is the "
+        f"RI is the relative improvement of the UA over that of random architectures{_spaces(summary)}. Memory is the "
         "peak of the process, which does one method's searches or trainings and keeps what it frees. MFLOP: one "
         "forward pass of the corpus's longest utterance, convolutions and matrix products alone."
     )

@@ -74,6 +74,22 @@ def test_draws_of_a_joint_space_have_a_sequence_cell_and_the_same_cnn(experiment
     assert size(experiment, fewer) < size(experiment, joint)
 
 
+def test_each_space_has_draws_of_its_own(experiment):
+    config = experiment.config
+    before = all_designs(experiment, {})
+    config.methods.random = 2
+    alone = all_designs(experiment, {})
+    config.search.variants.joint = {"order": "first", "sequence": "rnn", "sequence_nodes": 2}
+    config.search.orders = ("first", "joint")
+    both = all_designs(experiment, {})
+    added = [f"random_rnn_nodes_2_{draw}" for draw in range(2)]
+    assert [*before, "random_0", "random_1", *added] == [*alone, *added] == list(both)
+    for draw, name in enumerate(added):
+        assert both[f"random_{draw}"][0].key == alone[f"random_{draw}"][0].key
+        assert len(both[name][0].value["sequence"]) == 2
+        assert "sequence" not in both[f"random_{draw}"][0].value
+
+
 def test_the_matched_size_is_the_mean_of_the_found_networks_and_stays(experiment):
     found = {"first": genotypes(experiment, 2)}
     sizes = [size(experiment, design) for design in all_designs(experiment, found)["first"]]

@@ -8,8 +8,9 @@ from tiny import tiny_config
 
 from jax_ser_darts import designs, svm
 from jax_ser_darts.config import ConfigError
-from jax_ser_darts.jobs import RANDOM, SEARCH, SVM, TRAIN, Job, all_jobs, check_same, needed_by
+from jax_ser_darts.jobs import SEARCH, SVM, TRAIN, Job, all_jobs, check_same, needed_by
 from jax_ser_darts.search_space.genotype import Edge, Genotype
+from jax_ser_darts.spaces import RANDOM
 
 
 @pytest.fixture
@@ -48,6 +49,17 @@ def test_the_folders_are_those_of_the_other_modes(config):
     assert found.folder(root) == root / "train/first/search_3/fold_1/seed_2"
     draw = Job(TRAIN, RANDOM, search_seed=1, fold=0, seed=0)
     assert draw.folder(root) == root / "train/random_1/fold_0/seed_0"
+    draw = Job(TRAIN, "random_all", search_seed=1, fold=0, seed=0)
+    assert draw.folder(root) == root / "train/random_all_1/fold_0/seed_0"
+
+
+def test_another_space_brings_random_architectures_of_its_own_and_changes_no_other_job(config):
+    before = all_jobs(config, [0, 1])
+    config.search.variants.joint = {"order": "first", "sequence": "all"}
+    config.search.orders = (*config.search.orders, "joint")
+    added = [job for job in all_jobs(config, [0, 1]) if job not in before]
+    assert {job.method for job in added} == {"joint", "random_all"}
+    assert len([job for job in added if job.method == "random_all"]) == 2 * 2 * 3
 
 
 def test_each_network_needs_its_own_search_and_the_matched_ones_need_all(config):

@@ -12,13 +12,15 @@ import pytest
 from tiny import tiny_config
 
 from data_prep import functionals
-from jax_ser_darts import jobs, main, search, searcher, workers
+from jax_ser_darts import jobs, kept, main, search, searcher, workers
 from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.folds import FoldError
 from jax_ser_darts.metrics import MetricsWriter, read
+from jax_ser_darts.report import html
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import Edge, Genotype
+from jax_ser_darts.workdir import only_run
 
 # TensorFlow's protobuf code and TFDS, when first imported.
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
@@ -313,6 +315,60 @@ class TestCompare:
         main.run(comparing(), grid, "compare")
         assert (grid / "compare" / "results.csv").read_text() == before
 
+    def test_all_of_it_is_rebuilt_from_what_is_kept(self, grid, tmp_path):
+        """Also of a workdir from before it said what has to be known of the corpus: its records do."""
+        corpus = grid / "compare" / "corpus.json"
+        about = corpus.read_text()
+        corpus.unlink()
+        try:
+            kept.collect(grid, tmp_path / "kept")
+        finally:
+            corpus.write_text(about)
+        assert (tmp_path / "kept" / "corpus.json").read_text() == about
+        shutil.move(tmp_path / "kept", tmp_path / "elsewhere")
+        kept.rebuild(tmp_path / "elsewhere", tmp_path / "again")
+        for name in ("table.txt", "table.tex", "results.csv"):
+            assert (tmp_path / "again" / name).read_text() == (grid / "compare" / name).read_text()
+        summaries = [
+            json.loads((of / "summary.json").read_text()) for of in (tmp_path / "again", grid / "compare")
+        ]
+        (jobs_of,) = {json.dumps(summary.pop("environment")["jobs"]) for summary in summaries}
+        assert sum(of["jobs"] for of in json.loads(jobs_of)) == 9
+        assert all(of["run_with"]["versions"]["jax"] == jax.__version__ for of in json.loads(jobs_of))
+        assert summaries[0] == summaries[1]
+        figures = [
+            {path.name for path in (of / "figures").iterdir()}
+            for of in (tmp_path / "again", grid / "compare")
+        ]
+        assert figures[0] == figures[1]
+
+    def test_kept_results_are_gone_on_with_by_what_is_missing_alone(self, grid, tmp_path, monkeypatch):
+        """Half of the grid is kept; its searches have no checkpoints in the new workdir, and are not asked for any."""
+        folder, workdir = tmp_path / "kept", tmp_path / "new"
+        kept.collect(grid, folder)
+        missing = {"second/search_0", "random_1", "cnn_matched", "svm"}
+        for method in missing:
+            (folder / "train" / method / "fold_0" / "seed_0.json").unlink()
+        kept.restore(folder, workdir)
+        done, do = [], jobs.Worker.__call__
+        monkeypatch.setattr(
+            jobs.Worker, "__call__", lambda self, job: (done.append(job.folder_name), do(self, job))
+        )
+        monkeypatch.setattr(functionals, "check_installed", lambda: None)
+        monkeypatch.setattr(functionals, "compute", told_the_class)
+        monkeypatch.setattr(workers, "run", in_this_process)
+        monkeypatch.setattr(html, "write", lambda *_, **__: None)  # the page takes seconds to draw
+        config = comparing()
+        config.data.records = str(grid / "records")
+        main.run(config, workdir, "compare")
+        assert set(done) == missing
+        assert len(done) == len(missing)
+
+        def table(of):
+            return (of / "compare" / "table.txt").read_text().partition("Cost, a network")[0]
+
+        assert table(workdir) == table(grid)
+
 
 class Stopped(Exception):
     """Stands for a kill."""
@@ -518,7 +574,7 @@ class TestClearErrors:
 
     def test_two_processes_in_one_workdir(self, finished):
         config = tiny_config()
-        with main.only_run(finished), pytest.raises(ConfigError, match="another process"):
+        with only_run(finished), pytest.raises(ConfigError, match="another process"):
             main.run(config, finished, "evaluate")
 
     def test_a_mistake_does_not_claim_the_workdir(self, finished, tmp_path):

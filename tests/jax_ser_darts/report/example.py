@@ -14,6 +14,13 @@ EPOCHS, FOLDS, NODES = 8, 2, 3
 SEQUENCE = ("lstm_1", "rnn_1", "lstm_att_1", "skip_connect", "none")
 SEQUENCE_CELL = [[["lstm_1", 0], ["skip_connect", 1]], [["lstm_att_1", 0], ["lstm_1", 2]]]
 
+RUN_WITH = {
+    "commit": "abcdef",
+    "machine": "a machine",
+    "python": "3.11",
+    "versions": {"jax": "0.10.2", "flax": "0.12.8"},
+}
+
 
 def estimate(value, width=0.06):
     return {"value": value, "low": value - width, "high": value + width}
@@ -31,6 +38,7 @@ def summary() -> dict:
         methods[name] = {
             **{key: estimate(value) for key, value in figures.items()},
             "ri": None if name == "random" else estimate(100 * (right / RIGHT["random"] - 1), 12.0),
+            "over": None if name == "random" else "random",
             "searches": seeds,
             "trainings": 2,
             "searched": searched,
@@ -69,12 +77,15 @@ def summary() -> dict:
         "test": {"cluster": "speaker", "clusters": 4, "smallest_p": 0.125},
         "agreement": {"second": {"cosine": [0.991, 0.95, 0.9], "term_share": [0.01, 0.05, 0.1234]}},
         "wall_seconds": 12_345.0,
+        "left_out": [],
         "environment": {
             "command": "python -m jax_ser_darts.main --config=configs/compare.py --workdir=DIR --mode=compare",
             "date": "2026-01-01T00:00:00+00:00",
-            "machine": "a machine",
-            "python": "3.11",
-            "versions": {"jax": "0.10.2", "flax": "0.12.8"},
+            **RUN_WITH,
+            "jobs": [
+                {"jobs": 20, "run_with": {**RUN_WITH, "commit": "fedcba"}},
+                {"jobs": 2, "run_with": None},
+            ],
         },
     }
 

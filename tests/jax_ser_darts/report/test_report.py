@@ -93,6 +93,13 @@ def test_the_alphas_of_the_slider_are_those_of_the_search(page):
     assert chosen == expected
 
 
+def test_the_page_says_with_what_each_job_was_run(page):
+    assert "<dt>20 job(s)</dt><dd>a machine; commit fedcba; Python 3.11, jax 0.10.2" in re.sub(
+        r"\n", "", page
+    )
+    assert "<dt>2 job(s)</dt><dd>nothing is known" in page
+
+
 def test_names_are_escaped(tmp_path):
     summary = example.summary()
     summary["corpus"] = "<script>alert(1)</script>"
@@ -132,6 +139,16 @@ def test_few_clusters_are_said_to_decide_nothing():
     assert any("no difference can reach" in note for note in tables.notes(summary))
     summary["test"]["smallest_p"] = 1e-5
     assert not any("no difference can reach" in note for note in tables.notes(summary))
+
+
+def test_a_part_of_a_grid_is_not_taken_for_the_whole():
+    summary = example.summary()
+    assert not any("whole grid" in note for note in tables.notes(summary))
+    summary["left_out"] = [
+        {"method": "implicit", "done": 3, "jobs": 9, "first": "search implicit seed 0 fold 1"}
+    ]
+    assert "implicit: 3 of 9 jobs are done, and not search implicit seed 0 fold 1" in tables.text(summary)
+    assert "whole grid" in tables.latex(summary)
 
 
 def test_latex_has_the_same_rows_and_escapes():

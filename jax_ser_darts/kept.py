@@ -1,0 +1,318 @@
+"""The results of a comparison that are kept: small enough for a repository, enough for tables and page and to go on.
+
+    python -m jax_ser_darts.kept collect WORKDIR FOLDER     what is done in a workdir, into a folder
+    python -m jax_ser_darts.kept rebuild FOLDER OUTPUT      tables and page, from that folder (or a workdir) alone
+    python -m jax_ser_darts.kept restore FOLDER WORKDIR     as done jobs of a workdir: --mode=compare does the others
+
+FOLDER/config.json                           the config, and the corpus's digest, as in a workdir
+FOLDER/corpus.json                           what has to be known of the corpus: name, classes, folds
+FOLDER/matched.json                          parameters that the baselines of matched size aim at
+FOLDER/search/METHOD/seed_R/fold_K.json      a search: its small files, a line each, and a line an epoch
+FOLDER/train/METHOD/fold_K/seed_S.json       a training or an SVM, with the answers to its test speakers
+
+No sound, no features and no weights are kept. Floats of metrics.jsonl are rounded to DIGITS, but for those of EXACT,
+which tables are made of. A workdir that is still at work can be collected: a job is taken when it is done.
+"""
+
+import argparse
+import collections
+import contextlib
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jax_ser_darts import jobs, metrics, results
+from jax_ser_darts.config import ConfigError
+from jax_ser_darts.environment import environment, run_with
+from jax_ser_darts.experiment import digest, set_up
+from jax_ser_darts.files import write_json, write_text
+from jax_ser_darts.folds import FoldError
+from jax_ser_darts.metrics import MetricsError
+from jax_ser_darts.records import RecordsError, load_records
+from jax_ser_darts.results import CORPUS_FILE, Results
+from jax_ser_darts.scores import ScoreError
+from jax_ser_darts.workdir import FILE_NAME, check_workdir, claim_workdir, only_run, read_claim
+
+# What is kept of a job's folder, in the order in which it is written back: job.json says that all is there.
+FILES = (
+    "search.json",
+    "genotype.json",
+    "baseline.json",
+    "setup.json",
+    "svm.json",
+    "network.json",
+    metrics.FILE_NAME,
+    "answers.json",
+    jobs.FILE_NAME,
+)
+PARTS = ("search", "train")  # of a workdir
+CHECKPOINTS = "checkpoints"  # of a job that is begun
+MATCHED = pathlib.Path("train", "matched.json")
+DIGITS = 4  # significant ones: the page shows thousandths
+EXACT = ("val", "orders")  # of an epoch: what the agreement of the two orders is computed from
+LEFT_OUT = ("normalisation",)  # of network.json: only the weights need it, and it is of the features
+USER_ERRORS = (ConfigError, FoldError, MetricsError, OSError, RecordsError, ScoreError)
+
+
+def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None = None) -> str:
+    """Keeps every job that is done in a workdir, beside those that the folder has already.
+
+    Args:
+        workdir: of --mode=compare.
+        folder: new, or of the same config and corpus.
+        commit: of the code that did the jobs that do not say it themselves; their machine and versions are then
+            taken to be those of this process.
+
+    Returns:
+        What was kept, and its size, for people.
+
+    Raises:
+        ConfigError: no job is done, the folder is of another config or corpus, or has another result of a job.
+    """
+    found, (config, corpus) = read_workdir(workdir), read_claim(workdir)
+    told = {**run_with(), "commit": commit, "told": "when collected"} if commit else None
+    new = {}
+    for path in sorted(path for part in PARTS for path in (workdir / part).rglob(jobs.FILE_NAME)):
+        job = _read_job(path.parent)
+        if told and not job[jobs.FILE_NAME].get("run_with"):
+            job[jobs.FILE_NAME]["run_with"] = told
+        target = folder / path.parent.relative_to(workdir)
+        new[target.with_name(f"{target.name}.json")] = job
+    if not new:
+        raise ConfigError(f"{workdir}: no job of --mode=compare is done")
+    matched = _read(workdir / MATCHED) if (workdir / MATCHED).exists() else None
+    for path, job in [*new.items(), *([(folder / MATCHED.name, matched)] if matched else [])]:
+        if path.exists() and _without_origin(kept := _read(path)) != _without_origin(job):
+            raise ConfigError(
+                f"{path} has another result than {workdir}: remove it, or keep this workdir in another folder"
+            )
+        if path.exists() and path in new and kept[jobs.FILE_NAME].get("run_with"):
+            new[path] = kept
+    claim_workdir(config, folder, corpus)
+    write_json(folder / CORPUS_FILE.name, found.to_json())
+    if matched:
+        write_json(folder / MATCHED.name, matched)
+    for path, job in new.items():
+        write_text(path, _text(job))
+    return _told(folder)
+
+
+def rebuild(folder: pathlib.Path, output: pathlib.Path) -> str:
+    """Makes the tables and the page of what is kept; see compare.py for the files.
+
+    Of a grid that is not done, the methods are compared whose jobs are all there; the others are named.
+
+    Args:
+        folder: of kept results, or a workdir.
+        output: where the files go.
+
+    Returns:
+        The table as text.
+
+    Raises:
+        ConfigError: of every method a job is missing, or a file is damaged.
+    """
+    is_kept = (folder / CORPUS_FILE.name).exists()
+    with _unpacked(folder) if is_kept else contextlib.nullcontext(folder) as workdir:
+        return results.write(output, read_workdir(workdir), environment=environment("kept"))
+
+
+def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
+    """Makes what is kept the done jobs of a workdir: --mode=compare then does the others.
+
+    There are no checkpoints: what is restored can be compared, and found cells can be trained, but its networks cannot
+    be exported.
+
+    Args:
+        folder: of kept results.
+        workdir: new, or of the same config and corpus.
+
+    Returns:
+        What was restored, for people.
+
+    Raises:
+        ConfigError: the workdir is of another config or corpus, has another result of a job or has begun one that is
+            kept, or another process is at work in it.
+    """
+    config, corpus = read_claim(folder)
+    check_workdir(config, workdir, corpus)
+    kept = dict(_jobs(folder))
+    workdir.mkdir(parents=True, exist_ok=True)
+    with only_run(workdir):
+        missing = {path: job for path, job in kept.items() if not _is_there(workdir / path, job)}
+        matched = folder / MATCHED.name
+        if matched.exists() and (workdir / MATCHED).exists() and _read(matched) != _read(workdir / MATCHED):
+            raise ConfigError(f"{workdir / MATCHED} is another size than {matched}: use another workdir")
+        claim_workdir(config, workdir, corpus)
+        _write_back(folder, missing, workdir)
+    return f"{workdir}: {len(missing)} of {len(kept)} kept jobs restored, the others were there"
+
+
+def _is_there(place: pathlib.Path, job: Mapping[str, Any]) -> bool:
+    """Whether a job's folder of a workdir has a kept result already."""
+    if (place / jobs.FILE_NAME).exists():
+        if _without_origin(_read_job(place)) != _without_origin(job):
+            raise ConfigError(f"{place} has another result than what is kept: use another workdir")
+        return True
+    if (place / CHECKPOINTS).exists():
+        raise ConfigError(f"{place} is begun, and its result is kept: remove it, or use another workdir")
+    return False
+
+
+def _write_back(folder: pathlib.Path, kept: Mapping[pathlib.Path, Any], workdir: pathlib.Path) -> None:
+    """Lays kept jobs out as a workdir has them, each job.json last, and what they share."""
+    shared = {CORPUS_FILE.name: CORPUS_FILE, MATCHED.name: MATCHED}
+    for source, target in shared.items():
+        if (folder / source).exists():
+            write_text(workdir / target, (folder / source).read_text())
+    for path, job in kept.items():
+        for name in (name for name in FILES if name in job):
+            write_text(workdir / path / name, _file(name, job[name]))
+
+
+def read_workdir(workdir: pathlib.Path) -> Results:
+    """The results of a workdir, whose corpus need not be at hand.
+
+    A workdir from before there was a compare/corpus.json is read with its records.
+
+    Raises:
+        ConfigError: nothing has been run in it, or nothing is known of its corpus.
+    """
+    config, corpus = read_claim(workdir)
+    if (workdir / CORPUS_FILE).exists():
+        return Results.from_json(_read(workdir / CORPUS_FILE), config=config, workdir=workdir)
+    records = pathlib.Path(config.data.records or workdir / "records")
+    for path in sorted(records.glob("*/*/dataset_info.json")):
+        with contextlib.suppress(RecordsError):  # of another corpus, or damaged
+            if digest(read := load_records(path.parent)) == corpus:
+                return Results.of(set_up(config, workdir, read))
+    raise ConfigError(
+        f"{workdir} has no {CORPUS_FILE}, and {records} no records of its corpus: go on with --mode=compare first"
+    )
+
+
+@contextlib.contextmanager
+def _unpacked(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Kept results laid out as a workdir, for a while."""
+    with tempfile.TemporaryDirectory() as temporary:
+        workdir = pathlib.Path(temporary)
+        shutil.copyfile(folder / FILE_NAME, workdir / FILE_NAME)
+        _write_back(folder, dict(_jobs(folder)), workdir)
+        yield workdir
+
+
+def _jobs(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
+    """The folder of each kept job, below a workdir, and its files."""
+    for path in sorted(path for part in PARTS for path in (folder / part).rglob("*.json")):
+        job = _read(path)
+        if not isinstance(job, dict) or jobs.FILE_NAME not in job or (strange := set(job) - set(FILES)):
+            raise ConfigError(f"{path} is not a job that was kept: {strange or 'it has no job.json'}")
+        yield path.relative_to(folder).with_name(path.stem), job
+
+
+def _read_job(folder: pathlib.Path) -> dict[str, Any]:
+    """What is kept of a job: name of a file -> what it holds."""
+    job = {name: _read(folder / name) for name in FILES if (folder / name).exists()}
+    if metrics.FILE_NAME in job:
+        job[metrics.FILE_NAME] = [
+            {key: value if key in EXACT else _rounded(value) for key, value in line.items()}
+            for line in job[metrics.FILE_NAME]
+        ]
+    for name in LEFT_OUT:
+        job.get("network.json", {}).pop(name, None)
+    return job
+
+
+def _read(path: pathlib.Path) -> Any:
+    if path.name == metrics.FILE_NAME:
+        return metrics.read(path)
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} is damaged ({error}): remove it, or take it from where it is whole"
+        ) from None
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def _without_origin(job: Mapping[str, Any]) -> dict[str, Any]:
+    """A job without what it was run with, which may have been told later."""
+    return {
+        name: {key: inner for key, inner in value.items() if key != "run_with"}
+        if name == jobs.FILE_NAME
+        else value
+        for name, value in job.items()
+    }
+
+
+def _text(job: Mapping[str, Any]) -> str:
+    """JSON with a line for each file, and for each epoch."""
+    parts = []
+    for name, value in job.items():
+        lines = [json.dumps(line) for line in value] if name == metrics.FILE_NAME else None
+        shown = "[\n" + ",\n".join(lines) + "\n]" if lines else json.dumps(value)
+        parts.append(f"{json.dumps(name)}: {shown}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _file(name: str, value: Any) -> str:
+    """A job's file as it was, but for what has been rounded."""
+    if name == metrics.FILE_NAME:
+        return "".join(json.dumps(line) + "\n" for line in value)
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _told(folder: pathlib.Path) -> str:
+    """How much is kept, and what is not known of it."""
+    sizes, counts, unknown = collections.Counter(), collections.Counter(), 0
+    for path, job in _jobs(folder):
+        kind = job[jobs.FILE_NAME]["kind"]
+        sizes[kind] += (folder / path.with_name(f"{path.name}.json")).stat().st_size
+        counts[kind] += 1
+        unknown += not job[jobs.FILE_NAME].get("run_with")
+    parts = ", ".join(f"{counts[kind]} {kind} ({size / 1e6:.2f} MB)" for kind, size in sizes.items())
+    said = f"{folder}: {counts.total()} jobs, {sizes.total() / 1e6:.2f} MB: {parts}"
+    if unknown:
+        said += f"\n{unknown} of them do not say what they were run with: --commit=HASH says it"
+    return said
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; a user's mistake is one message and exit status 1."""
+    parser = argparse.ArgumentParser(prog="python -m jax_ser_darts.kept", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("collect", help="keep what is done in a workdir")
+    command.add_argument("workdir", type=pathlib.Path)
+    command.add_argument("folder", type=pathlib.Path)
+    command.add_argument(
+        "--commit",
+        help="of the code that did, on this machine and with these versions, the jobs that do not say it",
+    )
+    command = commands.add_parser("rebuild", help="tables and page of kept results, or of a workdir")
+    command.add_argument("folder", type=pathlib.Path)
+    command.add_argument("output", type=pathlib.Path)
+    command = commands.add_parser("restore", help="kept results back into a workdir, to go on from them")
+    command.add_argument("folder", type=pathlib.Path)
+    command.add_argument("workdir", type=pathlib.Path)
+    options = vars(parser.parse_args(arguments))
+    try:
+        print({"collect": collect, "rebuild": rebuild, "restore": restore}[options.pop("command")](**options))
+    except USER_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""The search spaces of a config: each has random architectures, and a search is worth what it adds to its own.
+
+A space is told by the recurrent part that is searched: the CNN's cells are the same for all variants of a search.
+"""
+
+import dataclasses
+
+import ml_collections
+
+from jax_ser_darts.config import search_variant
+from jax_ser_darts.search_space.sequence_operations import FIXED
+
+RANDOM = "random"  # the method of the random architectures of the config's own space
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """What a search may choose after the CNN.
+
+    Attributes:
+        sequence: a group of sequence_operations.py, or FIXED.
+        nodes: of a sequence cell; 0 where the part is FIXED.
+    """
+
+    sequence: str
+    nodes: int
+
+    @classmethod
+    def of(cls, search: ml_collections.ConfigDict) -> "Space":
+        """Of a section `search`."""
+        return cls(search.sequence, 0 if search.sequence == FIXED else search.sequence_nodes)
+
+
+def random_method(config: ml_collections.ConfigDict, method: str) -> str:
+    """The random architectures that a method is compared with.
+
+    RANDOM, or for a search variant of another space `random_SEQUENCE`: random_all, random_fixed; with `_nodes_N` where
+    only the nodes of its sequence cells are others than the config's. What is not searched is compared with RANDOM.
+    """
+    if config.train.genotype or method not in config.search.orders:
+        return RANDOM
+    base, ours = Space.of(config.search), Space.of(search_variant(config, method)[1])
+    if ours == base:
+        return RANDOM
+    nodes = f"_nodes_{ours.nodes}" if ours.nodes not in (0, config.search.sequence_nodes) else ""
+    return f"{RANDOM}_{ours.sequence}{nodes}"
+
+
+def random_spaces(config: ml_collections.ConfigDict) -> dict[str, Space]:
+    """Random method -> its space: that of the config first, then those of the variants that differ; {} without any."""
+    if not config.methods.random:
+        return {}
+    spaces = {RANDOM: Space.of(config.search)}
+    for method in () if config.train.genotype else config.search.orders:
+        spaces.setdefault(random_method(config, method), Space.of(search_variant(config, method)[1]))
+    return spaces
+
+
+def is_random(method: str) -> bool:
+    """Whether a method draws its architectures; no search variant may be called so, see config_checks.py."""
+    return method == RANDOM or method.startswith(f"{RANDOM}_")
+
+
+def draw_name(method: str, draw: int) -> str:
+    """The training method's name of one random architecture: its folder below `train`."""
+    return f"{method}_{draw}"

@@ -1,0 +1,126 @@
+"""Workdirs of a comparison as its jobs leave them, made up: nothing is searched or trained."""
+
+import dataclasses
+import json
+
+import numpy as np
+from tiny import tiny_config
+
+from jax_ser_darts import jobs, svm
+from jax_ser_darts.config import search_variant
+from jax_ser_darts.folds import Fold
+from jax_ser_darts.results import CORPUS_FILE, Results
+from jax_ser_darts.search_space.genotype import num_edges, random_genotype
+from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.workdir import claim_workdir
+
+SPEAKERS = "abcd"
+CLASSES = ("angry", "happy", "sad")
+EACH = 8  # utterances of a class and speaker
+CORPUS = "a digest"
+
+
+def grid_config():
+    """Both orders, random, a matched baseline and the SVM, on two folds with two training seeds."""
+    c = tiny_config()
+    c.train.seeds = (0, 1)
+    c.methods.random = 2
+    c.methods.baselines = ("cnn",)
+    c.methods.sizes = ("matched",)
+    c.methods.svm = True
+    return c
+
+
+def make(workdir, config) -> Results:
+    """A workdir of the config in which every job is done, each with another result."""
+    folds = tuple(
+        Fold(
+            i,
+            test=(SPEAKERS[i],),
+            validation=(SPEAKERS[i - 1],),
+            train=tuple(sorted({*SPEAKERS} - {SPEAKERS[i], SPEAKERS[i - 1]})),
+        )
+        for i in range(len(SPEAKERS))
+    )
+    results = Results(config, workdir, "made_up", synthetic=True, classes=CLASSES, all_folds=folds)
+    claim_workdir(config, workdir, CORPUS)
+    write(workdir / CORPUS_FILE, results.to_json())
+    write(workdir / "train" / "matched.json", {"parameters": 1234, "methods": ["first/search_0"]})
+    for number, job in enumerate(results.jobs):
+        make_job(job, results, np.random.default_rng(number))
+    return results
+
+
+def make_job(job, results, rng):
+    """The files of one job."""
+    folder, fold = job.folder(results.workdir), results.all_folds[job.fold]
+    about = {"seconds": float(rng.uniform(1, 9)), "peak_memory": int(rng.integers(1e9))}
+    genotype = random_genotype(
+        rng, nodes=results.config.space.nodes, operations=results.config.space.operations
+    )
+    if job.kind == jobs.SEARCH:
+        about["compiling"] = float(rng.uniform(1, 9))
+        write(folder / "search.json", {"method": job.method, "fold": dataclasses.asdict(fold), **about})
+        write(folder / "genotype.json", genotype.to_json())
+        lines = search_lines(job, results.config, rng, genotype.to_json())
+    else:
+        write(folder / "answers.json", answers(fold, rng))
+        lines = [{"epoch": e, "train": {"loss": rng.random()}, "seconds": rng.random()} for e in range(2)]
+    if job.kind == jobs.TRAIN:
+        about |= {"parameters": int(rng.integers(1000)), "validation_ua": rng.random(), "epoch": 1}
+        write(
+            folder / "network.json",
+            {"fold": dataclasses.asdict(fold), **about, "normalisation": {"mean": [0.1] * 64}},
+        )
+    if job.kind == jobs.SVM:
+        about |= {"parameters": None}
+        write(folder / "setup.json", {"c": [float(c) for c in results.config.methods.svm_c], "values": 88})
+    else:
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if job.method != svm.METHOD and job.kind != jobs.SEARCH:
+        about["flops"] = int(rng.integers(1e6))
+    made = {"commit": "abc", "machine": "a machine", "python": "3.11", "versions": {"jax": "0.10.2"}}
+    said = {**dataclasses.asdict(job), **about, "wall": float(rng.uniform(1, 99)), "run_with": made}
+    write(folder / jobs.FILE_NAME, said)
+
+
+def search_lines(job, config, rng, genotype):
+    """The epochs of a search, two of them."""
+    order, settings = search_variant(config, job.method)
+    shapes = dict.fromkeys(("normal", "reduction"), (num_edges(config.space.nodes), 4))
+    if operations := sequence_operations(settings.sequence):
+        shapes["sequence"] = (num_edges(settings.sequence_nodes), len(operations))
+    figures = lambda: {"loss": rng.random(), "accuracy": rng.random(), "direct": rng.random(), "term": 0.1}
+    return [
+        {
+            "epoch": epoch,
+            "train": {"loss": rng.random()},
+            "val": figures(),
+            **({"orders": {"cosine": rng.random()}} if order == "second" else {}),
+            "entropy": dict.fromkeys(shapes, rng.random()),
+            "skip_share": dict.fromkeys(shapes, 0.5),
+            "genotype": genotype,
+            "alphas": {kind: rng.normal(size=shape).tolist() for kind, shape in shapes.items()},
+            "seconds": rng.random(),
+        }
+        for epoch in range(2)
+    ]
+
+
+def answers(fold, rng):
+    """What a network of this fold may have answered: half of it right."""
+    labels = np.repeat(np.arange(len(CLASSES)), EACH)
+    guesses = np.where(rng.random(len(labels)) < 0.5, labels, rng.integers(len(CLASSES), size=len(labels)))
+    return {
+        "classes": list(CLASSES),
+        "ids": [f"{fold.test[0]}_{i}" for i in range(len(labels))],
+        "labels": labels.tolist(),
+        "predictions": guesses.tolist(),
+        "speakers": [fold.test[0]] * len(labels),
+    }
+
+
+def write(path, value):
+    """JSON, and its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))

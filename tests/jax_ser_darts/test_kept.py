@@ -1,0 +1,223 @@
+"""What is kept of a comparison: its tables come out of it as out of the run; sound, features and weights do not."""
+
+import filecmp
+import json
+import shutil
+
+import grids
+import numpy as np
+import pytest
+
+from jax_ser_darts import jobs, kept, metrics, results
+from jax_ser_darts.config import ConfigError
+from jax_ser_darts.environment import environment
+from jax_ser_darts.report import html
+from jax_ser_darts.workdir import claim_workdir, only_run
+
+TABLES = ("table.txt", "table.tex", "results.csv")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A finished grid, its tables in compare/; without the page, which takes seconds to draw (see test_run.py)."""
+    monkeypatch.setattr(html, "write", lambda *_, **__: None)
+    found = grids.make(tmp_path / "run", grids.grid_config())
+    results.write(found.workdir / "compare", found, environment=environment())
+    return found
+
+
+def summary_of(folder):
+    summary = json.loads((folder / "summary.json").read_text())
+    jobs = summary.pop("environment")["jobs"]
+    return {**summary, "jobs": jobs}
+
+
+def same_files(one, other):
+    files = [sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file()) for root in (one, other)]
+    return files[0] == files[1] and not filecmp.cmpfiles(one, other, files[0], shallow=False)[1]
+
+
+def test_the_tables_are_rebuilt_from_what_is_kept_alone(run, tmp_path):
+    kept.collect(run.workdir, tmp_path / "kept")
+    run.workdir.rename(tmp_path / "away")
+    kept.rebuild(tmp_path / "kept", tmp_path / "again")
+    for name in TABLES:
+        assert (tmp_path / "again" / name).read_text() == (tmp_path / "away/compare" / name).read_text()
+    assert summary_of(tmp_path / "again") == summary_of(tmp_path / "away/compare")
+
+
+def test_a_job_is_one_file_with_rounded_epochs_and_without_statistics_of_the_features(run, tmp_path):
+    folder = tmp_path / "kept"
+    kept.collect(run.workdir, folder)
+    assert len(list(folder.rglob("*.json"))) == len(run.jobs) + 3
+    text = (folder / "train/first/search_0/fold_0/seed_0.json").read_text()
+    assert "normalisation" not in text
+    search = (folder / "search/second/seed_0/fold_0.json").read_text()
+    assert sum(line.startswith('{"epoch": ') for line in search.splitlines()) == 2, "a line an epoch"
+    now = json.loads(search)["metrics.jsonl"]
+    was = metrics.read(run.workdir / "search/second/seed_0/fold_0/metrics.jsonl")
+    for mine, theirs in zip(now, was, strict=True):
+        assert (mine["val"], mine["orders"]) == (theirs["val"], theirs["orders"])
+        for kind in mine["alphas"]:
+            np.testing.assert_allclose(mine["alphas"][kind], theirs["alphas"][kind], rtol=1e-3)
+        assert len(json.dumps(mine["alphas"])) < len(json.dumps(theirs["alphas"])) / 2
+
+
+def test_collecting_twice_changes_nothing_and_another_workdir_adds(run, tmp_path):
+    kept.collect(run.workdir, tmp_path / "whole")
+    kept.collect(run.workdir, tmp_path / "whole")
+    half = tmp_path / "half"
+    shutil.copytree(run.workdir, half)
+    for job in run.jobs[::2]:
+        (job.folder(half) / jobs.FILE_NAME).unlink()
+    assert f"{len(run.jobs) - len(run.jobs[::2])} jobs" in kept.collect(half, tmp_path / "parts")
+    assert not same_files(tmp_path / "whole", tmp_path / "parts")
+    kept.collect(run.workdir, tmp_path / "parts")
+    assert same_files(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_part_of_a_grid_is_compared_as_far_as_methods_are_whole(run, tmp_path):
+    """Of `first` a search is missing, of the SVM a fold; the others are as in the whole grid."""
+    whole = summary_of(run.workdir / "compare")
+    assert whole["left_out"] == []
+    for job in (next(job for job in run.jobs if job.method == "first"), run.jobs[-1]):
+        shutil.rmtree(job.folder(run.workdir))
+    kept.collect(run.workdir, tmp_path / "kept")
+    for i, folder in enumerate((tmp_path / "kept", run.workdir)):
+        text = kept.rebuild(folder, tmp_path / f"part_{i}")
+        assert "first: 5 of 6 jobs are done, and not search first seed 0 fold 0" in text
+        part = summary_of(tmp_path / f"part_{i}")
+        assert [one["method"] for one in part["left_out"]] == ["first", "svm"]
+        assert set(part["methods"]) == set(whole["methods"]) - {"first", "svm"}
+        for method, of in part["methods"].items():
+            assert of["confusion"] == whole["methods"][method]["confusion"]
+            assert of["ua"]["value"] == whole["methods"][method]["ua"]["value"]
+
+
+def test_a_grid_without_a_whole_method_says_how_far_it_is(run, tmp_path):
+    for job in run.jobs:
+        if job.fold == 1:
+            shutil.rmtree(job.folder(run.workdir))
+    kept.collect(run.workdir, tmp_path / "kept")
+    with pytest.raises(ConfigError, match="nothing to compare yet:\nfirst: 3 of 6 jobs are done"):
+        kept.rebuild(tmp_path / "kept", tmp_path / "out")
+
+
+def test_another_result_of_a_job_that_is_kept_is_refused_and_nothing_is_changed(run, tmp_path):
+    folder = tmp_path / "kept"
+    kept.collect(run.workdir, folder)
+    shutil.copytree(folder, tmp_path / "before")
+    path = run.jobs[-1].folder(run.workdir) / "answers.json"
+    answers = json.loads(path.read_text())
+    answers["predictions"].reverse()
+    path.write_text(json.dumps(answers))
+    with pytest.raises(ConfigError, match="another result"):
+        kept.collect(run.workdir, folder)
+    assert same_files(folder, tmp_path / "before")
+
+
+def test_another_config_or_corpus_is_refused(run, tmp_path):
+    kept.collect(run.workdir, tmp_path / "kept")
+    other = grids.grid_config()
+    other.search.epochs = 7
+    grids.make(tmp_path / "other", other)
+    with pytest.raises(ConfigError, match=r"search\.epochs: 2 there, 7 now"):
+        kept.collect(tmp_path / "other", tmp_path / "kept")
+    path = run.workdir / "config.json"
+    path.write_text(path.read_text().replace(grids.CORPUS, "another"))
+    with pytest.raises(ConfigError, match="corpus has other utterances"):
+        kept.collect(run.workdir, tmp_path / "kept")
+
+
+def test_a_job_remembers_with_what_it_was_run_or_is_told(run, tmp_path):
+    silent = run.jobs[0]
+    path = silent.folder(run.workdir) / jobs.FILE_NAME
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "run_with"}))
+    assert "1 of them do not say" in kept.collect(run.workdir, tmp_path / "kept")
+    assert "do not say" not in kept.collect(run.workdir, tmp_path / "kept", commit="f00")
+    kept.collect(run.workdir, tmp_path / "kept")
+    kept.rebuild(tmp_path / "kept", tmp_path / "again")
+    made = {of["run_with"]["commit"]: of["jobs"] for of in summary_of(tmp_path / "again")["jobs"]}
+    assert made == {"f00": 1, "abc": len(run.jobs) - 1}
+
+
+class TestRestore:
+    def test_a_restored_workdir_has_the_same_jobs_done_and_is_kept_as_the_same(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        said = kept.restore(tmp_path / "kept", tmp_path / "new")
+        assert f"{len(run.jobs)} of {len(run.jobs)}" in said
+        for job in run.jobs:
+            assert job.done(tmp_path / "new") == job.done(run.workdir)
+            jobs.check_same(job, run.config, tmp_path / "new")
+        kept.collect(tmp_path / "new", tmp_path / "again")
+        assert same_files(tmp_path / "kept", tmp_path / "again")
+
+    def test_a_restored_workdir_takes_its_config_and_corpus_alone(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        kept.restore(tmp_path / "kept", tmp_path / "new")
+        claim_workdir(run.config, tmp_path / "new", grids.CORPUS)
+        with pytest.raises(ConfigError, match="corpus has other utterances"):
+            claim_workdir(run.config, tmp_path / "new", "another")
+        other = grids.grid_config()
+        other.train.epochs = 9
+        with pytest.raises(ConfigError, match=r"train\.epochs: 2 there, 9 now"):
+            claim_workdir(other, tmp_path / "new", grids.CORPUS)
+        claim_workdir(other, tmp_path / "theirs", grids.CORPUS)
+        with pytest.raises(ConfigError, match=r"train\.epochs: 9 there, 2 now"):
+            kept.restore(tmp_path / "kept", tmp_path / "theirs")
+
+    def test_what_the_workdir_has_itself_stays_and_the_rest_is_added(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        own, gone = run.jobs[0].folder(run.workdir), run.jobs[1].folder(run.workdir)
+        exact = (own / "metrics.jsonl").read_text()
+        (gone / jobs.FILE_NAME).unlink()  # as if a kill had ended the restoring
+        assert f"1 of {len(run.jobs)}" in kept.restore(tmp_path / "kept", run.workdir)
+        assert (own / "metrics.jsonl").read_text() == exact
+        assert run.jobs[1].done(run.workdir)
+
+    @pytest.mark.parametrize("what", ["another result", "is begun", "another size"])
+    def test_what_would_not_go_together_is_refused_before_anything_is_written(self, run, tmp_path, what):
+        """E.g. a training of other cells than those that the workdir has found."""
+        kept.collect(run.workdir, tmp_path / "kept")
+        place = run.jobs[0].folder(run.workdir)
+        run.jobs[-1].folder(run.workdir).joinpath(jobs.FILE_NAME).unlink()
+        if what == "another size":
+            grids.write(run.workdir / "train" / "matched.json", {"parameters": 1, "methods": []})
+        elif what == "is begun":
+            (place / jobs.FILE_NAME).unlink()
+            (place / "checkpoints").mkdir()
+        else:
+            grids.write(place / "genotype.json", {})
+        with pytest.raises(ConfigError, match=what):
+            kept.restore(tmp_path / "kept", run.workdir)
+        assert run.jobs[-1].done(run.workdir) is None
+
+    def test_a_workdir_at_work_is_left_alone(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        with only_run(run.workdir), pytest.raises(ConfigError, match="another process"):
+            kept.restore(tmp_path / "kept", run.workdir)
+
+
+@pytest.mark.parametrize("what", ["nothing", "no job", "no corpus", "damaged", "strange"])
+def test_what_cannot_be_read_is_one_message(run, tmp_path, capsys, what):
+    folder = tmp_path / "kept"
+    arguments = {"nothing": ["rebuild", str(tmp_path / "absent"), "out"]}.get(what)
+    if what in ("no job", "no corpus"):
+        left = "*/**/job.json" if what == "no job" else "compare/corpus.json"
+        for path in run.workdir.glob(left):
+            path.unlink()
+        arguments = ["collect", str(run.workdir), str(folder)]
+    elif what != "nothing":
+        kept.collect(run.workdir, folder)
+        path = folder / "train/svm/fold_0/seed_0.json"
+        path.write_text({"damaged": "{", "strange": '{"job.json": {}, "../x": 1}'}[what])
+        arguments = ["rebuild", str(folder), str(tmp_path / "out")]
+    assert kept.main(arguments) == 1
+    said = {
+        "nothing": "nothing has been run",
+        "no job": "no job of --mode=compare is done",
+        "no corpus": "go on with --mode=compare",
+        "damaged": "seed_0.json is damaged",
+        "strange": "seed_0.json is not a job",
+    }
+    assert said[what] in capsys.readouterr().err
