@@ -1,7 +1,8 @@
 """Features -> TFRecords: a TFDS builder with one split for each group of speakers.
 
 The folder it writes carries its own schema and provenance: `tfds.builder_from_directory(folder)` reads it,
-and needs nothing of this package. It works offline and without Beam.
+and needs nothing of this package. It works offline; `beam.py` lets many machines write a split each with it, and
+`Gathered` makes one dataset of theirs.
 """
 
 import contextlib
@@ -40,6 +41,7 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         emotions: Mapping[str, str],
         metadata: Mapping[str, Any],
         bad_files: Sequence[BadFile] = (),
+        progress: bool = True,
     ):
         """Makes the builder; `write` runs it.
 
@@ -52,10 +54,11 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             emotions: the corpus's emotion -> class.
             metadata: JSON values, stored beside the records.
             bad_files: what was left out; listed in bad_files.json where there is any.
+            progress: whether a terminal is shown how far it is.
         """
         self.name, self.VERSION = name, tfds.core.Version(version)
         self._splits, self._rows, self._emotions = splits, rows, emotions
-        self._metadata, self._bad_files = metadata, bad_files
+        self._metadata, self._bad_files, self._progress = metadata, bad_files, progress
         super().__init__(data_dir=data_dir)
 
     def write(self, *, download_dir: pathlib.Path) -> pathlib.Path:
@@ -100,12 +103,16 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager  # nothing is downloaded
+        self._list_bad_files()
+        total = sum(map(len, self._splits.values()))
+        hidden = None if self._progress else True  # None: shown on a terminal
+        bar = tqdm.tqdm(total=total, desc="records", unit="utt", disable=hidden)
+        return {split: self._generate_examples(of, bar) for split, of in self._splits.items()}
+
+    def _list_bad_files(self) -> None:
         if self._bad_files:
             listed = [{"path": bad.path, "reason": bad.reason} for bad in self._bad_files]
             (self.data_path / BAD_FILES).write_text(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
-        total = sum(map(len, self._splits.values()))
-        bar = tqdm.tqdm(total=total, desc="records", unit="utt", disable=None)
-        return {split: self._generate_examples(of, bar) for split, of in self._splits.items()}
 
     def _generate_examples(self, computed: Sequence[Computed], bar: tqdm.tqdm):
         for index, one in enumerate(computed):
@@ -124,6 +131,35 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 },
             )
             bar.update()
+
+
+class Gathered(SpeechFeatures, skip_registration=True):
+    """The same dataset of datasets that hold one split each: their files are moved, not read."""
+
+    def __init__(self, *, parts: Mapping[str, pathlib.Path], coefficients: int, **arguments: Any):
+        """Makes the builder; `write` runs it.
+
+        Args:
+            parts: split name -> the folder of a dataset of the same name and version that has this split alone; on the
+                file system of data_dir, and without its files afterwards.
+            coefficients: F.
+            arguments: as of `SpeechFeatures`, without rows.
+        """
+        self._parts = parts
+        super().__init__(rows=np.empty((0, coefficients), np.float32), **arguments)
+
+    def _download_and_prepare(self, dl_manager: tfds.download.DownloadManager, download_config: Any) -> None:
+        """What TFDS asks of a builder: the files in `data_path`, the splits in `info`."""
+        del dl_manager, download_config
+        self._list_bad_files()
+        infos = []
+        for split in self._splits:
+            (info,) = tfds.builder_from_directory(self._parts[split]).info.splits.values()
+            for path in info.filepaths:
+                pathlib.Path(path).rename(self.data_path / path.name)
+            template = info.filename_template.replace(data_dir=self.data_path)
+            infos.append(info.replace(filename_template=template))
+        self.info.set_splits(tfds.core.SplitDict(infos))
 
 
 @contextlib.contextmanager

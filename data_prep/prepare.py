@@ -25,7 +25,9 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from data_prep import beam as beams
 from data_prep import compute, corpora, counts, demo_corpus
+from data_prep.beam import Beam
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utterance
 from data_prep.features import FeatureSettings, SettingsError
@@ -35,7 +37,11 @@ _LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tensorflow_data
 
 
 def prepare(
-    *, data: ml_collections.ConfigDict, features: ml_collections.ConfigDict, records: pathlib.Path
+    *,
+    data: ml_collections.ConfigDict,
+    features: ml_collections.ConfigDict,
+    records: pathlib.Path,
+    beam: Beam | None = None,
 ) -> pathlib.Path:
     """Makes the records of one corpus, unless they are there already.
 
@@ -47,12 +53,14 @@ def prepare(
             "part" are a part's speakers), on_bad_file ("error" or "skip"), workers (processes; 0 is all cores).
         features: the fields of `features.FeatureSettings`.
         records: folder of all records.
+        beam: the pipeline whose workers compute and write; None is this machine. The records are the same.
 
     Returns:
         The folder for `tfds.builder_from_directory`: records/<corpus>_<fingerprint>/<version>.
 
     Raises:
         BadFilesError: files cannot be used and data.on_bad_file is "error"; it names every one.
+        BeamError: the pipeline failed; nothing has been written.
         CorpusError: the corpus does not fit the config; nothing has been written.
         SettingsError: impossible feature settings.
     """
@@ -90,15 +98,27 @@ def prepare(
             return folder
         _sweep(folder.parent)
         print(counts.tables(utterances, emotions=emotions), flush=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".scratch_") as scratch:
-            rows_file = pathlib.Path(scratch) / "features"
-            computed, unreadable = compute.compute(
-                [utterance for split in groups for utterance in groups[split]],
-                settings=settings,
-                workers=data.workers,
-                scratch=rows_file,
-                meanwhile=_import_tensorflow,
-            )
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".scratch_") as temporary:
+            scratch = pathlib.Path(temporary)
+            if beam is None:
+                computed, unreadable = compute.compute(
+                    [utterance for split in groups for utterance in groups[split]],
+                    settings=settings,
+                    workers=data.workers,
+                    scratch=scratch / "features",
+                    meanwhile=_import_tensorflow,
+                )
+            else:
+                made = beams.make(
+                    groups,
+                    beam=beam,
+                    name=name,
+                    version=VERSION,
+                    settings=settings,
+                    emotions=emotions,
+                    scratch=scratch,
+                )
+                computed, unreadable = made.computed, made.bad_files
             bad_files = sorted({*reading.bad_files, *unreadable}, key=lambda bad: (bad.path, bad.reason))
             _refuse_bad_files(bad_files, computed=computed, emotions=emotions, on_bad_file=data.on_bad_file)
             usable = {one.utterance.id: one for one in computed}
@@ -117,16 +137,22 @@ def prepare(
             )
             from data_prep import builder  # brings TensorFlow
 
-            builder.SpeechFeatures(
-                name=name,
-                version=VERSION,
-                data_dir=records,
-                splits=splits,
-                rows=compute.rows(rows_file, settings=settings),
-                emotions=emotions,
-                metadata=metadata,
-                bad_files=bad_files,
-            ).write(download_dir=pathlib.Path(scratch))
+            arguments = {
+                "name": name,
+                "version": VERSION,
+                "data_dir": records,
+                "splits": splits,
+                "emotions": emotions,
+                "metadata": metadata,
+                "bad_files": bad_files,
+            }
+            if beam is None:
+                rows = compute.rows(scratch / "features", settings=settings)
+                dataset = builder.SpeechFeatures(rows=rows, **arguments)
+            else:
+                coefficients = settings.coefficients
+                dataset = builder.Gathered(parts=made.parts, coefficients=coefficients, **arguments)
+            dataset.write(download_dir=scratch)
     logging.info("Wrote the records of %d utterances in %d splits: %s", len(computed), len(splits), folder)
     return folder
 
@@ -386,7 +412,9 @@ def main(argv: Sequence[str]) -> int:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     config = _CONFIG.value
     try:
-        folder = prepare(data=config.data, features=config.features, records=pathlib.Path(_RECORDS.value))
+        folder = prepare(
+            data=config.data, features=config.features, records=pathlib.Path(_RECORDS.value), beam=_BEAM()
+        )
     except (CorpusError, SettingsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -397,5 +425,6 @@ def main(argv: Sequence[str]) -> int:
 if __name__ == "__main__":
     _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, such as configs/ravdess.py.")
     _RECORDS = flags.DEFINE_string("records", "records", "The folder of all records.")
+    _BEAM = beams.define_flags()
     flags.mark_flag_as_required("config")
     app.run(main)

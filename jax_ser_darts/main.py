@@ -23,7 +23,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from data_prep import beam as beams
 from data_prep import functionals
+from data_prep.beam import Beam
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
@@ -95,6 +97,7 @@ PROCESS = flags.DEFINE_integer("process_id", None, "Which one this is, with --co
 MEMORY = flags.DEFINE_float(
     "memory", 0.0, "plan: GiB of one device; 0 is what the device says, or the CPU's share.", lower_bound=0.0
 )
+BEAM = beams.define_flags()
 CACHE = flags.DEFINE_string(
     "compilation_cache",
     str(pathlib.Path.home() / ".cache" / "jax_ser_darts"),
@@ -102,8 +105,16 @@ CACHE = flags.DEFINE_string(
 )
 
 
-def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None, *, memory: float = 0.0) -> None:
-    """The whole job, or one mode of it; `bundle` and `memory` as in their flags."""
+def run(
+    config,
+    workdir: pathlib.Path,
+    mode: str,
+    bundle: str | None = None,
+    *,
+    memory: float = 0.0,
+    beam: Beam | None = None,
+) -> None:
+    """The whole job, or one mode of it; `bundle`, `memory` and `beam` as in their flags."""
     validate(config)
     if hosts.count() > 1 and (mode in ALONE or bundle or config.methods.svm or needs_one_process(config)):
         raise ConfigError(
@@ -125,7 +136,8 @@ def run(config, workdir: pathlib.Path, mode: str, bundle: str | None = None, *, 
         functionals.check_installed()
     if not hosts.first():
         hosts.wait("prepared")
-    folder = prepare(data=config.data, features=config.features, records=records_root(config, workdir))
+    root = records_root(config, workdir)
+    folder = prepare(data=config.data, features=config.features, records=root, beam=beam)
     if hosts.first():
         hosts.wait("prepared")
     if mode == "prepare":
@@ -252,7 +264,14 @@ def main(argv: list[str]) -> int:
     try:
         if DISTRIBUTED.value or COORDINATOR.value:
             hosts.initialise(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-        run(CONFIG.value, pathlib.Path(WORKDIR.value), MODE.value, BUNDLE.value, memory=MEMORY.value)
+        run(
+            CONFIG.value,
+            pathlib.Path(WORKDIR.value),
+            MODE.value,
+            BUNDLE.value,
+            memory=MEMORY.value,
+            beam=BEAM(),
+        )
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         if hosts.count() > 1:

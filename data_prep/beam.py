@@ -1,0 +1,221 @@
+"""Features and TFRecords by the workers of an Apache Beam pipeline, for a corpus that takes one machine too long.
+
+    python -m data_prep.prepare --config=... --records=DIR --beam_runner=DirectRunner \
+        --beam_options="--direct_running_mode=multi_processing --direct_num_workers=4"
+
+One pipeline computes the features of each utterance, by the function that `compute` calls, gathers those of a split,
+and lets the same builder write them; what lies in the records afterwards does not tell who made it. All workers must
+see the corpus and the records under the same paths. Those that try again, or twice at once, write into folders of
+their own, and only what is reported counts.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import shlex
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import flags, logging
+
+from data_prep import compute, features
+from data_prep.compute import Computed
+from data_prep.corpora.base import BadFile, CorpusError, Utterance
+from data_prep.features import FeatureSettings
+
+RUNNERS = ("DirectRunner", "DataflowRunner", "FlinkRunner", "SparkRunner")
+# What Beam calls so tries to download and run another runner first, which heeds none of the direct runner's options.
+_DIRECT = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_WRITING = (
+    threading.Lock()
+)  # a runner may work in threads, and the builder turns standard output off meanwhile
+
+
+class BeamError(CorpusError):
+    """The pipeline cannot be run, or did not end; the message says why, and nothing has been written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Beam:
+    """Which pipeline.
+
+    Attributes:
+        runner: one of RUNNERS.
+        options: of `PipelineOptions`, as on a command line: "--direct_num_workers=4 --project=mine".
+    """
+
+    runner: str
+    options: str = ""
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> Callable[[], Beam | None]:
+    """Defines --beam_runner and --beam_options; the function returned reads them, once they are parsed."""
+    runner = flags.DEFINE_enum(
+        "beam_runner",
+        None,
+        RUNNERS,
+        "Prepare the records by Apache Beam on this runner; needs '.[beam]'.",
+        flag_values=values,
+    )
+    options = flags.DEFINE_string(
+        "beam_options", "", "Of the runner, such as '--direct_num_workers=4'.", flag_values=values
+    )
+
+    def asked() -> Beam | None:
+        if options.value and runner.value is None:
+            raise BeamError("--beam_options are for a runner: give --beam_runner too")
+        return None if runner.value is None else Beam(runner.value, options.value)
+
+    return asked
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What a pipeline has made.
+
+    Attributes:
+        computed: the usable utterances, in the order of the splits.
+        bad_files: those that cannot be used.
+        parts: split -> the folder of a dataset of this split alone.
+    """
+
+    computed: list[Computed]
+    bad_files: list[BadFile]
+    parts: Mapping[str, pathlib.Path]
+
+
+def make(
+    splits: Mapping[str, Sequence[Utterance]],
+    *,
+    beam: Beam,
+    name: str,
+    version: str,
+    settings: FeatureSettings,
+    emotions: Mapping[str, str],
+    scratch: pathlib.Path,
+) -> Made:
+    """Runs the pipeline and waits for its end.
+
+    Args:
+        splits: split name -> its utterances, in the order of its records.
+        beam: the runner.
+        name, version, emotions: see `builder.SpeechFeatures`.
+        settings: of the features.
+        scratch: a folder that all workers see under this path.
+
+    Raises:
+        BeamError: Apache Beam is not installed or refuses the options, the pipeline failed, or its workers see another
+            file system.
+        SettingsError: impossible feature settings.
+    """
+    if importlib.util.find_spec("apache_beam") is None:
+        raise BeamError(
+            "--beam_runner needs Apache Beam: pip install '.[beam]', in an environment of its own"
+        )
+    import apache_beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    features.arrays(settings)  # what only computing shows to be impossible is told here, not by a worker
+    members = [(split, one) for split, of in splits.items() for one in of]
+    work = [(index, split, one) for index, (split, one) in enumerate(members)]
+    how = {"name": name, "version": version, "emotions": dict(emotions), "folder": str(scratch / "parts")}
+    logging.info("Computing features of %d utterances by %s", len(work), beam.runner)
+    try:
+        runner = _DIRECT if beam.runner == "DirectRunner" else beam.runner
+        options = PipelineOptions(shlex.split(beam.options), runner=runner)
+        with apache_beam.Pipeline(options=options) as pipeline:
+            found = (
+                pipeline
+                | "Utterances" >> apache_beam.Create(work)
+                | "Spread" >> apache_beam.Reshuffle()
+                | "Features"
+                >> apache_beam.FlatMap(_compute, settings=settings).with_outputs("bad", main="good")
+            )
+            parts = (
+                found.good
+                | "Gather" >> apache_beam.GroupByKey()
+                | "Records" >> apache_beam.Map(_write, **how, coefficients=settings.coefficients)
+            )
+            (
+                (parts, found.bad)
+                | "Reports" >> apache_beam.Flatten()
+                | "Report" >> apache_beam.io.WriteToText(str(scratch / "reports"))
+            )
+    except Exception as error:  # whatever a runner may raise: of its own, of its service, of a worker
+        raise BeamError(f"the pipeline of {beam.runner} failed, and no records were made: {error}") from error
+    return _read_reports(scratch, [one for _, one in members])
+
+
+def _compute(work: tuple[int, str, Utterance], settings: FeatureSettings) -> Iterator[Any]:
+    """(index, split, utterance) -> (split, (index, utterance, seconds, features)), or a report of the bad file."""
+    from apache_beam.pvalue import TaggedOutput
+
+    index, split, utterance = work
+    result = compute.compute_one(utterance, settings)
+    if isinstance(result, BadFile):
+        yield TaggedOutput("bad", json.dumps({"bad": [index, result.path, result.reason]}))
+    else:
+        yield split, (index, utterance, *result)
+
+
+def _write(
+    of_split: tuple[str, Iterable[tuple[int, Utterance, float, np.ndarray]]],
+    *,
+    name: str,
+    version: str,
+    emotions: Mapping[str, str],
+    folder: str,
+    coefficients: int,
+) -> str:
+    """Writes a dataset of one split, whose features are held in memory meanwhile; returns the report."""
+    from data_prep import builder  # brings TensorFlow, which only workers that come to this need
+
+    split, found = of_split[0], sorted(of_split[1], key=lambda one: one[0])
+    ends = np.cumsum([len(rows) for _, _, _, rows in found]).tolist()
+    computed = [
+        Computed(utterance, seconds, end - len(rows), len(rows))
+        for end, (_, utterance, seconds, rows) in zip(ends, found, strict=True)
+    ]
+    attempt = pathlib.Path(folder) / uuid.uuid4().hex
+    attempt.mkdir(parents=True)
+    with _WRITING:
+        made = builder.SpeechFeatures(
+            name=name,
+            version=version,
+            data_dir=attempt,
+            splits={split: computed},
+            rows=np.concatenate([rows for *_, rows in found]).reshape(-1, coefficients),
+            emotions=emotions,
+            metadata={},
+            progress=False,
+        ).write(download_dir=attempt)
+    good = [[index, seconds, len(rows)] for index, _, seconds, rows in found]
+    return json.dumps({"split": split, "folder": str(made), "good": good})
+
+
+def _read_reports(scratch: pathlib.Path, utterances: Sequence[Utterance]) -> Made:
+    """What the workers said; every utterance is in one report, or there is an error."""
+    good, bad, parts = {}, {}, {}
+    for path in sorted(scratch.glob("reports*")):
+        for report in map(json.loads, path.read_text().splitlines()):
+            if "bad" in report:
+                index, *said = report["bad"]
+                bad[index] = BadFile(*said)
+                continue
+            parts[report["split"]] = pathlib.Path(report["folder"])
+            good |= {index: (seconds, frames) for index, seconds, frames in report["good"]}
+    if good.keys() | bad.keys() != set(range(len(utterances))) or good.keys() & bad.keys():
+        raise BeamError(
+            f"the pipeline ended, but only {len(good)} + {len(bad)} of {len(utterances)} utterances came back to "
+            f"{scratch}: do all workers see this folder, and write to it? Nothing has been kept"
+        )
+    if unseen := [str(folder) for folder in parts.values() if not folder.is_dir()]:
+        raise BeamError(
+            f"workers wrote {unseen[0]}, which this machine does not see: put --records where all see it"
+        )
+    computed = [Computed(utterances[index], good[index][0], 0, good[index][1]) for index in sorted(good)]
+    return Made(computed, [bad[index] for index in sorted(bad)], parts)

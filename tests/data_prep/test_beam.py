@@ -1,0 +1,158 @@
+"""Apache Beam: the same records as without it, whatever the workers; bad files named; nothing left by a failure."""
+
+import importlib.util
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from absl import flags
+from small_corpus import FEATURES, configured, contents, edit_manifest, published, read, spoil
+
+from data_prep import beam, builder, compute
+from data_prep.beam import Beam, BeamError
+from data_prep.corpora.base import BadFilesError
+from data_prep.features import SettingsError
+from data_prep.prepare import prepare
+
+HERE = Beam("DirectRunner", "--direct_num_workers=1")
+PROCESSES = Beam("DirectRunner", "--direct_running_mode=multi_processing --direct_num_workers=3")
+THREADS = Beam("DirectRunner", "--direct_running_mode=multi_threading --direct_num_workers=3")
+
+
+@pytest.fixture
+def installed():
+    pytest.importorskip(
+        "apache_beam", reason="Apache Beam is absent: pip install '.[beam]', in its own environment"
+    )
+
+
+def assert_same(one: pathlib.Path, other: pathlib.Path) -> None:
+    """The same files, splits, ids in the same order, and numbers bit by bit.
+
+    All but the records are the same byte by byte; the fields of a record come in an order that each process draws anew.
+    """
+    mine, theirs = contents(one), contents(other)
+    assert mine.keys() == theirs.keys()
+    for name, content in mine.items():
+        assert content == theirs[name] or (".tfrecord" in name and len(content) == len(theirs[name])), name
+    mine, theirs = read(one), read(other)
+    assert mine.keys() == theirs.keys()
+    for split, examples in mine.items():
+        for example, same in zip(examples, theirs[split], strict=True):
+            assert example.keys() == same.keys()
+            for field, value in example.items():
+                np.testing.assert_array_equal(value, same[field])
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.filterwarnings("default")  # Beam's own
+@pytest.mark.parametrize("workers", [HERE, THREADS, PROCESSES], ids=["one", "threads", "processes"])
+def test_the_records_are_those_of_one_machine(corpus, tmp_path, monkeypatch, workers):
+    arguments = {"data": configured(corpus), "features": FEATURES}
+    alone = prepare(**arguments, records=tmp_path / "alone")
+    beamed = prepare(**arguments, records=tmp_path / "beamed", beam=workers)
+    assert beamed.relative_to(tmp_path / "beamed") == alone.relative_to(tmp_path / "alone")
+    assert_same(beamed, alone)
+    assert [path.name for path in beamed.parent.iterdir() if path.name != ".lock"] == ["1.0.0"]
+
+    monkeypatch.delattr(compute, "compute_one")  # and each takes what the other has made as done
+    assert prepare(**arguments, records=tmp_path / "beamed") == beamed
+    assert prepare(**arguments, records=tmp_path / "alone", beam=workers) == alone
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.filterwarnings("default")
+def test_all_bad_files_are_named_or_left_out_as_on_one_machine(corpus, tmp_path):
+    spoil(corpus)
+    for path in corpus.glob("a 1_*.wav"):  # a speaker without one good file
+        path.write_bytes(b"")
+    edit_manifest(corpus, "b_sorrow_2.wav,b,", "b_sorrow_2.wav,,")  # and a bad row
+    told = []
+    for how, workers in (("alone", None), ("beamed", HERE)):
+        arguments = {"features": FEATURES, "records": tmp_path / how, "beam": workers}
+        with pytest.raises(BadFilesError) as error:
+            prepare(data=configured(corpus), **arguments)
+        assert not published(tmp_path / how)
+        folder = prepare(data=configured(corpus, on_bad_file="skip"), **arguments)
+        told.append((str(error.value), folder))
+    assert told[0][0] == told[1][0]
+    assert_same(told[0][1], told[1][1])
+    assert len(json.loads((told[1][1] / builder.BAD_FILES).read_text())) > 6
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.filterwarnings("default")
+def test_a_pipeline_that_fails_is_told_and_leaves_nothing(corpus, tmp_path, monkeypatch):
+    def failing(*_):
+        raise RuntimeError("the worker lost its way")
+
+    arguments = {"data": configured(corpus), "features": FEATURES, "records": tmp_path / "records"}
+    with monkeypatch.context() as patch:
+        patch.setattr(beam.compute, "compute_one", failing)
+        with pytest.raises(BeamError, match=r"DirectRunner failed.*lost its way"):
+            prepare(**arguments, beam=HERE)
+    assert not published(tmp_path / "records")
+    prepare(**arguments, beam=HERE)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.filterwarnings("default")
+def test_impossible_features_are_told_as_such(corpus, tmp_path):
+    features = FEATURES.copy_and_resolve_references()
+    features.update(n_fft=128, n_mels=100)
+    with pytest.raises(SettingsError, match="mel bands hold no frequency"):
+        prepare(data=configured(corpus), features=features, records=tmp_path / "records", beam=HERE)
+
+
+@pytest.mark.parametrize(
+    ("reports", "message"),
+    [
+        ([], "only 0 . 0 of 2 utterances came back"),
+        ([{"split": "s", "folder": "/nowhere", "good": [[0, 1.0, 5]]}], "only 1 . 0 of 2"),
+        ([{"bad": [0, "a", "silent"]}, {"bad": [0, "a", "silent"]}], "only 0 . 1 of 2"),
+        (
+            [{"split": "s", "folder": "/nowhere", "good": [[0, 1.0, 5], [1, 1.0, 5]]}],
+            "/nowhere, which this machine",
+        ),
+    ],
+)
+def test_what_workers_do_not_report_is_missed(tmp_path, reports, message):
+    (tmp_path / "reports-0").write_text("".join(json.dumps(report) + "\n" for report in reports))
+    with pytest.raises(BeamError, match=message):
+        beam._read_reports(tmp_path, [None, None])
+
+
+def test_without_apache_beam_it_is_told_what_to_install(corpus, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "apache_beam" else find(name)
+    )
+    with pytest.raises(BeamError, match=r"pip install '.\[beam\]'"):
+        prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "records", beam=HERE)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ([], None),
+        (["--beam_runner=FlinkRunner"], Beam("FlinkRunner")),
+        (
+            ["--beam_runner=DirectRunner", "--beam_options=--a=1 --b=c,d"],
+            Beam("DirectRunner", "--a=1 --b=c,d"),
+        ),
+    ],
+)
+def test_the_flags_say_which_pipeline(given, asked):
+    values = flags.FlagValues()
+    read = beam.define_flags(values)
+    values(["program", *given])
+    assert read() == asked
+
+
+def test_options_without_a_runner_are_refused():
+    values = flags.FlagValues()
+    read = beam.define_flags(values)
+    values(["program", "--beam_options=--direct_num_workers=4"])
+    with pytest.raises(BeamError, match="give --beam_runner too"):
+        read()
