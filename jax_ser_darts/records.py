@@ -18,6 +18,7 @@ from absl import logging
 _FIELDS = ("features", "label", "id", "speaker", "sex")
 _AT_ONCE = 256  # splits in one pipeline: one each takes long to build, and TFDS recurses over a thousand
 _PREPARE = "prepare the corpus again (--mode=prepare) and give the folder that it names"
+_AGAIN = "remove this folder and prepare the corpus again (--mode=prepare)"  # what is there is not made anew
 
 
 class RecordsError(ValueError):
@@ -147,20 +148,20 @@ def load_records(folder: pathlib.Path | str) -> Corpus:
             info, metadata = builder.info, dict(builder.info.metadata or {})
         except Exception as error:  # whatever a parser may raise
             raise RecordsError(
-                f"the records in {folder} describe themselves wrongly ({error!r}): {_PREPARE}"
+                f"the records in {folder} describe themselves wrongly ({error!r}): {_AGAIN}"
             ) from error
         sizes = _sizes(info, folder=folder)
+        total = sum(sizes.values())
         try:
             examples = _read(tfds, builder, splits=list(sizes))
         except tf.errors.OpError as error:
+            said = _damaged(tf, info) or [error.message]
+            raise RecordsError(f"the records in {folder} are damaged: {'; '.join(said)}: {_AGAIN}") from error
+        if len(examples) != total:
             raise RecordsError(
-                f"the records in {folder} are damaged ({error.message}): {_PREPARE}"
-            ) from error
-    total = sum(sizes.values())
-    if len(examples) != total:
-        raise RecordsError(
-            f"the records in {folder} are cut short: {len(examples)} of {total} utterances: {_PREPARE}"
-        )
+                f"the records in {folder} have {len(examples)} of {total} utterances: "
+                f"{'; '.join(_damaged(tf, info))}: {_AGAIN}"
+            )
 
     def column(name: str) -> np.ndarray:
         return np.array([example[name].decode() for example in examples])
@@ -197,7 +198,7 @@ def _sizes(info, *, folder: pathlib.Path) -> dict[str, int]:
     if empty := [split for split, size in sizes.items() if not size]:
         raise RecordsError(f"the records in {folder} have no utterance of {', '.join(empty)}: {_PREPARE}")
     if lost := [path for split in sizes for path in info.splits[split].filepaths if not path.exists()]:
-        raise RecordsError(f"files are missing, such as {lost[0]}: {_PREPARE}")
+        raise RecordsError(f"the records in {folder} miss files, such as {lost[0].name}: {_AGAIN}")
     return sizes
 
 
@@ -209,6 +210,23 @@ def _read(tfds, builder, *, splits: Sequence[str]) -> list[dict[str, Any]]:
         joined = "+".join(splits[first : first + _AT_ONCE])
         examples.extend(tfds.as_numpy(builder.as_dataset(split=joined, read_config=config)))
     return examples
+
+
+def _damaged(tf, info) -> list[str]:
+    """The files that do not hold what the dataset's info says of them, and what is wrong with each."""
+    found = []
+    for split in info.splits.values():
+        for path, length in zip(split.filepaths, split.shard_lengths, strict=True):
+            count = 0
+            try:
+                for _ in tf.data.TFRecordDataset(str(path)):
+                    count += 1
+            except tf.errors.OpError as error:
+                found.append(f"{path.name} after its first {count} of {length} utterances ({error.message})")
+            else:
+                if count != length:
+                    found.append(f"{path.name} ends after {count} of {length} utterances")
+    return found
 
 
 def _import_tensorflow():

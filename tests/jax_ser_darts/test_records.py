@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -194,20 +195,40 @@ def test_a_lost_file_is_named(damaged):
         load_records(damaged)
 
 
+def records_of(content: bytes) -> list[int]:
+    """Where each record of a TFRecord file begins, and where the last ends."""
+    at = [0]
+    while at[-1] < len(content):
+        (length,) = struct.unpack_from("<Q", content, at[-1])
+        at.append(at[-1] + 8 + 4 + length + 4)
+    return at
+
+
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.99])
-def test_a_file_cut_short_is_told(damaged, share):
+def test_a_file_cut_short_is_named(damaged, share):
     file = next(damaged.glob("*session_1.tfrecord*"))
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
-    with pytest.raises(RecordsError, match=r"(damaged|cut short).*--mode=prepare"):
+    with pytest.raises(RecordsError, match=rf"{file.name}.* utterances.*remove this folder.*--mode=prepare"):
         load_records(damaged)
 
 
-def test_a_changed_byte_is_told(damaged):
+def test_a_file_that_is_cut_between_two_utterances_makes_no_short_epochs(damaged):
+    file = next(damaged.glob("*session_02.tfrecord*"))
+    at = records_of(file.read_bytes())
+    file.write_bytes(file.read_bytes()[: at[-2]])
+    with pytest.raises(
+        RecordsError, match=rf"{file.name} ends after {len(at) - 2} of {len(at) - 1} utterances"
+    ):
+        load_records(damaged)
+
+
+@pytest.mark.parametrize("where", ["length", "checksum", "data"])
+def test_a_flipped_bit_is_named(damaged, where):
     file = next(damaged.glob("*session_1.tfrecord*"))
     content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[records_of(content)[2] + {"length": 0, "checksum": 9, "data": 60}[where]] ^= 1
     file.write_bytes(content)
-    with pytest.raises(RecordsError, match=r"damaged.*--mode=prepare"):
+    with pytest.raises(RecordsError, match=rf"damaged: {file.name} after its first 2 .*remove this folder"):
         load_records(damaged)
 
 
