@@ -84,7 +84,7 @@ def compute(
                 bad_files.append(result)
                 continue
             seconds, features = result
-            features.tofile(file)
+            file.write(np.ascontiguousarray(features, np.float32).data)  # tofile would not say why it fails
             done.append(Computed(utterance, seconds, first, len(features)))
             first += len(features)
     logging.info("Computed features of %d utterances; %d cannot be used", len(done), len(bad_files))

@@ -9,10 +9,12 @@ either is whole or is not there. A second run finds the records of the first and
 import collections
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import importlib.metadata
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -33,6 +35,7 @@ from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utteranc
 from data_prep.features import FeatureSettings, SettingsError
 
 VERSION = "1.0.0"  # of the records' layout and numbers: raise it when either changes
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a used-up quota, a limit on a file's size
 _LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tensorflow_datasets", "jax_ser_darts")
 
 
@@ -62,6 +65,7 @@ def prepare(
         BadFilesError: files cannot be used and data.on_bad_file is "error"; it names every one.
         BeamError: the pipeline failed; nothing has been written.
         CorpusError: the corpus does not fit the config; nothing has been written.
+        OSError: the disk is full; nothing is left of the attempt.
         SettingsError: impossible feature settings.
     """
     settings = FeatureSettings.from_mapping(features.to_dict())
@@ -93,7 +97,7 @@ def prepare(
         logging.info("Records of this corpus and config are there already, nothing to do: %s", folder)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder.parent / ".lock"):
+    with _full_disk_told(folder), _lock(folder.parent / ".lock"):
         if folder.is_dir():  # by another process, while this one waited
             return folder
         _sweep(folder.parent)
@@ -393,6 +397,22 @@ def _lock(path: pathlib.Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def _full_disk_told(folder: pathlib.Path) -> Iterator[None]:
+    """A full disk has many names (the system's, TensorFlow's, a Beam worker's) and most do not say where."""
+    try:
+        yield
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in _FULL
+        if not full and os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise OSError(
+            errno.ENOSPC,
+            f"{os.strerror(errno.ENOSPC)} for these records; make space and start again: they are made anew",
+            str(folder),
+        ) from error
 
 
 def _sweep(folder: pathlib.Path) -> None:

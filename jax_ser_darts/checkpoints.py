@@ -73,7 +73,7 @@ class Checkpoints:
             extra: whatever JSON can hold, e.g. the epoch, the configuration's name, the best score so far.
 
         Raises:
-            CheckpointError: the folder has this step or a later one.
+            CheckpointError: the folder has this step or a later one, or the disk does not take it (full, or gone).
             TypeError: a leaf is no array or number, or `extra` is no JSON.
         """
         if self.steps and step <= self.steps[-1]:
@@ -89,12 +89,18 @@ class Checkpoints:
             "extra": json.dumps(extra or {}),
         }
         sealed = {"about": about, "crc32": _json_checksum(about)}
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave({"bytes": packed}), about=ocp.args.JsonSave(sealed)
-            ),
-        )
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave({"bytes": packed}), about=ocp.args.JsonSave(sealed)
+                ),
+            )
+        except Exception as error:  # whatever Orbax or TensorStore say of the disk
+            raise CheckpointError(
+                f"The checkpoint of step {step} ({len(packed) / 2**20:.1f} MiB) cannot be written to {self._folder}: "
+                f"{error}\nMend that (is the disk full?) and start again: the run goes on from the checkpoint before."
+            ) from error
 
     def restore_latest(self, target: PyTree) -> tuple[int, PyTree, dict[str, Any]] | None:
         """Reads the newest checkpoint that is whole.

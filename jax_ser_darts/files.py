@@ -1,12 +1,33 @@
 """Files that are there whole, or not at all."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 from jax_ser_darts import hosts
+
+FULL = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+)  # a full disk, a used-up quota, a limit on a file's size
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+    """A disk that is full while a file is written is an OSError that says which file, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OSError(
+            error.errno,
+            f"{error.strerror}; make space and start again: what is done is kept, and the run goes on from there",
+            str(path),
+        ) from error
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -25,11 +46,15 @@ def write_alone(path: pathlib.Path, text: str) -> None:
     """As `write_text`, by this process alone: what no other one looks at."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with writing(path), temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

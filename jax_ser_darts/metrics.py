@@ -4,6 +4,7 @@ metrics.jsonl is the record, TensorBoard a view of it. A restarted run goes on i
 twice.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -20,7 +21,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from jax_ser_darts import hosts
-from jax_ser_darts.files import write_alone
+from jax_ser_darts.files import write_alone, writing
 
 FILE_NAME = "metrics.jsonl"
 
@@ -52,13 +53,21 @@ class MetricsWriter:
         kept = [line for line in read(path) if line["epoch"] < start] if path.exists() else []
         write_alone(path, "".join(map(_line, kept)))
         self._file = path.open("a", encoding="utf-8")
-        self._events = RecordWriter(_event_path(self._folder).open("wb"))
-        self._add(event_pb2.Event(file_version="brain.Event:2"))
+        self._event_path = _event_path(self._folder)
+        self._event_file = self._event_path.open("wb")
+        self._events = RecordWriter(self._event_file)
         begin = event_pb2.SessionLog(
             status=event_pb2.SessionLog.START
         )  # drops what has this step or a later one
-        self._add(event_pb2.Event(step=start, session_log=begin))
-        self._events.flush()
+        try:
+            with writing(self._event_path):
+                self._add(event_pb2.Event(file_version="brain.Event:2"))
+                self._add(event_pb2.Event(step=start, session_log=begin))
+                self._events.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.close()
+            raise
 
     def __enter__(self) -> "MetricsWriter":
         return self
@@ -77,6 +86,7 @@ class MetricsWriter:
 
         Raises:
             MetricsError: the epoch, or a later one, is written already, or a metric is called "epoch".
+            OSError: the disk is full; of a line that is written in part nothing is read.
         """
         if epoch < self._next or "epoch" in metrics:
             raise MetricsError(
@@ -87,20 +97,25 @@ class MetricsWriter:
             self._next = epoch + 1
             return
         plain = _plain(metrics)
-        self._file.write(_line({"epoch": int(epoch), **plain}))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        line = _line({"epoch": int(epoch), **plain})
+        with writing(self._folder / FILE_NAME):
+            self._file.write(line)
+            self._file.flush()
+            os.fsync(self._file.fileno())
         values = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(plain)]
-        self._add(event_pb2.Event(step=int(epoch), summary=summary_pb2.Summary(value=values)))
-        self._events.flush()
+        with writing(self._event_path):
+            self._add(event_pb2.Event(step=int(epoch), summary=summary_pb2.Summary(value=values)))
+            self._events.flush()
         self._next = epoch + 1
 
     def close(self) -> None:
         """Closes both files."""
         if not self._writes:
             return
-        self._file.close()
-        self._events.close()
+        with contextlib.ExitStack() as files:
+            for path, file in ((self._folder / FILE_NAME, self._file), (self._event_path, self._event_file)):
+                files.enter_context(writing(path))  # closing tries again what a full disk has not taken
+                files.callback(file.close)
 
     def _add(self, event: event_pb2.Event) -> None:
         event.wall_time = time.time()

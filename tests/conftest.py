@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import shutil
+import subprocess
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
@@ -26,3 +28,34 @@ def ravdess() -> pathlib.Path:
     if not root.is_dir():
         pytest.skip(f"real speech is absent: no folder {root} (set SER_CORPORA to the corpora's folder)")
     return root
+
+
+class SmallDisk:
+    """A file system of its own, of 8 MiB, that can be filled.
+
+    Attributes:
+        folder: its root.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder = folder
+
+    def fill(self, leaving: int = 0) -> None:
+        """Takes all space but so many bytes, to a page."""
+        size = max(shutil.disk_usage(self.folder).free - leaving, 0)
+        (self.folder / "filler").write_bytes(bytes(size))
+
+    def make_space(self) -> None:
+        (self.folder / "filler").unlink()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A SmallDisk; skips where this process may not mount one."""
+    folder = tmp_path / "small_disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no disk to fill: this process may not mount one")
+    yield SmallDisk(folder)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

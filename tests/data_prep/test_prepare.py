@@ -327,6 +327,23 @@ def test_a_killed_run_leaves_nothing_that_is_taken_for_whole(corpus, tmp_path):
     assert [path.name for path in folder.parent.iterdir() if path.name != ".lock"] == ["1.0.0"]
 
 
+@pytest.mark.parametrize("leaving", [0, 16_384, 49_152], ids=["nothing", "features", "records"])
+def test_a_full_disk_is_told_with_its_place_and_the_next_run_is_whole(corpus, tmp_path, small_disk, leaving):
+    """What is left holds nothing, a part of the features, or these and a part of the records."""
+    arguments = {"data": configured(corpus), "features": FEATURES}
+    records = small_disk.folder / "records"
+    records.mkdir()
+    small_disk.fill(leaving)
+    with pytest.raises(OSError, match=r"No space left on device for these records; make space") as error:
+        prepare(**arguments, records=records)
+    assert error.value.filename.startswith(str(records))
+    assert not published(records)
+    small_disk.make_space()
+    folder = prepare(**arguments, records=records)
+    assert contents(folder) == contents(prepare(**arguments, records=tmp_path / "records"))
+    assert [path.name for path in folder.parent.iterdir() if path.name != ".lock"] == ["1.0.0"]
+
+
 CONFIG = """
 import ml_collections
 def get_config():

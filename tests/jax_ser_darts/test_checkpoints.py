@@ -15,6 +15,7 @@ import pytest
 from flax import jax_utils, struct
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jax_ser_darts import parallel
 from jax_ser_darts.checkpoints import CheckpointError, Checkpoints
 
 
@@ -133,6 +134,17 @@ def test_an_array_returns_to_the_devices_of_the_target(tmp_path):
     assert restored["third"].devices() == {jax.devices()[3]}
     assert not restored["anywhere"].committed
     jax.tree.map(lambda leaf: np.testing.assert_array_equal(leaf, 1), restored)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_run_goes_on_with_another_number_of_devices(tmp_path, count):
+    on = lambda devices, value: parallel.replicate({"w": jnp.full(3, value)}, devices)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, on(parallel.local_devices(2), 0.5))
+        devices = parallel.local_devices(count)
+        _, restored, _ = checkpoints.restore_latest(on(devices, 0.0))
+    assert restored["w"].devices() == set(devices)
+    np.testing.assert_array_equal(restored["w"], np.full(3, 0.5))
 
 
 def test_a_replicated_state_is_saved_after_unreplicate(tmp_path):
@@ -284,6 +296,29 @@ def test_with_nothing_readable_the_run_does_not_start_over_in_silence(folder):
         pytest.raises(CheckpointError, match=r"None of the checkpoints \[2, 1\]"),
     ):
         checkpoints.restore_latest(make_state())
+
+
+@pytest.mark.parametrize("leaving", [0, 200_000], ids=["full", "nearly full"])
+def test_a_full_disk_is_told_and_the_run_goes_on_once_there_is_space(small_disk, leaving):
+    noise = lambda step: {"w": np.random.default_rng(step).normal(size=50_000)}
+    folder = small_disk.folder / "run"
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(1, noise(1), {"epoch": 1})
+        small_disk.fill(leaving)
+        with pytest.raises(
+            CheckpointError, match=r"step 2 \(0.4 MiB\) cannot be written to .*/run: "
+        ) as caught:
+            checkpoints.save(2, noise(2))
+        assert caught.match("No space left on device")
+        assert caught.match("start again")
+    small_disk.make_space()
+    with Checkpoints(folder) as checkpoints:
+        step, state, extra = checkpoints.restore_latest(noise(0))
+        assert (step, extra) == (1, {"epoch": 1})
+        assert_same(state, noise(1))
+        checkpoints.save(2, noise(2))
+        assert_same(checkpoints.restore_latest(noise(0))[1], noise(2))
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
 
 
 def test_steps_only_grow(folder):

@@ -1,6 +1,8 @@
 """Metrics: every epoch once, whatever was killed when; always valid JSON; the same in TensorBoard."""
 
+import errno
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -137,3 +139,36 @@ def test_writing_does_not_import_tensorflow(tmp_path):
         "sys.exit('tensorflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+def test_a_full_disk_is_named_and_no_epoch_is_lost_or_counted_twice(small_disk):
+    folder, losses = small_disk.folder / "run", [0.1 * epoch for epoch in range(10_000)]
+
+    def run():
+        with MetricsWriter(folder) as writer:
+            small_disk.fill(leaving=8192)
+            for epoch, loss in enumerate(losses):
+                writer.write(epoch, {"loss": loss})
+
+    with pytest.raises(OSError, match="make space and start again") as caught:
+        run()
+    assert caught.value.errno == errno.ENOSPC
+    assert pathlib.Path(caught.value.filename).parent == folder
+    small_disk.make_space()
+    written = len(read(folder / FILE_NAME))
+    assert 10 < written < len(losses)
+    with MetricsWriter(folder, start=written) as writer:
+        writer.write(written, {"loss": losses[written]})
+    assert read(folder / FILE_NAME) == [{"epoch": i, "loss": losses[i]} for i in range(written + 1)]
+    assert scalars(folder)["loss"][-1] == (written, pytest.approx(losses[written]))
+
+
+def test_a_disk_that_is_full_at_the_start_is_named(small_disk):
+    folder = small_disk.folder / "run"
+    folder.mkdir()
+    small_disk.fill()
+    with pytest.raises(OSError, match="make space and start again"):
+        MetricsWriter(folder)
+    small_disk.make_space()
+    write_epochs(folder, 0, 1)
+    assert not list(folder.glob(".*")), "nothing half-written is left"

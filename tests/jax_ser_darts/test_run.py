@@ -13,7 +13,7 @@ from tiny import tiny_config
 
 from data_prep import functionals
 from jax_ser_darts import jobs, kept, main, search, searcher, workers
-from jax_ser_darts.checkpoints import Checkpoints
+from jax_ser_darts.checkpoints import CheckpointError, Checkpoints
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.folds import FoldError
 from jax_ser_darts.metrics import MetricsWriter, read
@@ -424,6 +424,35 @@ class TestGoingOn:
         assert mine == whole
         result = "genotype.json" if kind == "search" else "answers.json"
         assert (tmp_path / ours / result).read_text() == (finished / theirs / result).read_text()
+
+    def test_a_search_on_a_full_disk_ends_as_one_that_had_space(self, finished, small_disk, monkeypatch):
+        """Full at the second checkpoint, when its epoch is in the metrics; the same numbers bit by bit."""
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        config.search.orders = ("first",)
+        save = Checkpoints.save
+
+        def filling(self, step, *arguments):
+            if step == 2:
+                small_disk.fill()
+            save(self, step, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "save", filling)
+            with pytest.raises(
+                CheckpointError, match=r"step 2 .*first/seed_0/fold_0/checkpoints: .*No space left"
+            ):
+                main.run(config, small_disk.folder, "search")
+        small_disk.make_space()
+        main.run(config, small_disk.folder, "search")
+        where = "search/first/seed_0/fold_0"
+        mine, whole = (read(root / where / "metrics.jsonl") for root in (small_disk.folder, finished))
+        for line in (*mine, *whole):
+            del line["seconds"], line["outside"]
+        assert mine == whole
+        genotype = f"{where}/genotype.json"
+        assert (small_disk.folder / genotype).read_text() == (finished / genotype).read_text()
 
     def test_a_stopped_baseline_ends_as_one_that_was_not(self, finished, tmp_path, monkeypatch):
         config = tiny_config()
