@@ -6,18 +6,20 @@
 What follows `--` are flags of jax_ser_darts.main; by default both orders of a search on the tests' tiny config. A run
 that is left alone comes first, twice: once to fill the compilation cache, once for its seconds. Then runs are ended
 by SIGKILL or SIGTERM, drawn at random, at a moment drawn at random (see `moment`), and started again, until they are
-done; a new one begins until there have been `--kills`. Alphas, genotypes, metrics and answers must be the
+done; a new one begins until there have been `--kills`. Each is forked from a process that has imported the program and
+done nothing else, since importing takes longer than these runs do. Alphas, genotypes, metrics and answers must be the
 same bit by bit; only seconds and memory may differ. The exit status is 1 if anything does.
 """
 
 import argparse
+import contextlib
 import json
+import multiprocessing
 import os
 import pathlib
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
@@ -30,24 +32,53 @@ TINY = (
     "--config.search.epochs=6",
 )
 COMPARED = ("genotype.json", "metrics.jsonl", "network.json", "answers.json")
+FORKS = multiprocessing.get_context("forkserver")
 MEASURED = frozenset(("seconds", "outside", "compiling", "peak_memory"))  # these differ from run to run
 
 
-def start(folder: pathlib.Path, name: str, flags) -> subprocess.Popen:
+def start(folder: pathlib.Path, name: str, flags) -> multiprocessing.Process:
     """One run of the program in `folder`/`name`, in a process group of its own."""
-    command = [
-        *(sys.executable, "-m", "jax_ser_darts.main", *flags),
+    arguments = [
+        *("jax_ser_darts", *flags),
         *(f"--workdir={folder / name}", f"--compilation_cache={folder / 'cache'}"),
         f"--config.data.records={folder / 'records'}",
     ]
-    with (folder / f"{name}.log").open("a") as log:
-        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    process = FORKS.Process(target=program, args=(arguments, folder / f"{name}.log"))
+    process.start()
+    return process
+
+
+def program(arguments: list[str], log: pathlib.Path) -> None:
+    """What a started process does: the command, its output in a file."""
+    from jax_ser_darts import main
+
+    with contextlib.suppress(PermissionError):  # it leads a group already
+        os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the server of forks ignores it
+    with log.open("a") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.argv = arguments  # config flags look there too
+    main.cli()
+
+
+def blow(process: multiprocessing.Process, how: signal.Signals) -> bool:
+    """Ends it and what it has started; whether it was ended by it."""
+    try:
+        os.killpg(process.pid, how)
+    except ProcessLookupError:  # it does not lead a group yet, or is gone
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, how)
+    process.join()
+    return process.exitcode == -how
 
 
 def whole(folder: pathlib.Path, name: str, flags) -> float:
     """A run that is left alone; returns its seconds."""
     started = time.monotonic()
-    if start(folder, name, flags).wait():
+    process = start(folder, name, flags)
+    process.join()
+    if process.exitcode:
         sys.exit(f"error: the run that was left alone failed: see {folder / name}.log")
     return time.monotonic() - started
 
@@ -57,7 +88,7 @@ def epochs(workdir: pathlib.Path) -> int:
     return sum(len(path.read_bytes().splitlines()) for path in workdir.rglob("metrics.jsonl"))
 
 
-def moment(process: subprocess.Popen, workdir: pathlib.Path, *, rng, seconds: float) -> None:
+def moment(process: multiprocessing.Process, workdir: pathlib.Path, *, rng, seconds: float) -> None:
     """Returns at a random moment of the process's life, or at its end.
 
     Half of the moments are drawn over a whole run, starting and compiling included. The others come after one to
@@ -66,7 +97,7 @@ def moment(process: subprocess.Popen, workdir: pathlib.Path, *, rng, seconds: fl
     until, target = time.monotonic() + rng.uniform(0, seconds), None
     if rng.random() < 0.5:
         target, rest = epochs(workdir) + rng.randint(1, 3), rng.uniform(0, 0.5)
-    while process.poll() is None:
+    while process.exitcode is None:
         if target is not None and epochs(workdir) >= target:
             until, target = time.monotonic() + rest, None
         if target is None and time.monotonic() >= until:
@@ -81,13 +112,13 @@ def killed(folder: pathlib.Path, name: str, flags, *, rng, seconds: float, kills
         process = start(folder, name, flags)
         if len(blows) < kills:
             moment(process, folder / name, rng=rng, seconds=seconds)
-        if len(blows) < kills and process.poll() is None:
-            blow = rng.choice((signal.SIGKILL, signal.SIGTERM))
-            os.killpg(process.pid, blow)
-            if process.wait():
-                blows.append(f"{blow.name} at {epochs(folder / name)} epochs")
+        if len(blows) < kills and process.exitcode is None:
+            how = rng.choice((signal.SIGKILL, signal.SIGTERM))
+            if blow(process, how):
+                blows.append(f"{how.name} at {epochs(folder / name)} epochs")
                 continue
-        if process.wait():
+        process.join()
+        if process.exitcode:
             sys.exit(f"error: a run that was killed does not go on: see {folder / name}.log")
         return blows
 
@@ -128,7 +159,10 @@ def main() -> int:
     options = parser.parse_args()
     folder, rng = options.workdir.absolute(), random.Random(options.seed)
     folder.mkdir(parents=True)
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
     flags = options.flags or TINY
+    FORKS.set_forkserver_preload(["jax_ser_darts.main", "tensorflow", "tensorflow_datasets"])
     whole(folder, "first", flags)
     seconds = whole(folder, "whole", flags)
     expected = results(folder / "whole")
