@@ -94,6 +94,9 @@ def default() -> ml_collections.ConfigDict:
         {"order": bilevel.FIRST, "eigenvalue": True, "stop_eigenvalue": 1.3}
     )
     c.search.variants.darts_pt = ml_collections.ConfigDict({"order": bilevel.FIRST, "perturbation": True})
+    c.search.variants.pc_darts = ml_collections.ConfigDict(
+        {"order": bilevel.FIRST, "partial_channels": 4, "edge_normalisation": True}
+    )
     c.search.variants.second_differences = ml_collections.ConfigDict(
         {"order": bilevel.SECOND, "product": bilevel.FINITE_DIFFERENCES}
     )
@@ -142,6 +145,12 @@ def default() -> ml_collections.ConfigDict:
     )
     c.search.perturbation_batches = 4  # of the alphas' data, for each loss
     c.search.perturbation_steps = 20  # that train the weights after each decision
+    c.search.partial_channels = (
+        1  # K: a mixture sees 1/K of the channels, the others pass it by (PC-DARTS: 4); 1 all
+    )
+    c.search.edge_normalisation = (
+        False  # weighs the edges of each node by a softmax of their betas (PC-DARTS), found with the alphas
+    )
     c.search.neumann_terms = 3  # order implicit: products with the Hessian of L_train
     c.search.neumann_rate = 0.01  # of the series: above 2 / largest eigenvalue it diverges
     c.search.edges = LOOPED  # little memory, compiled soon; or unrolled: faster steps

@@ -187,7 +187,7 @@ def _check_collapse(config):
     _within(config, 0, 10**9, "search.stop_eigenvalue_delay", "search.stop_eigenvalue_start")
     _positive(config, "search.eigenvalue_products", "search.stop_eigenvalue_window", "search.neumann_rate")
     _within(config, 0.0, 1.0, "search.eigenvalue_tolerance")
-    _positive(config, "search.perturbation_batches")
+    _positive(config, "search.perturbation_batches", "search.partial_channels")
     _within(config, 0, 10**9, "search.perturbation_steps")
     if config.search.stop_eigenvalue and not config.search.eigenvalue:
         raise ConfigError("config.search.stop_eigenvalue needs config.search.eigenvalue=True")
@@ -206,6 +206,16 @@ def _check_remedies(config):
             raise ConfigError(
                 f"config.search.stop_stable, of {method}: fewer than two of config.space.operations are learnable, "
                 "so their ranking never changes"
+            )
+        if settings.channels % settings.partial_channels:
+            raise ConfigError(
+                f"config.search.channels = {settings.channels}, of {method}, is not divisible by "
+                f"config.search.partial_channels = {settings.partial_channels}"
+            )
+        if settings.perturbation and settings.partial_channels > 1:
+            raise ConfigError(
+                f"config.search.perturbation, of {method}, needs config.search.partial_channels=1: channels that pass "
+                "the candidates by stay on an edge that is taken away, so what it is worth cannot be measured"
             )
 
 

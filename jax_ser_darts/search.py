@@ -21,7 +21,7 @@ from jax_ser_darts.metrics import MetricsWriter
 from jax_ser_darts.prefetch import prefetch
 from jax_ser_darts.progress import Progress
 from jax_ser_darts.search_space import genotype as genotypes
-from jax_ser_darts.search_space.genotype import SEQUENCE, Genotype
+from jax_ser_darts.search_space.genotype import BETAS, SEQUENCE, Genotype
 from jax_ser_darts.search_step import SearchState
 from jax_ser_darts.searcher import Searcher
 from jax_ser_darts.spectrum import dominant_eigenvalue
@@ -153,7 +153,8 @@ def _select(
         the shares at the end, from which `Searcher.derive` reads the genotype; seconds of the whole search.
     """
     s, started = searcher.settings, time.monotonic()
-    softmax = {kind: genotypes.softmax(a) for kind, a in jax.device_get(state.alphas).items()}
+    alphas = genotypes.kinds_of(jax.device_get(state.alphas))
+    softmax = {kind: genotypes.softmax(a) for kind, a in alphas.items()}
     shares, decided = softmax, 0
     if (restored := checkpoints.restore_latest(state)) and "shares" in restored[2]:
         _, state, times = restored
@@ -263,10 +264,12 @@ def summarise(alphas: dict, figures: Sequence[dict], found: Genotype) -> dict:
         found: the genotype they stand for.
 
     Returns:
-        Means of the figures; alphas; genotype; entropy of the softmax weights in nats, a mean over edges; share
-        of skip connections in each cell of the genotype.
+        Means of the figures; alphas, and betas if there are any; genotype; entropy of the softmax weights in nats, a
+        mean over edges; share of skip connections in each cell of the genotype.
     """
-    weights = {name: genotypes.softmax(np.asarray(a, np.float64)) for name, a in alphas.items()}
+    kinds = genotypes.kinds_of(alphas)
+    betas = {BETAS: alphas[BETAS]} if BETAS in alphas else {}
+    weights = {name: genotypes.softmax(np.asarray(a, np.float64)) for name, a in kinds.items()}
     entropy = {name: float(-(w * np.log(w)).sum(axis=-1).mean()) for name, w in weights.items()}
     means = {
         part: jax.tree.map(lambda *x: float(np.mean(x)), *(f[part] for f in figures if part in f))
@@ -278,13 +281,13 @@ def summarise(alphas: dict, figures: Sequence[dict], found: Genotype) -> dict:
         "entropy": entropy,
         "skip_share": {name: found.skip_share(name) for name in found.cells},
         "genotype": found.to_json(),
-        "alphas": {name: np.asarray(a).tolist() for name, a in alphas.items()},
+        **jax.tree.map(lambda a: np.asarray(a).tolist(), {"alphas": kinds, **betas}),
     }
 
 
 def _check_finite(summary, alphas, name, epoch):
     losses = [summary[part]["loss"] for part in ("train", "val") if part in summary]
-    if not np.isfinite(losses).all() or not all(np.isfinite(a).all() for a in alphas.values()):
+    if not np.isfinite(losses).all() or not all(np.isfinite(a).all() for a in jax.tree.leaves(alphas)):
         raise DivergedError(
             f"{name}, epoch {epoch}: losses {losses} or the alphas are not finite. "
             " The last good epoch is in its checkpoints; lower config.search.learning_rate or "

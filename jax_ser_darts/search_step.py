@@ -31,7 +31,8 @@ class SearchState:
 
     Attributes:
         weights: of the supernet.
-        alphas: "normal", "reduction" and, if it is searched, "sequence", `[edges, operations]` each.
+        alphas: "normal", "reduction" and, if it is searched, "sequence", `[edges, operations]` each; "betas", where
+            edges are normalised, see `Supernet`.
         weights_state, alphas_state: of the optimisers.
         step: steps done, `[]` int32.
         key: where the dropout keys of all steps come from.

@@ -36,6 +36,7 @@ def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name:
         sequence_cells=config.search.sequence_cells,
         sequence_nodes=config.search.sequence_nodes,
         sequence_width=config.search.sequence_width,
+        partial_channels=config.search.partial_channels,
         backend=FAST if config.search.fast else PLAIN,
         edges=config.search.edges,
         rematerialise=config.search.rematerialise,
@@ -152,6 +153,7 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
             scale=s.alphas_scale,
             sequence_nodes=model.sequence_nodes,
             sequence_operations=len(model.sequence_operations),
+            edge_normalisation=s.edge_normalisation,
         )
         shapes = (
             jax.ShapeDtypeStruct((1, experiment.frames, experiment.corpus.coefficients), jnp.float32),

@@ -65,6 +65,8 @@ ADDED = {
             "perturbation": False,
             "perturbation_batches": 4,
             "perturbation_steps": 20,
+            "partial_channels": 1,
+            "edge_normalisation": False,
             "neumann_terms": 3,
             "neumann_rate": 0.01,
             "rematerialise": False,

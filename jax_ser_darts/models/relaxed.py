@@ -23,7 +23,7 @@ from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_PO
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal", in_axis=-2, out_axis=-1)
 LOOPED, UNROLLED = "looped", "unrolled"
 EDGES = (LOOPED, UNROLLED)
-ALPHAS = "alphas"
+ALPHAS, EDGES_SHARE = "alphas", "edges"
 
 
 def depthwise_init(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
@@ -90,6 +90,26 @@ class ReluConvNorm(nn.Module):
         return normalised(self.backend, y, grid, self.axis_name)
 
 
+def halved_maximum(x: jax.Array, before: Grid, after: Grid) -> jax.Array:
+    """Largest valid number of each 2x2 window: `[C, T, F, B]` -> `[C, T', F', B]`."""
+    t, f = after.size
+    rows, columns = 2 * t - x.shape[1], 2 * f - x.shape[2]
+    inside = jnp.broadcast_to(before.mask > 0, x.shape)
+    lowest = jnp.finfo(x.dtype).min
+    x = lax.select(inside, x, jnp.full_like(x, lowest))
+    x = jnp.pad(x, ((0, 0), (0, rows), (0, columns), (0, 0)), constant_values=lowest)
+    best = x[:, ::2, ::2]
+    for other in (x[:, ::2, 1::2], x[:, 1::2, ::2], x[:, 1::2, 1::2]):
+        best = lax.select(other > best, other, best)  # on a tie the gradient goes to the first
+    return on_valid(best, after.mask)
+
+
+def shuffled(parts: Sequence[jax.Array], groups: int) -> jax.Array:
+    """The channels of some arrays one after the other, in `groups` groups; then all groups' first, second ..."""
+    x = jnp.concatenate(parts, axis=0)
+    return x.reshape(groups, -1, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)
+
+
 class State(NamedTuple):
     """A state of a cell (one of its inputs, or a node), with all that the edges which leave it share.
 
@@ -97,11 +117,13 @@ class State(NamedTuple):
         padded: ReLU of the state, for the convolutions; None if there are none.
         shared: candidates without weights of their own, by name: pools (normalised) and identity.
         halves: of the ReLU, for the skip connection of stride 2; empty with stride 1.
+        bypass: the channels that no candidate sees, at the size of the output; None if there are none.
     """
 
     padded: Padded | None
     shared: Mapping[str, jax.Array]
     halves: Sequence[jax.Array]
+    bypass: jax.Array | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,11 +134,13 @@ class Candidates:
         operations: their names.
         backend: FAST or PLAIN.
         axis_name: mapped axis of devices that share the statistics, or None.
+        part: K, the candidates see the first 1/K of the channels (PC-DARTS, Xu et al. 2020, equation 2).
     """
 
     operations: Sequence[str]
     backend: Backend
     axis_name: str | None
+    part: int = 1
 
     @property
     def convolutions(self) -> list[tuple[str, Convolution]]:
@@ -126,6 +150,11 @@ class Candidates:
     def prepare(self, x: jax.Array, stride: int, before: Grid, after: Grid) -> State:
         """What all edges that leave a state `[C, T, F, B]` share."""
         backend = self.backend
+        bypass = None
+        if self.part > 1:
+            seen = x.shape[0] // self.part
+            x, bypass = x[:seen], x[seen:]
+            bypass = bypass if stride == 1 else halved_maximum(bypass, before, after)
         relu = nn.relu(x)
         reach = max((spec.pad for _, spec in self.convolutions), default=0)
         shared = {}
@@ -140,15 +169,24 @@ class Candidates:
             padded=backend.pad(relu, reach, stride) if reach else None,
             shared=shared,
             halves=halves(relu, after.size) if SKIP in self.operations and stride == 2 else [],
+            bypass=bypass,
         )
 
-    def mix(self, state: State, weights: Mapping[str, jax.Array], row: jax.Array, after: Grid) -> jax.Array:
-        """The sum of all candidates of one edge, weighted.
+    def mix(
+        self,
+        state: State,
+        weights: Mapping[str, jax.Array],
+        row: jax.Array,
+        share: jax.Array,
+        after: Grid,
+    ) -> jax.Array:
+        """The sum of all candidates of one edge, weighted, with what goes past them.
 
         Args:
             state: where the edge starts.
             weights: of the operations on this edge.
             row: softmax weights `[operations]`.
+            share: of the edge in its node, `[]`: it multiplies all.
             after: grid of the output.
 
         Returns:
@@ -157,9 +195,10 @@ class Candidates:
         ys = self._convolve(state.padded, weights, after)
         if state.halves:
             ys[SKIP] = reduced(state.halves, [weights[f"{SKIP}_pointwise_{i}"] for i in range(2)])
-        share = jnp.stack([row[self.operations.index(name)] for name in (*ys, *state.shared)])
+        shares = share * jnp.stack([row[self.operations.index(name)] for name in (*ys, *state.shared)])
         xs = tuple(state.shared.values())
-        return self.backend.mixture(tuple(ys.values()), xs, share, after, self.axis_name)
+        mixed = self.backend.mixture(tuple(ys.values()), xs, shares, after, self.axis_name)
+        return mixed if state.bypass is None else shuffled([mixed, share * state.bypass], self.part)
 
     def _convolve(self, padded, weights, after):
         """The convolutions of one edge, before their last normalisation, by name."""
@@ -192,6 +231,7 @@ class RelaxedCell(nn.Module):
         channels: of each node.
         reduction: halves T and F.
         backend: FAST or PLAIN.
+        partial_channels: K, 1/K of the channels are for the candidates; 1 is all.
         edges: LOOPED (see sweep.py) or UNROLLED.
         rematerialise: the backward pass computes the edges again from the inputs of the cell.
         axis_name: mapped axis of devices that share the statistics, or None.
@@ -204,12 +244,20 @@ class RelaxedCell(nn.Module):
     backend: Backend
     axis_name: str | None
     dtype: jnp.dtype
+    partial_channels: int = 1
     edges: str = LOOPED
     rematerialise: bool = False
 
     @nn.compact
     def __call__(
-        self, s0: jax.Array, s1: jax.Array, weights: jax.Array, s0_stride: int, before: Grid, after: Grid
+        self,
+        s0: jax.Array,
+        s1: jax.Array,
+        weights: jax.Array,
+        s0_stride: int,
+        before: Grid,
+        after: Grid,
+        shares: jax.Array | None = None,
     ) -> jax.Array:
         """One cell.
 
@@ -219,6 +267,7 @@ class RelaxedCell(nn.Module):
             s0_stride: 2 where s0 has twice the size of s1.
             before: grid of s1.
             after: grid of the output (before, or halved in a reduction cell).
+            shares: of each edge in its node, `[edges]`; None is 1 each.
 
         Returns:
             `[nodes * channels, T', F', B]`.
@@ -228,20 +277,21 @@ class RelaxedCell(nn.Module):
             ReluConvNorm(self.channels, name="preprocess_0", **common)(s0, before, s0_stride),
             ReluConvNorm(self.channels, name="preprocess_1", **common)(s1, before),
         ]
-        candidates = Candidates(self.operations, self.backend, self.axis_name)
+        candidates = Candidates(self.operations, self.backend, self.axis_name, self.partial_channels)
         parameters = self._edge_parameters(candidates.convolutions)
         connect = self._looped if self.edges == LOOPED else self._unrolled
 
         def edges(moving, grids):
             return connect(candidates, *moving, *grids)
 
-        moving, grids = (inputs, parameters, weights), (before, after)
+        shares = jnp.ones(weights.shape[0], weights.dtype) if shares is None else shares
+        moving, grids = (inputs, parameters, weights, shares), (before, after)
         if not self.rematerialise:
             return edges(moving, grids)
         one = jnp.minimum(after.count, 1).astype(jnp.int32)  # it is at least 1
         return rematerialised(edges, moving, grids, one)
 
-    def _unrolled(self, candidates, inputs, parameters, weights, before, after):
+    def _unrolled(self, candidates, inputs, parameters, weights, shares, before, after):
         stride = 2 if self.reduction else 1
         states = [candidates.prepare(x, stride, before, after) for x in inputs]
         rows = {name: unstack(stack) for name, stack in parameters.items()}
@@ -255,17 +305,19 @@ class RelaxedCell(nn.Module):
                     for name, row in rows.items()
                     if self._has(name, source)
                 }
-                total = total + candidates.mix(state, edge, alphas[edge_index(node, source)], after)
+                at = edge_index(node, source)
+                total = total + candidates.mix(state, edge, alphas[at], shares[at], after)
             nodes.append(total)
             if node < self.nodes - 1:
                 states.append(candidates.prepare(total, 1, after, after))
         return jnp.concatenate(nodes, axis=0)
 
-    def _looped(self, candidates, inputs, parameters, weights, before, after):
+    def _looped(self, candidates, inputs, parameters, weights, shares, before, after):
         grids = before, after
         c, *_, b = inputs[0].shape
         stacks = jnp.stack(inputs), sweep.zeros((self.nodes, c, *after.size, b), inputs[0])
         all_sources = 2 + self.nodes - 1
+        weights = {ALPHAS: weights, EDGES_SHARE: shares}
         if self.reduction:  # the inputs have another size than the nodes
             summed = self._sweep(candidates, 0, 2, 2, 0)(stacks, parameters, weights, grids)
             nodes = self._sweep(candidates, 2, all_sources, 1, 0)((summed,), parameters, weights, grids)
@@ -280,8 +332,8 @@ class RelaxedCell(nn.Module):
             return candidates.prepare(x, stride, before if stride == 2 else after, after)
 
         def mix(candidates, prepared, here, grids):
-            weights = {name: w for name, w in here.items() if name != ALPHAS}
-            return candidates.mix(prepared, weights, here[ALPHAS], grids[1])
+            weights = {name: w for name, w in here.items() if name not in (ALPHAS, EDGES_SHARE)}
+            return candidates.mix(prepared, weights, here[ALPHAS], here[EDGES_SHARE], grids[1])
 
         values = dataclasses.replace(candidates, backend=self.backend.values)
         both, both_values = (
@@ -291,7 +343,7 @@ class RelaxedCell(nn.Module):
 
         def run(stacks, parameters, weights, grids):
             used = {name: stack for name, stack in parameters.items() if self._has(name, first)}
-            return sweep.run(loop, stacks, {**used, ALPHAS: weights}, grids)
+            return sweep.run(loop, stacks, {**used, **weights}, grids)
 
         return run
 
@@ -307,7 +359,7 @@ class RelaxedCell(nn.Module):
 
     def _edge_parameters(self, convolutions):
         """{name: stack `[edges, ...]`} of every operation that has weights."""
-        c, found = self.channels, {}
+        c, found = self.channels // self.partial_channels, {}
 
         def add(name, init, edges, *shape):
             found[name] = self.param(name, init, (edges, *shape), self.dtype)

@@ -17,7 +17,7 @@ from jax_ser_darts.models.relaxed import (
 )
 from jax_ser_darts.models.sequence import SequencePart
 from jax_ser_darts.models.sequence_cells import SequenceCells
-from jax_ser_darts.search_space.genotype import CNN_CELLS, SEQUENCE, num_edges
+from jax_ser_darts.search_space.genotype import BETAS, CNN_CELLS, SEQUENCE, incoming, kinds_of, num_edges
 from jax_ser_darts.search_space.operations import SKIP
 
 
@@ -34,18 +34,39 @@ def init_alphas(
     scale: float,
     sequence_nodes: int = 0,
     sequence_operations: int = 0,
+    edge_normalisation: bool = False,
     dtype=jnp.float32,
 ) -> dict:
     """Architecture parameters near zero: `scale` * normal, `[edges, operations]` a cell kind.
 
-    Those of "sequence" are there if it has any operations to choose from.
+    Those of "sequence" are there if it has any operations to choose from; with `edge_normalisation` "betas" holds
+    `[edges]` of each kind of CNN cell.
     """
     shapes = dict.fromkeys(CNN_CELLS, (num_edges(nodes), operations))
     keys = dict(zip(CNN_CELLS, jax.random.split(key), strict=True))
     if sequence_operations:
         shapes[SEQUENCE] = num_edges(sequence_nodes), sequence_operations
         keys[SEQUENCE] = jax.random.fold_in(key, 0)
-    return {name: scale * jax.random.normal(keys[name], shape, dtype) for name, shape in shapes.items()}
+    draw = lambda key, shape: scale * jax.random.normal(key, shape, dtype)
+    alphas = {name: draw(keys[name], shape) for name, shape in shapes.items()}
+    if edge_normalisation:
+        edges = jax.random.split(jax.random.fold_in(key, 1))
+        alphas[BETAS] = {
+            name: draw(one, (num_edges(nodes),)) for name, one in zip(CNN_CELLS, edges, strict=True)
+        }
+    return alphas
+
+
+def edge_shares(betas: jax.Array) -> jax.Array:
+    """The share of each edge in its node (edge normalisation of PC-DARTS, Xu et al. 2020, equation 3).
+
+    Args:
+        betas: `[edges]`.
+
+    Returns:
+        `[edges]`: a softmax over all edges that reach the same node.
+    """
+    return jnp.concatenate([nn.softmax(betas[rows]) for rows in incoming(betas.shape[0])])
 
 
 def auxiliary_skip(
@@ -106,6 +127,7 @@ class Supernet(nn.Module):
         project, hidden, attention: widths of the fixed sequence part, see `SequencePart`.
         sequence_operations: candidates of an edge of the sequence cells; without any the fixed part follows the CNN.
         sequence_cells, sequence_nodes, sequence_width: see `SequenceCells`.
+        partial_channels: K, 1/K of the channels of each CNN edge are for its candidates; 1 is all.
         backend: FAST or PLAIN.
         edges: LOOPED (compiles fast, little memory) or UNROLLED (compiles long, a faster step, much memory).
         rematerialise: see `RelaxedCell`.
@@ -128,6 +150,7 @@ class Supernet(nn.Module):
     sequence_cells: int = 4
     sequence_nodes: int = 4
     sequence_width: int = 16
+    partial_channels: int = 1
     backend: Backend = FAST
     edges: str = LOOPED
     rematerialise: bool = False
@@ -148,7 +171,8 @@ class Supernet(nn.Module):
         Args:
             features: `[B, T, F]`.
             num_frames: valid frames, `[B]`.
-            alphas: "normal", "reduction" and, with sequence cells, "sequence", `[edges, operations]` each.
+            alphas: "normal", "reduction" and, with sequence cells, "sequence", `[edges, operations]` each; where
+                edges are normalised "betas" has `[edges]` of "normal" and "reduction", see `edge_shares`.
             train: dropout on (needs the "dropout" rng).
             added: to the softmax weights of each kind, `[edges or 1, operations]`, see `auxiliary_skip`.
 
@@ -158,7 +182,8 @@ class Supernet(nn.Module):
         common = {"backend": self.backend, "axis_name": self.axis_name, "dtype": self.dtype}
         if self.edges not in EDGES:
             raise ValueError(f"edges {self.edges!r} are not one of {', '.join(EDGES)}")
-        weights = {name: nn.softmax(a, axis=-1) for name, a in alphas.items()}
+        weights = {name: nn.softmax(a, axis=-1) for name, a in kinds_of(alphas).items()}
+        shares = {name: edge_shares(betas) for name, betas in alphas.get(BETAS, {}).items()}
         if added is not None:
             weights = {name: w + added[name].astype(w.dtype) for name, w in weights.items()}
         reductions = reduction_cells(self.cells) if self.reductions is None else self.reductions
@@ -176,12 +201,14 @@ class Supernet(nn.Module):
                 nodes=self.nodes,
                 channels=channels,
                 reduction=reduction,
+                partial_channels=self.partial_channels,
                 edges=self.edges,
                 rematerialise=self.rematerialise,
                 name=f"cell_{i}",
                 **common,
             )
-            s0, s1 = s1, cell(s0, s1, weights["reduction" if reduction else "normal"], s0_stride, grid, after)
+            kind = "reduction" if reduction else "normal"
+            s0, s1 = s1, cell(s0, s1, weights[kind], s0_stride, grid, after, shares.get(kind))
             s1 = nn.Dropout(self.dropout, deterministic=not train)(s1)
             s0_stride, grid = (2 if reduction else 1), after
         if self.sequence_operations:

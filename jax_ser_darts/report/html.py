@@ -11,7 +11,7 @@ import numpy as np
 
 from jax_ser_darts.files import write_text
 from jax_ser_darts.report import cells, figures, style, tables
-from jax_ser_darts.search_space.genotype import softmax
+from jax_ser_darts.search_space.genotype import BETAS, strengths
 from jax_ser_darts.workers import duration
 
 _TEMPLATE = "page.html.j2"
@@ -157,13 +157,17 @@ def _found(folder, one) -> dict[str, Any]:
     for kind, values in last["alphas"].items():
         names = Names.of(values, last["genotype"].get(kind, ()), one["operations"][kind])
         drawn = figures.heat_map(
-            softmax(np.asarray(values)),
+            _strengths(last, kind),
             rows=names.edges,
             columns=names.operations,
             chosen=set(names.chosen(last["genotype"].get(kind, ()))),
         )
         style.save(drawn, folder, f"alphas_{name}_{kind}")
     return {"method": one["method"], "seed": one["seed"], "fold": one["fold"], "drawings": drawings}
+
+
+def _strengths(line, kind):
+    return strengths(line["alphas"][kind], line.get(BETAS, {}).get(kind))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,13 +212,13 @@ class Names:
 
 
 def alphas(searches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For the page's slider: of each search and kind of cell, the softmax weights of each epoch in thousandths."""
+    """For the page's slider: of each search and kind of cell, the strengths of each epoch in thousandths."""
     found = []
     for one in searches:
         kinds = {}
         for kind, values in one["epochs"][0]["alphas"].items():
             names = Names.of(values, one["genotype"].get(kind, ()), one["operations"][kind])
-            weights = [softmax(np.asarray(line["alphas"][kind])) for line in one["epochs"]]
+            weights = [_strengths(line, kind) for line in one["epochs"]]
             kinds[kind] = {
                 "edges": names.edges,
                 "operations": names.operations,

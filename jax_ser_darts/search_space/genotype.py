@@ -1,6 +1,7 @@
 """A genotype: which operation on which edge. Read off alphas, kept as JSON, checked when read."""
 
 import dataclasses
+import itertools
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from jax_ser_darts.search_space.sequence_operations import SEQUENCE_OPERATIONS
 EDGES_PER_NODE = 2
 CNN_CELLS = ("normal", "reduction")
 SEQUENCE = "sequence"
+BETAS = "betas"
 ALLOWED = {**dict.fromkeys(CNN_CELLS, OPERATIONS), SEQUENCE: SEQUENCE_OPERATIONS}
 
 
@@ -25,6 +27,12 @@ def num_edges(nodes: int) -> int:
 def edge_index(node: int, source: int) -> int:
     """Row of the edge source -> node in a cell's alphas. Sources 0, 1 are the inputs, 2 + i is node i."""
     return sum(2 + i for i in range(node)) + source
+
+
+def incoming(edges: int) -> list[slice]:
+    """Of each node of a cell with so many edges: the rows of those that reach it."""
+    nodes = next(nodes for nodes in itertools.count() if num_edges(nodes) >= edges)
+    return [slice(edge_index(node, 0), edge_index(node + 1, 0)) for node in range(nodes)]
 
 
 class GenotypeError(ValueError):
@@ -165,27 +173,34 @@ def load(path: str | pathlib.Path) -> Genotype:
         raise GenotypeError(f"{path}: {error}") from error
 
 
+def kinds_of(alphas: Mapping) -> dict:
+    """The alphas `[edges, operations]` of each kind of cell, without the edges' betas."""
+    return {name: values for name, values in alphas.items() if name != BETAS}
+
+
 def derive(
-    alphas: Mapping[str, np.ndarray], operations: Sequence[str], sequence_operations: Sequence[str] = ()
+    alphas: Mapping[str, np.ndarray | Mapping[str, np.ndarray]],
+    operations: Sequence[str],
+    sequence_operations: Sequence[str] = (),
 ) -> Genotype:
     """The discrete cells of the relaxed ones: per node the two strongest incoming edges (DARTS, section 2.4).
 
-    An edge is as strong as its best operation besides `none`, by softmax weight over all candidates.
+    An edge is as strong as its best operation besides `none`, see `strengths`.
 
     Args:
-        alphas: "normal", "reduction" and, if it is searched, "sequence", `[edges, operations]` each.
+        alphas: "normal", "reduction" and, if it is searched, "sequence", `[edges, operations]` each. "betas" are
+            `[edges]` of some of these kinds, where edges are normalised.
         operations: names of the columns of the first two.
         sequence_operations: names of the columns of "sequence".
     """
-    cells = {}
-    for name in alphas:
+    cells, betas = {}, alphas.get(BETAS, {})
+    for name, values in kinds_of(alphas).items():
         names = sequence_operations if name == SEQUENCE else operations
         choices = [k for k, operation in enumerate(names) if operation != NONE]
-        weights = softmax(np.asarray(alphas[name], np.float64))
-        nodes, first = [], 0
-        while first < len(weights):
-            sources = 2 + len(nodes)
-            edges = weights[first : first + sources, choices]
+        weights = strengths(values, betas.get(name))
+        nodes = []
+        for rows in incoming(len(weights)):
+            edges = weights[rows, choices]
             strongest = np.argsort(-edges.max(axis=1), kind="stable")[:EDGES_PER_NODE]
             nodes.append(
                 tuple(
@@ -193,9 +208,27 @@ def derive(
                     for s in sorted(strongest)
                 )
             )
-            first += sources
         cells[name] = tuple(nodes)
     return Genotype(**cells)
+
+
+def strengths(alphas: np.ndarray, betas: np.ndarray | None = None) -> np.ndarray:
+    """How strong each candidate is on each edge: its softmax weight, times that of the edge where there are betas.
+
+    The weight of an edge is a softmax over all that reach the same node (PC-DARTS, Xu et al. 2020, section 3.3).
+
+    Args:
+        alphas: `[edges, operations]`.
+        betas: `[edges]`, or None.
+
+    Returns:
+        `[edges, operations]`.
+    """
+    weights = softmax(np.asarray(alphas, np.float64))
+    if betas is None:
+        return weights
+    betas = np.asarray(betas, np.float64)
+    return weights * np.concatenate([softmax(betas[rows]) for rows in incoming(len(betas))])[:, None]
 
 
 def softmax(alphas: np.ndarray) -> np.ndarray:

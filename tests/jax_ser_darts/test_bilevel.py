@@ -12,6 +12,7 @@ from jax_ser_darts.models.backend import PLAIN
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.relaxed import UNROLLED
 from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.search_space.genotype import BETAS
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +136,7 @@ NODES, OPERATIONS = 1, ("max_pool_3x3", "skip_connect", "dil_conv_3x3", "none")
 
 @pytest.fixture(scope="module")
 def problem():
-    """A tiny supernet with an optimiser that clips, decays and has momentum, some steps into a search."""
+    """A tiny supernet with betas and an optimiser that clips, decays and has momentum, some steps into a search."""
     with jax.enable_x64(True):
         model = Supernet(
             classes=3,
@@ -143,6 +144,7 @@ def problem():
             cells=1,
             nodes=NODES,
             channels=2,
+            partial_channels=2,
             reductions=frozenset(),
             project=5,
             hidden=4,
@@ -161,7 +163,12 @@ def problem():
             for _ in range(2)
         ]
         alphas = init_alphas(
-            jax.random.key(0), nodes=NODES, operations=len(OPERATIONS), scale=0.5, dtype=jnp.float64
+            jax.random.key(0),
+            nodes=NODES,
+            operations=len(OPERATIONS),
+            scale=0.5,
+            edge_normalisation=True,
+            dtype=jnp.float64,
         )
         weights = init_variables(model, 0, *batches[0][:2], alphas, train=False)["params"]
         weights = jax.tree.map(lambda w: jnp.asarray(w, jnp.float64), weights)
@@ -222,6 +229,7 @@ def test_the_exact_term_is_autodiff_through_the_whole_update(problem, exact):
     term = jax.jit(jax.grad(through_the_update))(alphas)
     assert difference(exact[2], term) < 1e-9
     assert float(optax.tree.norm(term)) > 1e-6, "a term that vanishes proves nothing"
+    assert float(optax.tree.norm(term[BETAS]["normal"])) > 1e-6
 
 
 def test_the_direct_part_is_the_gradient_at_the_virtual_weights(problem, exact):

@@ -127,6 +127,7 @@ def test_the_comparison_of_both_papers_has_two_searches_of_either_kind_and_every
         ("search.eigenvalue_tolerance", 2.0),
         ("search.perturbation_batches", 0),
         ("search.perturbation_steps", -1),
+        ("search.partial_channels", 0),
         ("search.neumann_terms", -1),
         ("search.neumann_rate", 0.0),
         ("compare.workers", 0),
@@ -154,6 +155,27 @@ def test_a_variant_that_cannot_work_is_named(changes, message):
     c = config.default()
     c.search.variants.mine = changes
     with pytest.raises(ConfigError, match=rf"config\.search\.variants\.{message}"):
+        validate(c)
+
+
+def test_channels_that_cannot_be_divided_are_named_where_it_is_asked_for():
+    c = config.default()
+    c.search.channels = 6
+    validate(c)
+    c.search.orders = ("pc_darts",)
+    with pytest.raises(ConfigError, match=r"channels = 6, of pc_darts, .*partial_channels = 4"):
+        validate(c)
+    c.search.channels = 8
+    validate(c)
+
+
+def test_a_selection_by_perturbation_needs_all_channels():
+    c = config.default()
+    c.search.orders = ("darts_pt",)
+    c.search.edge_normalisation = True
+    validate(c)
+    c.search.partial_channels = 2
+    with pytest.raises(ConfigError, match=r"perturbation, of darts_pt, needs .*partial_channels=1"):
         validate(c)
 
 

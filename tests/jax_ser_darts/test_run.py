@@ -494,6 +494,7 @@ class TestGoingOn:
         ended = {
             "order": "first",
             "auxiliary_skip": 1.0,
+            "edge_normalisation": True,
             "eigenvalue": True,
             "eigenvalue_products": 3,
             "stop_eigenvalue": 1e-9,  # any eigenvalue is more
@@ -548,6 +549,40 @@ class TestGoingOn:
                 assert genotype == lines[0]["genotype"]
             else:
                 assert steps[-1] == 2 + 6, "two epochs, then two edges and a node of either cell"
+
+    def test_a_stopped_search_of_partial_channels_ends_as_one_that_was_not(
+        self, finished, tmp_path, monkeypatch
+    ):
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        config.search.variants.pc_darts.partial_channels = 2
+        config.search.orders = ("pc_darts",)
+        main.run(config, tmp_path / "whole", "search")
+        save = Checkpoints.save
+
+        def stop(*arguments):
+            save(*arguments)
+            raise Stopped
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "save", stop)
+            with pytest.raises(Stopped):
+                main.run(config, tmp_path / "stopped", "search")
+        main.run(config, tmp_path / "stopped", "search")
+        where = "search/pc_darts/seed_0/fold_0"
+        stopped, whole = (read(tmp_path / run / where / "metrics.jsonl") for run in ("stopped", "whole"))
+        for line in (*stopped, *whole):
+            del line["seconds"], line["outside"]
+            assert {kind: len(betas) for kind, betas in line["betas"].items()} == {
+                "normal": 2,
+                "reduction": 2,
+            }
+        assert len(stopped) == config.search.epochs
+        assert stopped == whole
+        assert stopped[0]["betas"] != stopped[1]["betas"]
+        genotypes = [(tmp_path / run / where / "genotype.json").read_text() for run in ("stopped", "whole")]
+        assert genotypes[0] == genotypes[1]
 
     def test_nothing_is_compiled_after_the_first_step(self, finished, tmp_path, caplog):
         """A search of more epochs compiles what a short one does."""

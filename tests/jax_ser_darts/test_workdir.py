@@ -78,7 +78,15 @@ def test_a_workdir_from_before_the_sequence_cells_goes_on_without_them(tmp_path)
 
 def test_a_workdir_from_before_a_setting_goes_on_with_what_it_did(tmp_path):
     old = config.default()
-    for name in ("rematerialise", "auxiliary_skip", "stop_skips", "eigenvalue", "perturbation"):
+    for name in (
+        "rematerialise",
+        "auxiliary_skip",
+        "stop_skips",
+        "eigenvalue",
+        "perturbation",
+        "partial_channels",
+        "edge_normalisation",
+    ):
         del old.search[name]
     claim_workdir(old, tmp_path, "corpus")
     check_workdir(config.default(), tmp_path)

@@ -15,8 +15,14 @@ from jax_ser_darts.models.backend import FAST, PLAIN
 from jax_ser_darts.models.grid import halved, make_grid
 from jax_ser_darts.models.primitives import BN_EPSILON
 from jax_ser_darts.models.relaxed import EDGES, LOOPED, UNROLLED, RelaxedCell
-from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas, reduction_cells
-from jax_ser_darts.search_space.genotype import edge_index, num_edges
+from jax_ser_darts.models.supernet import (
+    Supernet,
+    auxiliary_skip,
+    edge_shares,
+    init_alphas,
+    reduction_cells,
+)
+from jax_ser_darts.search_space.genotype import BETAS, edge_index, num_edges
 from jax_ser_darts.search_space.operations import CONVOLUTIONS, OPERATIONS
 
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -58,9 +64,11 @@ def random_params(module, *arguments):
     return jax.tree.unflatten(structure, values)
 
 
-def make_alphas(operations, nodes=NODES):
+def make_alphas(operations, nodes=NODES, betas=False):
     shape = num_edges(nodes), len(operations)
-    return {"normal": normal(1, *shape), "reduction": normal(2, *shape)}
+    alphas = {"normal": normal(1, *shape), "reduction": normal(2, *shape)}
+    of_edges = {"normal": normal(3, shape[0]), "reduction": normal(4, shape[0])}
+    return {**alphas, BETAS: of_edges} if betas else alphas
 
 
 def make_loss(supernet, train=False, **options):
@@ -108,26 +116,29 @@ def assert_close(found, expected, tolerance=1e-9):
 # ---------------------------------------------------------------------------------------- FAST and PLAIN
 
 
+def make_gradients(supernet):
+    """(weights, alphas, batch) -> logits, gradients of both and of the alphas alone, and the second order's product."""
+    loss = make_loss(supernet)
+    gradients = bilevel.make_gradients(lambda weights, alphas, batch: loss(weights, alphas, *batch))
+    return jit(
+        lambda weights, *rest: (
+            gradients.of_both(weights, *rest),
+            gradients.of_alphas(weights, *rest)[1],
+            gradients.mixed_product(weights, *rest, jax.tree.map(jnp.cos, weights)),
+        )
+    )
+
+
 @pytest.fixture(scope="module")
 def every_gradient(point, batch):
-    """(backend, edges, ...) -> logits, gradients of both and of the alphas alone, and the second order's product."""
+    """(backend, edges, ...) -> what `make_gradients` is about."""
 
     @functools.cache
     def compute(backend, edges, dtype=jnp.float64, rematerialise=False):
         cast = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
-        loss = make_loss(
-            SUPERNET.clone(backend=backend, edges=edges, dtype=dtype, rematerialise=rematerialise)
-        )
-        gradients = bilevel.make_gradients(lambda weights, alphas, batch: loss(weights, alphas, *batch))
-        (weights, alphas), (features, lengths, counted) = cast(point), batch
-        arguments = weights, alphas, (cast(features), lengths, cast(counted))
-        v = jax.tree.map(jnp.cos, weights)
-        run = lambda *a: (
-            gradients.of_both(*a),
-            gradients.of_alphas(*a)[1],
-            gradients.mixed_product(*a, v),
-        )
-        return jit(run)(*arguments)
+        supernet = SUPERNET.clone(backend=backend, edges=edges, dtype=dtype, rematerialise=rematerialise)
+        features, lengths, counted = batch
+        return make_gradients(supernet)(*cast(point), (cast(features), lengths, cast(counted)))
 
     return compute
 
@@ -161,6 +172,70 @@ def test_the_gradient_reaches_every_weight_and_every_alpha(outcome):
             g if "_depthwise_" in name or "_pointwise_" in name else g[None]
         )  # an edge's weights are its row
         assert all(np.any(np.asarray(e) != 0) for e in edges), name
+
+
+# ---------------------------------------------------------------------------------------- partial channels
+
+PARTIAL = SUPERNET.clone(
+    operations=("max_pool_3x3", "skip_connect", "dil_conv_3x3", "none"),
+    partial_channels=2,
+    channels=2,
+)
+
+
+@pytest.fixture(scope="module")
+def partial_gradients(batch):
+    """(backend, edges) -> what `make_gradients` is about, of another batch too: with betas, part of the channels."""
+    alphas = make_alphas(PARTIAL.operations, betas=True)
+    weights = random_params(PARTIAL, *batch[:2], alphas)
+
+    @functools.cache
+    def compiled(backend, edges):
+        return make_gradients(PARTIAL.clone(backend=backend, edges=edges))
+
+    return lambda backend, edges, batch=batch: compiled(backend, edges)(weights, alphas, batch)
+
+
+@pytest.mark.parametrize("edges", EDGES)
+def test_partial_channels_and_normalised_edges_are_left_to_autodiff_by_plain_and_the_same(
+    partial_gradients, edges
+):
+    assert_close(partial_gradients(FAST, edges), partial_gradients(PLAIN, UNROLLED))
+
+
+def test_every_beta_has_a_gradient_in_both_orders(partial_gradients):
+    (_, (_, of_both)), of_alphas, product = partial_gradients(FAST, LOOPED)
+    for gradient in (of_both, of_alphas, product):
+        for kind, g in gradient[BETAS].items():
+            assert g.shape == (num_edges(NODES),), kind
+            assert (np.abs(g) > 1e-9).all(), kind
+
+
+def test_what_stands_on_padding_does_not_pass_the_candidates_by(partial_gradients, batch):
+    features, lengths, counted = batch
+    padding = np.arange(T)[None, :] >= lengths[:, None]
+    spoilt = np.where(padding[:, :, None], 1e6, features)
+    ((_, logits), found), *others = partial_gradients(FAST, LOOPED, (spoilt, lengths, counted))
+    ((_, expected_logits), expected), *expected_others = partial_gradients(FAST, LOOPED)
+    assert_close(logits[:3], expected_logits[:3])
+    assert_close((found, others), (expected, expected_others))
+
+
+def test_the_candidates_have_their_share_of_the_channels(batch):
+    shapes = lambda supernet: jax.eval_shape(
+        lambda: supernet.init(jax.random.key(0), *batch[:2], make_alphas(supernet.operations))
+    )["params"]
+    partial, whole = shapes(SUPERNET.clone(partial_channels=4)), shapes(SUPERNET)
+    for cell, channels in (("cell_0", 4), ("cell_1", 8)):
+        assert whole[cell]["sep_conv_3x3_pointwise_0"].shape[1:] == (channels, channels)
+        assert partial[cell]["sep_conv_3x3_pointwise_0"].shape[1:] == (channels // 4, channels // 4)
+    assert partial["cell_1"]["preprocess_0"] == whole["cell_1"]["preprocess_0"]
+    assert partial["sequence"] == whole["sequence"], "a node is as wide as it was"
+
+
+def test_the_shares_of_the_edges_of_a_node_add_up_to_1():
+    shares = np.asarray(edge_shares(jnp.asarray(np.log([1.0, 3.0, 1.0, 1.0, 2.0]))))
+    np.testing.assert_allclose(shares, [0.25, 0.75, 0.25, 0.25, 0.5], rtol=1e-12)
 
 
 # ---------------------------------------------------------------------------------------- utterances
@@ -200,8 +275,9 @@ SIZE, SMALL_LENGTHS, WIDTH = (7, 5), np.array([7, 4, 1, 0]), 3
 class ByHand:
     """A relaxed cell in plain loops: NHWC, each candidate of each edge on its own, statistics by picking."""
 
-    def __init__(self, params, weights, lengths, *, reduction, beta=0.0):
+    def __init__(self, params, weights, lengths, *, reduction, beta=0.0, part=1, shares=None):
         self.params, self.weights = params, np.asarray(weights)
+        self.part, self.shares = part, shares
         self.before = lengths
         self.after = (lengths + 1) // 2 if reduction else lengths
         self.reduction, self.beta = reduction, beta
@@ -224,11 +300,18 @@ class ByHand:
         stride = 2 if self.reduction and source < 2 else 1
         lengths = self.before if source < 2 else self.after
         weights = self.weights[edge_index(node, source)]
+        share = 1.0 if self.shares is None else self.shares[edge_index(node, source)]
+        seen = x.shape[-1] // self.part
+        x, others = x[..., :seen], x[..., seen:]
         auxiliary = self.beta * self.candidate("skip_connect", node, source, x, stride, lengths)
-        return auxiliary + sum(
+        mixed = auxiliary + sum(
             weight * self.candidate(name, node, source, x, stride, lengths)
             for weight, name in zip(weights, OPERATIONS, strict=True)
         )
+        others = others if stride == 1 else self.pool(np.max, others, 2, lengths, before=0)
+        whole = np.concatenate([mixed, others], axis=-1)
+        order = [group * seen + i for i in range(seen) for group in range(self.part)]  # the shuffle
+        return share * whole[..., order]
 
     def candidate(self, name, node, source, x, stride, lengths):
         if name == "none":
@@ -258,12 +341,12 @@ class ByHand:
         halves = [x[:, i::2, i::2] @ ws[i] for i in range(2)]
         return np.concatenate(halves, axis=-1)
 
-    def pool(self, function, x, stride, lengths):
-        """Pools what is valid in each window; 0 where nothing is."""
+    def pool(self, function, x, stride, lengths, before=1):
+        """Pools what is valid in each window, from `before` its middle to 1 after; 0 where nothing is."""
         found = np.zeros((len(x), -(-x.shape[1] // stride), -(-x.shape[2] // stride), x.shape[3]))
         for b, i, j, c in np.ndindex(found.shape):
             t, f = stride * i, stride * j
-            window = x[b, max(t - 1, 0) : min(t + 2, lengths[b]), max(f - 1, 0) : f + 2, c]
+            window = x[b, max(t - before, 0) : min(t + 2, lengths[b]), max(f - before, 0) : f + 2, c]
             found[b, i, j, c] = function(window) if t < lengths[b] else 0
         return found
 
@@ -288,14 +371,16 @@ class ByHand:
         return np.where(np.arange(x.shape[1])[None, :, None, None] < lengths[:, None, None, None], x, 0)
 
 
-@pytest.mark.parametrize("edges", EDGES)
+@pytest.mark.parametrize(("edges", "part"), [(LOOPED, 1), (UNROLLED, 1), (LOOPED, 2)])
 @pytest.mark.parametrize(("reduction", "s0_stride"), [(False, 2), (True, 1)], ids=["normal", "reduction"])
-def test_a_cell_is_what_plain_loops_make_of_it(reduction, s0_stride, edges):
-    """Without and with an auxiliary skip connection on each edge (DARTS-)."""
+def test_a_cell_is_what_plain_loops_make_of_it(reduction, s0_stride, edges, part):
+    """Without and with an auxiliary skip connection on each edge (DARTS-), partial channels and normalised edges."""
+    channels = part * WIDTH
     cell = RelaxedCell(
         operations=OPERATIONS,
         nodes=NODES,
-        channels=WIDTH,
+        channels=channels,
+        partial_channels=part,
         reduction=reduction,
         backend=FAST,
         axis_name=None,
@@ -309,14 +394,17 @@ def test_a_cell_is_what_plain_loops_make_of_it(reduction, s0_stride, edges):
     s0 = normal(0, 2, *s0_size, 4) * np.asarray(make_grid(s0_lengths, s0_size, jnp.float64, None).mask)
     s1 = normal(1, 5, *SIZE, 4) * np.asarray(grid.mask)
     weights = np.random.default_rng(2).dirichlet(np.ones(len(OPERATIONS)), num_edges(NODES))
-    rest = s0_stride, grid, after
+    shares = None if part == 1 else np.random.default_rng(3).uniform(0.2, 0.8, num_edges(NODES))
+    rest = s0_stride, grid, after, None if shares is None else jnp.asarray(shares)
     params = random_params(cell, s0, s1, weights, *rest)
     apply = jit(lambda params, *inputs: cell.apply({"params": params}, *inputs, *rest))
     for beta in (0.0, 0.7):
         added = auxiliary_skip(jnp.float64(beta), operations=OPERATIONS)["normal"]
         found = np.asarray(apply(params, s0, s1, weights + added))
-        assert found.shape == (NODES * WIDTH, *after.size, 4)
-        by_hand = ByHand(params, weights, SMALL_LENGTHS, reduction=reduction, beta=beta)
+        assert found.shape == (NODES * channels, *after.size, 4)
+        by_hand = ByHand(
+            params, weights, SMALL_LENGTHS, reduction=reduction, beta=beta, part=part, shares=shares
+        )
         expected = by_hand.cell(np.moveaxis(s0, (0, 3), (3, 0)), np.moveaxis(s1, (0, 3), (3, 0)), s0_stride)
         np.testing.assert_allclose(np.moveaxis(found, (0, 3), (3, 0)), expected, rtol=1e-9, atol=1e-10)
 
@@ -340,9 +428,16 @@ def tiny(batch):
     return point, make_step(TINY)(*point, *batch)
 
 
-def test_two_devices_with_different_lengths_give_what_one_gives(tiny, batch):
-    point, expected = tiny
-    step = jax.value_and_grad(make_loss(TINY.clone(axis_name="devices")), argnums=(0, 1), has_aux=True)
+@pytest.mark.parametrize("part", [1, 2])
+def test_two_devices_with_different_lengths_give_what_one_gives(tiny, batch, part):
+    supernet = TINY.clone(partial_channels=part)
+    if part == 1:
+        point, expected = tiny
+    else:
+        alphas = make_alphas(TINY.operations, nodes=1, betas=True)
+        point = random_params(supernet, *batch[:2], alphas), alphas
+        expected = make_step(supernet)(*point, *batch)
+    step = jax.value_and_grad(make_loss(supernet.clone(axis_name="devices")), argnums=(0, 1), has_aux=True)
 
     def on_device(*inputs):
         (loss, logits), gradients = step(*inputs)
@@ -424,5 +519,17 @@ def test_alphas_start_near_zero_and_differ():
     alphas = init_alphas(jax.random.key(0), nodes=4, operations=8, scale=1e-3)
     assert {kind: a.shape for kind, a in alphas.items()} == {"normal": (14, 8), "reduction": (14, 8)}
     values = np.concatenate([np.asarray(a).ravel() for a in alphas.values()])
+    assert len(np.unique(values)) == values.size
+    assert 0.5e-3 < values.std() < 2e-3
+
+
+def test_betas_are_drawn_beside_the_alphas_and_change_none_of_them():
+    shape = {"nodes": 4, "operations": 8, "scale": 1e-3}
+    alphas = init_alphas(jax.random.key(0), **shape, edge_normalisation=True)
+    betas = alphas.pop(BETAS)
+    without = init_alphas(jax.random.key(0), **shape)
+    assert all(np.array_equal(alphas[kind], without[kind]) for kind in without)
+    assert {kind: b.shape for kind, b in betas.items()} == {"normal": (14,), "reduction": (14,)}
+    values = np.concatenate([np.asarray(b) for b in betas.values()])
     assert len(np.unique(values)) == values.size
     assert 0.5e-3 < values.std() < 2e-3

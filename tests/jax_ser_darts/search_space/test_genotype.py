@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from jax_ser_darts.search_space.genotype import (
+    BETAS,
     Edge,
     Genotype,
     GenotypeError,
     derive,
     edge_index,
     from_json,
+    incoming,
     load,
     num_edges,
     random_genotype,
@@ -39,6 +41,8 @@ def alphas_of(normal, reduction=None):
 def test_edges_are_counted_and_numbered_without_a_gap(nodes):
     rows = [edge_index(node, source) for node in range(nodes) for source in range(2 + node)]
     assert rows == list(range(num_edges(nodes)))
+    ends = [(rows.start, rows.stop) for rows in incoming(num_edges(nodes))]
+    assert ends == [(edge_index(node, 0), edge_index(node, 1 + node) + 1) for node in range(nodes)]
 
 
 def test_four_nodes_have_the_fourteen_edges_of_darts():
@@ -84,6 +88,18 @@ def test_none_is_never_chosen_but_weakens_its_edge():
     alphas[4] = [0.0, 0.0, 1.0]
     found = derive(alphas_of(alphas), SPACE).normal[1]
     assert found == (Edge("skip_connect", 1), Edge("sep_conv_3x3", 2))
+
+
+def test_the_weight_of_an_edge_multiplies_those_of_its_operations():
+    """Node 1 by hand: the best of its three edges weigh 0.7, 0.6 and 0.5, times 0.1, 0.4 and 0.5."""
+    even = [1 / 3] * 3
+    weights = [even, even, [0.1, 0.2, 0.7], [0.1, 0.6, 0.3], [0.2, 0.3, 0.5]]
+    shares = [0.5, 0.5, 0.1, 0.4, 0.5]
+    alphas = alphas_of(np.log(weights))
+    assert derive(alphas, SPACE).normal[1] == (Edge("sep_conv_3x3", 0), Edge("skip_connect", 1))
+    found = derive({**alphas, BETAS: {"normal": np.log(shares)}}, SPACE)
+    assert found.normal[1] == (Edge("skip_connect", 1), Edge("sep_conv_3x3", 2))
+    assert found.reduction == derive(alphas, SPACE).reduction, "it has no betas"
 
 
 def test_ties_go_to_the_first_edge_and_the_first_operation():
