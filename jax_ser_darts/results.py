@@ -295,19 +295,35 @@ def operations_of(search: ml_collections.ConfigDict, space: ml_collections.Confi
 
 
 def searches(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Of each search: its epochs, as metrics.jsonl has them, what it found, and what it could choose from."""
-    return [
-        {
-            "method": job.method,
-            "seed": job.search_seed,
-            "fold": job.fold,
-            "epochs": metrics.read(job.folder(results.workdir) / metrics.FILE_NAME),
-            "genotype": json.loads((job.folder(results.workdir) / "genotype.json").read_text()),
-            "operations": operations_of(search_variant(results.config, job.method)[1], results.config.space),
-        }
-        for job in jobs
-        if job.kind == SEARCH
-    ]
+    """Of each search: its epochs, as metrics.jsonl has them, what it found, and what it could choose from.
+
+    Also the rule that stopped it (`collapse.Stop`, or None), and whose alphas were taken (`genotype_epoch`).
+    """
+    found = []
+    for job in jobs:
+        if job.kind != SEARCH:
+            continue
+        folder = job.folder(results.workdir)
+        settings = search_variant(results.config, job.method)[1]
+        about, genotype = (
+            json.loads((folder / name).read_text()) for name in ("search.json", "genotype.json")
+        )
+        epochs, stopped = metrics.read(folder / metrics.FILE_NAME), about.get("stopped")
+        # A selection by perturbation goes on from the last epoch, whatever rule ended it.
+        of_before = stopped and not settings.perturbation
+        found.append(
+            {
+                "method": job.method,
+                "seed": job.search_seed,
+                "fold": job.fold,
+                "epochs": epochs,
+                "genotype": genotype,
+                "operations": operations_of(settings, results.config.space),
+                "stopped": stopped,
+                "genotype_epoch": stopped["genotype_epoch"] if of_before else epochs[-1]["epoch"],
+            }
+        )
+    return found
 
 
 def agreement(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:

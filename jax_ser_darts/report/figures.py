@@ -157,6 +157,28 @@ def collapse(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]) 
     return figure
 
 
+def eigenvalue(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """Magnitude of the dominant eigenvalue along each search, a dot where its genotype was taken; None without one.
+
+    No mean: it would fall where a search of fast growth was stopped.
+    """
+    measured = [one for one in searches if any("eigenvalue" in line for line in one["epochs"])]
+    if not measured:
+        return None
+    colours = style.colours(summary["methods"])
+    figure, axes = _figure(3.1)
+    for method, of in _groups(measured).items():
+        for i, one in enumerate(of):
+            run = {line["epoch"] + 1: abs(_along(line, "eigenvalue")) for line in one["epochs"]}
+            label, taken = method if i == 0 else None, one["genotype_epoch"] + 1
+            axes.plot([*run], [*run.values()], color=colours[method], lw=1.6, alpha=0.8, label=label)
+            axes.plot(taken, run[taken], "o", ms=7, color=colours[method], mec="white", zorder=4)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.set(yscale="log", xlabel="epoch of the search", title="magnitude of the dominant eigenvalue")
+    figure.legend(loc="outside upper left", ncols=4, fontsize=9)
+    return figure
+
+
 def orders(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]) -> Figure | None:
     """How far the two orders' gradients agree, and how large the second-order term is; None without second order."""
     second = [one for one in searches if any("orders" in line for line in one["epochs"])]

@@ -30,13 +30,13 @@ def write(
     Args:
         folder: where they go.
         summary: see `compare.summarise`.
-        searches: see `compare.searches`; may be empty.
+        searches: see `results.searches`; may be empty.
         trainings: method -> of each network the lines of its metrics.jsonl.
         config: the run's.
     """
     with style.settings():
         pictures = _pictures(folder / "figures", summary, searches, trainings)
-        found = [_found(folder / "figures", one) for one in searches]
+        found = [choices(folder / "figures", one) for one in searches]
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True,
@@ -130,6 +130,7 @@ def _pictures(folder, summary, searches, trainings) -> dict[str, Any]:
     if searches:
         made["search_curves"] = figures.search_curves(summary, searches)
         made["collapse"] = figures.collapse(summary, searches)
+        made["eigenvalue"] = figures.eigenvalue(summary, searches)
         made["orders"] = figures.orders(summary, searches)
     if trainings:
         made["training_curves"] = figures.training_curves(summary, trainings)
@@ -146,24 +147,37 @@ def _pictures(folder, summary, searches, trainings) -> dict[str, Any]:
     return found
 
 
-def _found(folder, one) -> dict[str, Any]:
-    """The cells of a search as drawings; its last alphas go to files beside them."""
+def choices(folder: pathlib.Path, one: Mapping[str, Any]) -> dict[str, Any]:
+    """The cells of a search as drawings, and what ended it; the alphas that they were read off go to files beside."""
     name = f"{one['method']}_seed_{one['seed']}_fold_{one['fold']}"
     drawings = {
         kind: style.save(cells.draw(cell), folder, f"cell_{name}_{kind}")
         for kind, cell in one["genotype"].items()
     }
-    last = one["epochs"][-1]
-    for kind, values in last["alphas"].items():
-        names = Names.of(values, last["genotype"].get(kind, ()), one["operations"][kind])
+    (taken,) = (line for line in one["epochs"] if line["epoch"] == one["genotype_epoch"])
+    for kind, values in taken["alphas"].items():
+        cell = one["genotype"].get(kind, ())
+        names = Names.of(values, cell, one["operations"][kind])
         drawn = figures.heat_map(
-            _strengths(last, kind),
+            _strengths(taken, kind),
             rows=names.edges,
             columns=names.operations,
-            chosen=set(names.chosen(last["genotype"].get(kind, ()))),
+            chosen=set(names.chosen(cell)),
         )
         style.save(drawn, folder, f"alphas_{name}_{kind}")
-    return {"method": one["method"], "seed": one["seed"], "fold": one["fold"], "drawings": drawings}
+    about = {key: one[key] for key in ("method", "seed", "fold")}
+    return {**about, "drawings": drawings, "ending": ending(one)}
+
+
+def ending(one: Mapping[str, Any]) -> str:
+    """When and why a rule stopped a search, and of which epoch the cells are; "" where none did. Counts from 1."""
+    stop = one["stopped"]
+    if not stop:
+        return ""
+    which = "this epoch" if one["genotype_epoch"] == stop["epoch"] else f"epoch {one['genotype_epoch'] + 1}"
+    return (
+        f"Stopped early, after epoch {stop['epoch'] + 1}: {stop['reason']}. The cells are those of {which}."
+    )
 
 
 def _strengths(line, kind):
@@ -212,7 +226,7 @@ class Names:
 
 
 def alphas(searches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For the page's slider: of each search and kind of cell, the strengths of each epoch in thousandths."""
+    """For the page's slider: of each search and kind of cell, each epoch's strengths in thousandths; which is taken."""
     found = []
     for one in searches:
         kinds = {}
@@ -226,5 +240,6 @@ def alphas(searches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "chosen": [names.chosen(line["genotype"].get(kind, ())) for line in one["epochs"]],
             }
         name = f"{one['method']}, seed {one['seed']}, fold {one['fold']}"
-        found.append({"name": name, "kinds": kinds})
+        (taken,) = (i for i, line in enumerate(one["epochs"]) if line["epoch"] == one["genotype_epoch"])
+        found.append({"name": name, "kinds": kinds, "taken": taken})
     return found

@@ -11,6 +11,7 @@ from jax_ser_darts.search_space.operations import OPERATIONS
 CLASSES = ("angry", "happy", "neutral", "sad")
 RIGHT = {"first": 0.5, "second": 0.62, "random": 0.48, "cnn_lstm_matched": 0.55}
 EPOCHS, FOLDS, NODES = 8, 2, 3
+STOP = {"rule": "eigenvalue", "epoch": 6, "genotype_epoch": 2, "reason": "the dominant eigenvalue grew"}
 SEQUENCE = ("lstm_1", "rnn_1", "lstm_att_1", "skip_connect", "none")
 SEQUENCE_CELL = [[["lstm_1", 0], ["skip_connect", 1]], [["lstm_att_1", 0], ["lstm_1", 2]]]
 
@@ -91,7 +92,10 @@ def summary() -> dict:
 
 
 def searches() -> list[dict]:
-    """As `compare.searches` makes them, with a third kind of cell of other candidates and other edges."""
+    """As `results.searches` makes them, with a third kind of cell of other candidates and other edges.
+
+    The second search of "first" was stopped, with the genotype of an epoch before; all of "first" know the eigenvalue.
+    """
     found = []
     operations = {"normal": OPERATIONS, "reduction": OPERATIONS, "sequence": SEQUENCE}
     for method in ("first", "second"):
@@ -99,10 +103,15 @@ def searches() -> list[dict]:
             rng = np.random.default_rng([seed, len(method)])
             genotype = random_genotype(rng, nodes=NODES, operations=OPERATIONS).to_json()
             genotype["sequence"] = SEQUENCE_CELL
+            stop = STOP if (method, seed) == (FIRST, 1) else None
+            late = {
+                **random_genotype(rng, nodes=NODES, operations=OPERATIONS).to_json(),
+                "sequence": SEQUENCE_CELL,
+            }
             shapes = {"normal": (9, 8), "reduction": (9, 8), "sequence": (5, 5)}
             end = {kind: rng.normal(size=shape) for kind, shape in shapes.items()}
             epochs = []
-            for epoch in range(EPOCHS):
+            for epoch in range(stop["epoch"] + 1 if stop else EPOCHS):
                 share = (epoch + 1) / EPOCHS
                 line = {
                     "epoch": epoch,
@@ -115,13 +124,16 @@ def searches() -> list[dict]:
                     },
                     "entropy": dict.fromkeys(shapes, 2.0 - share),
                     "skip_share": dict.fromkeys(shapes, share / 3),
-                    "genotype": genotype,
+                    "genotype": late if stop and epoch > stop["genotype_epoch"] else genotype,
                     "alphas": {kind: (share * values).tolist() for kind, values in end.items()},
                 }
                 if method != FIRST:
                     line["orders"] = {"cosine": 0.99 - 0.1 * share}
+                else:
+                    line["eigenvalue"] = -0.1 * (2.0 if stop else 1.1) ** epoch
                 epochs.append(line)
             about = {"method": method, "seed": seed, "fold": 0}
+            about |= {"stopped": stop, "genotype_epoch": stop["genotype_epoch"] if stop else EPOCHS - 1}
             found.append({**about, "epochs": epochs, "genotype": genotype, "operations": operations})
     return found
 

@@ -8,9 +8,10 @@ import subprocess
 import xml.etree.ElementTree
 
 import example
+import numpy as np
 import pytest
 
-from jax_ser_darts.report import cells, figures, html, tables
+from jax_ser_darts.report import cells, figures, html, style, tables
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,12 @@ def test_the_alphas_of_the_slider_are_those_of_the_search(page):
     sequence = data[0]["kinds"]["sequence"]
     assert sequence["operations"] == list(example.SEQUENCE)
     assert sequence["edges"][-1] == "0 → 1"
-    assert len(sequence["weights"]) == example.EPOCHS
+    assert [len(one["kinds"]["sequence"]["weights"]) for one in data] == [
+        example.STOP["epoch"] + 1,
+        example.EPOCHS,
+        example.EPOCHS,
+    ]
+    assert [one["taken"] for one in data] == [example.STOP["genotype_epoch"], *[example.EPOCHS - 1] * 2]
     for weights in sequence["weights"]:
         assert all(abs(sum(row) - 1000) <= len(row) for row in weights)
     chosen = [
@@ -98,6 +104,54 @@ def test_the_page_says_with_what_each_job_was_run(page):
         r"\n", "", page
     )
     assert "<dt>2 job(s)</dt><dd>nothing is known" in page
+
+
+def test_a_search_that_was_stopped_says_why(page):
+    said = "Stopped early, after epoch 7: the dominant eigenvalue grew. The cells are those of epoch 3."
+    assert page.count("Stopped early") == page.count(said) == 1
+    one = example.searches()[1]
+    one["genotype_epoch"] = one["stopped"]["epoch"]
+    assert html.ending(one).endswith("grew. The cells are those of this epoch.")
+
+
+def test_a_search_that_was_stopped_shows_the_choices_of_the_epoch_that_was_taken(folder, tmp_path):
+    """The pictures of one that ended there."""
+    one = example.searches()[1]
+    short = {**one, "epochs": one["epochs"][: one["genotype_epoch"] + 1], "stopped": None}
+    with style.settings():
+        html.choices(tmp_path, short)
+    files = sorted(tmp_path.glob("*.svg"))
+    assert len(files) == 6
+    for path in files:
+        assert path.read_text() == (folder / "figures" / path.name).read_text()
+
+
+def test_the_eigenvalue_is_drawn_where_it_was_measured_with_the_epochs_that_were_taken():
+    (axes,) = figures.eigenvalue(example.summary(), example.searches()).axes
+    assert axes.get_legend_handles_labels()[1] == ["first"]
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    taken = [float(dot.get_xdata()[0]) for dot in dots]
+    assert taken == [example.EPOCHS, example.STOP["genotype_epoch"] + 1]
+    assert [float(dot.get_ydata()[0]) for dot in dots] == pytest.approx([0.1 * 1.1**7, 0.1 * 2.0**2])
+    without = [one for one in example.searches() if one["method"] != "first"]
+    assert figures.eigenvalue(example.summary(), without) is None
+
+
+def test_an_eigenvalue_that_was_not_finite_leaves_a_gap():
+    searches = example.searches()[:1]
+    searches[0]["epochs"][3]["eigenvalue"] = None
+    (axes,) = figures.eigenvalue(example.summary(), searches).axes
+    assert np.isnan(axes.lines[0].get_ydata()).tolist() == [epoch == 3 for epoch in range(example.EPOCHS)]
+
+
+def test_the_weight_of_an_edge_is_part_of_what_is_shown():
+    (one,) = example.searches()[:1]
+    for line in one["epochs"]:
+        line["betas"] = {"normal": [0.0, 0.0, -99.0, -99.0, 0.0, 0.0, 0.0, 0.0, 0.0]}
+    (shown,) = html.alphas([one])
+    weights = shown["kinds"]["normal"]["weights"][-1]
+    assert [sum(row) for row in weights[2:5]] == pytest.approx([0, 0, 1000], abs=5)
+    assert [sum(row) for row in weights[5:]] == pytest.approx([250] * 4, abs=5)
 
 
 def test_names_are_escaped(tmp_path):
