@@ -17,7 +17,7 @@
 
 import ml_collections
 
-from jax_ser_darts import bilevel
+from jax_ser_darts import bilevel, parallel
 from jax_ser_darts.models.baselines import SIZES
 from jax_ser_darts.models.relaxed import LOOPED
 from jax_ser_darts.search_space.operations import OPERATIONS
@@ -33,6 +33,9 @@ def default() -> ml_collections.ConfigDict:
     c = ml_collections.ConfigDict()
     c.seed = 0  # of the random architectures; searches and trainings have seeds of their own
     c.devices = 0  # local devices to use; 0 is all
+    c.parallel = (
+        parallel.PMAP
+    )  # how a step is mapped over them; or shard_map, which several processes always take
     c.fast_math = True  # lets a CPU add in another order: sums are vectorised
 
     c.data = ml_collections.ConfigDict()

@@ -4,7 +4,7 @@ import math
 
 import ml_collections
 
-from jax_ser_darts import bilevel
+from jax_ser_darts import bilevel, parallel
 from jax_ser_darts.augment import Augmentation
 from jax_ser_darts.config import ConfigError, search_variant
 from jax_ser_darts.models.baselines import BASELINES, MATCHED, SIZES
@@ -49,6 +49,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _positive(
         config, "space.nodes", "model.stem_multiplier", "model.project", "model.hidden", "model.attention"
     )
+    _one_of(config, "parallel", parallel.MAPPINGS)
     _one_of(config, "model.stem_stride", (1, 2))
     _one_of(config, "search.sequence", SEQUENCES)
     _positive(config, "search.sequence_nodes")

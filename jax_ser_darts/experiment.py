@@ -20,8 +20,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from absl import logging
 
-from jax_ser_darts import parallel
+from jax_ser_darts import hosts, parallel
 from jax_ser_darts.batches import class_weights
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.files import write_json
@@ -168,7 +169,7 @@ def claim(folder: pathlib.Path, kind: str, value: Any) -> None:
 
 
 def check_devices(config) -> None:
-    """Whether the devices are there and can share the batches evenly.
+    """Whether the devices are there and can share the batches evenly; logs where they are mapped otherwise than asked.
 
     Raises:
         ConfigError: they cannot; the message has the nearest batch size that can be.
@@ -177,6 +178,13 @@ def check_devices(config) -> None:
         count = len(parallel.devices_of_all(config.devices))
     except ValueError as error:
         raise ConfigError(f"config.devices = {config.devices}: {error}") from None
+    if parallel.mapping_of(config.parallel) != config.parallel:
+        logging.info(
+            "config.parallel = %r reaches no device of another process: these %d processes take %r",
+            config.parallel,
+            hosts.count(),
+            parallel.mapping_of(config.parallel),
+        )
     for part in ("search", "train"):
         size = config[part].batch_size
         if size % count:

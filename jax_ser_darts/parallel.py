@@ -3,9 +3,9 @@
 A step is written per device with collectives over `AXIS`. State goes in and comes out without a device axis (the
 same on every device); only batches carry one, `[devices, B / devices, ...]`.
 
-With several processes (see hosts.py) the devices are those of all of them, and each process lays out its own share of a
-batch. pmap takes only what a process itself holds, so there the same function is mapped by shard_map, which is
-what pmap is made of.
+The same function is mapped by pmap or by shard_map (`config.parallel`). With several processes (see hosts.py) the
+devices are those of all of them, and each process lays out its own share of a batch. pmap takes only what a process
+itself holds, so there it is shard_map whatever the config says.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +21,8 @@ from jax_ser_darts import hosts
 
 AXIS = "devices"
 REPLICATED, SHARDED = None, 0
+PMAP, SHARD_MAP = "pmap", "shard_map"
+MAPPINGS = (PMAP, SHARD_MAP)
 
 
 def local_devices(count: int = 0) -> list[jax.Device]:
@@ -63,9 +65,10 @@ def mapped(
     layout: Sequence[Any],
     out: Any = REPLICATED,
     donate: Sequence[int] = (),
+    mapping: str = PMAP,
     compiler_options: dict | None = None,
 ) -> Callable:
-    """`function` compiled for the devices by pmap.
+    """`function` compiled for the devices.
 
     Args:
         function: per device, with collectives over AXIS.
@@ -73,22 +76,29 @@ def mapped(
         layout: an argument each, REPLICATED or SHARDED (or a tuple of them for a tuple argument).
         out: the same for the result.
         donate: numbers of arguments whose memory the results may take.
+        mapping: PMAP or SHARD_MAP; see `mapping_of`.
         compiler_options: see compilation.py; pmap itself takes none, the jit round it does.
     """
-    if hosts.count() > 1:
-        return _mapped_over_hosts(function, devices, layout, out, donate, compiler_options)
-    over_devices = jax.pmap(
-        function,
-        axis_name=AXIS,
-        devices=devices,
-        in_axes=tuple(layout),
-        out_axes=out,
-        donate_argnums=tuple(donate),
-    )
+    if mapping_of(mapping) == PMAP:
+        over_devices = jax.pmap(
+            function,
+            axis_name=AXIS,
+            devices=devices,
+            in_axes=tuple(layout),
+            out_axes=out,
+            donate_argnums=tuple(donate),
+        )
+    else:
+        over_devices = _shard_mapped(function, devices, layout, out)
     return jax.jit(over_devices, donate_argnums=tuple(donate), compiler_options=compiler_options)
 
 
-def _mapped_over_hosts(function, devices, layout, out, donate, compiler_options):
+def mapping_of(asked: str) -> str:
+    """How this process maps over devices: as asked for, but by shard_map where there are several processes."""
+    return asked if hosts.count() == 1 else SHARD_MAP
+
+
+def _shard_mapped(function, devices, layout, out):
     spec = lambda axis: PartitionSpec() if axis is REPLICATED else PartitionSpec(AXIS)
     is_axis = lambda x: x is REPLICATED or x == SHARDED
     specs = lambda tree: jax.tree.map(spec, tree, is_leaf=is_axis)
@@ -103,10 +113,9 @@ def _mapped_over_hosts(function, devices, layout, out, donate, compiler_options)
         result = function(*map(one, layout, arguments))
         return result if out is REPLICATED else jax.tree.map(lambda x: x[None], result)
 
-    over_devices = jax.shard_map(
+    return jax.shard_map(
         on_device, mesh=_mesh(devices), in_specs=specs(tuple(layout)), out_specs=specs(out), check_vma=False
     )
-    return jax.jit(over_devices, donate_argnums=tuple(donate), compiler_options=compiler_options)
 
 
 def _mesh(devices: Sequence[jax.Device]) -> jax.sharding.Mesh:

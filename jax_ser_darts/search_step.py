@@ -130,6 +130,7 @@ def make_search_steps(
     series: dict | None = None,
     with_curvature: bool = False,
     added: Callable[[jax.Array], Any] | None = None,
+    mapping: str = parallel.PMAP,
     compiler_options: dict | None = None,
 ) -> SearchSteps:
     """The steps of both orders.
@@ -143,13 +144,15 @@ def make_search_steps(
         series: the implicit gradient's `terms`, `rate` and `decay`, see `bilevel.implicit`.
         with_curvature: `compile` compiles the curvature's program too.
         added: step -> what it adds to the softmax weights; None is nothing, and nothing is compiled for it.
+        mapping: see `parallel.mapped`.
         compiler_options: of the gradients, see compilation.py.
     """
 
     def mapped(function, *others):
         batch = BATCH if added else BATCH[:2]
         layout = (REPLICATED, REPLICATED, batch, *others)
-        return parallel.mapped(function, devices=devices, layout=layout, compiler_options=compiler_options)
+        how = {"devices": devices, "mapping": mapping, "compiler_options": compiler_options}
+        return parallel.mapped(function, layout=layout, **how)
 
     def compiled(gradients, inner):
         return (

@@ -141,6 +141,7 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
         series={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
         with_curvature=s.eigenvalue,
         added=added,
+        mapping=config.parallel,
         compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
     )
 

@@ -104,6 +104,7 @@ def make_trainer(experiment: Experiment, design: Design) -> Trainer:
         auxiliary_weight=t.auxiliary,
         label_smoothing=t.label_smoothing,
         drop_path=t.drop_path > 0,
+        mapping=config.parallel,
         compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
     )
     return Trainer(experiment, devices, design, optimiser, steps, max(sizes))

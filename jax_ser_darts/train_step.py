@@ -65,6 +65,7 @@ def make_train_steps(
     auxiliary_weight: float,
     label_smoothing: float,
     drop_path: bool,
+    mapping: str = parallel.PMAP,
     compiler_options: dict | None = None,
 ) -> TrainSteps:
     """The steps of a network whose `axis_name` is parallel.AXIS.
@@ -76,9 +77,11 @@ def make_train_steps(
         auxiliary_weight: of the auxiliary head's loss.
         label_smoothing: see `smoothed`.
         drop_path: whether edges are dropped at all; without it nothing is drawn for them.
+        mapping: see `parallel.mapped`.
         compiler_options: see compilation.py.
     """
-    mapped = functools.partial(parallel.mapped, devices=devices, compiler_options=compiler_options)
+    how = {"devices": devices, "mapping": mapping, "compiler_options": compiler_options}
+    mapped = functools.partial(parallel.mapped, **how)
 
     def train(state, batch, drop_path_rate):
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), lax.axis_index(parallel.AXIS))

@@ -20,6 +20,7 @@ FILE_NAME = "config.json"
 FREE = frozenset(
     (
         "devices",
+        "parallel",
         "data.workers",
         "data.records",
         "folds.run",

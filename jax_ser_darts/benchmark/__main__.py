@@ -44,33 +44,17 @@ import jax
 from absl import app, flags
 
 from jax_ser_darts import compilation, host_memory, parallel
+from jax_ser_darts.benchmark import sizes
 from jax_ser_darts.benchmark.cases import DARTS_V2, SEARCHES, WHAT, Setting, make_case
 from jax_ser_darts.benchmark.peer import Peer, PeerError, check
 from jax_ser_darts.benchmark.rates import gemm_rate, memory_rate, seconds_of
 from jax_ser_darts.benchmark.traffic import traffic
 from jax_ser_darts.files import write_json
-from jax_ser_darts.models.relaxed import EDGES, LOOPED, UNROLLED
+from jax_ser_darts.models.relaxed import UNROLLED
 from jax_ser_darts.search_space import genotype as genotypes
-from jax_ser_darts.search_space.sequence_operations import ALL, FIXED, SEQUENCES
+from jax_ser_darts.search_space.sequence_operations import ALL, FIXED
 
 _WHAT = flags.DEFINE_list("what", list(WHAT), f"Which steps, of {', '.join(WHAT)}.")
-_BATCH = flags.DEFINE_integer("batch", 16, "Utterances a batch, over all devices.", lower_bound=1)
-_FRAMES = flags.DEFINE_integer("frames", 128, "Frames an utterance.", lower_bound=4)
-_COEFFICIENTS = flags.DEFINE_integer("coefficients", 128, "Coefficients a frame.", lower_bound=4)
-_CELLS = flags.DEFINE_integer("cells", 4, "Cells; two of them halve.", lower_bound=1)
-_NODES = flags.DEFINE_integer("nodes", 4, "Nodes a cell.", lower_bound=1)
-_CHANNELS = flags.DEFINE_integer("channels", 8, "Channels of the first cell.", lower_bound=2)
-_SEQUENCE = flags.DEFINE_enum(
-    "sequence", FIXED, SEQUENCES, "Sequence cells, searched: see config.search.sequence."
-)
-_SEQUENCE_CELLS = flags.DEFINE_integer("sequence_cells", 4, "How many, of --nodes nodes.", lower_bound=1)
-_SEQUENCE_WIDTH = flags.DEFINE_integer("sequence_width", 16, "Units of each of their nodes.", lower_bound=1)
-_EDGES = flags.DEFINE_enum(
-    "edges", LOOPED, EDGES, "How the supernet's edges are compiled: see config.search.edges."
-)
-_REMATERIALISE = flags.DEFINE_boolean("rematerialise", False, "See config.search.rematerialise.")
-_FAST = flags.DEFINE_boolean("fast", True, "False: plain XLA convolutions and autodiff.")
-_FAST_MATH = flags.DEFINE_boolean("fast_math", True, "See config.fast_math.")
 _DEVICES = flags.DEFINE_integer("devices", 0, "Local devices; 0 is all.", lower_bound=0)
 _STEPS = flags.DEFINE_integer("steps", 5, "Measured steps, after one that is not.", lower_bound=1)
 _GENOTYPE = flags.DEFINE_string("genotype", "", "Genotype file of the found network; DARTS's own by default.")
@@ -80,18 +64,6 @@ _PEER = flags.DEFINE_string(
 _PEER_PYTHON = flags.DEFINE_string("peer_python", "", "An interpreter that has torch, for --peer.")
 _JSON = flags.DEFINE_string("json", "", "Where the figures go as JSON, besides the table.")
 
-SIZES = (
-    _BATCH,
-    _FRAMES,
-    _COEFFICIENTS,
-    _CELLS,
-    _NODES,
-    _CHANNELS,
-    _SEQUENCE,
-    _SEQUENCE_CELLS,
-    _SEQUENCE_WIDTH,
-)
-OTHERS = (_EDGES, _REMATERIALISE, _FAST, _FAST_MATH, _DEVICES, _STEPS)
 # (heading, figure); those of the peer are there only with --peer.
 COLUMNS = (
     ("cold", "cold"),
@@ -111,26 +83,18 @@ COLUMNS = (
 
 def setting() -> Setting:
     """The flags."""
-    devices = parallel.local_devices(_DEVICES.value)
-    return Setting(
-        **{flag.name: flag.value for flag in SIZES},
-        edges=_EDGES.value,
-        rematerialise=_REMATERIALISE.value,
-        fast=_FAST.value,
-        devices=devices,
-        compiler_options=compilation.options(devices[0].platform, fast_math=_FAST_MATH.value),
-        genotype=genotypes.load(_GENOTYPE.value) if _GENOTYPE.value else DARTS_V2,
-    )
+    genotype = genotypes.load(_GENOTYPE.value) if _GENOTYPE.value else DARTS_V2
+    return sizes.setting(parallel.local_devices(_DEVICES.value), genotype)
 
 
 def peer_of(what: str, genotype: genotypes.Genotype):
     """The authors' step, or nothing without --peer; to be used in a `with`."""
     if not _PEER.value:
         return contextlib.nullcontext()
-    if _SEQUENCE.value not in (FIXED, ALL) or (_SEQUENCE.value == ALL and what not in SEARCHES):
-        raise PeerError(f"--peer: the authors' code has no {what} step with --sequence={_SEQUENCE.value}")
-    sizes = {flag.name: flag.value for flag in SIZES} | {"genotype": genotype.to_json()}
-    return contextlib.closing(Peer(what, python=_PEER_PYTHON.value, folder=_PEER.value, sizes=sizes))
+    size = sizes.sizes() | {"genotype": genotype.to_json()}
+    if size["sequence"] not in (FIXED, ALL) or (size["sequence"] == ALL and what not in SEARCHES):
+        raise PeerError(f"--peer: the authors' code has no {what} step with --sequence={size['sequence']}")
+    return contextlib.closing(Peer(what, python=_PEER_PYTHON.value, folder=_PEER.value, sizes=size))
 
 
 def analyse(programs: dict) -> tuple[int, int]:
@@ -166,7 +130,7 @@ def measure(what: str) -> dict:
                 theirs += [peer.step()] if peer else []
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         temporary, moved = analyse(case.programs)
-    median = statistics.median(seconds)
+    median, gflop = statistics.median(seconds), case.gflop()
     looped = what in SEARCHES and here.edges != UNROLLED
     return {
         "what": what,
@@ -174,8 +138,8 @@ def measure(what: str) -> dict:
         "seconds": seconds,
         "step": median,
         "utterances_per_second": here.batch / median,
-        "gflop": case.gflop,
-        "gflop_per_second": case.gflop / median,
+        "gflop": gflop,
+        "gflop_per_second": gflop / median,
         **({} if looped else {"gigabytes": moved / 1e9}),
         **rates,
         "temporary_gb": temporary / 1e9,
@@ -239,7 +203,8 @@ def describe(figures: list[dict]) -> dict:
     """The machine, the versions and the flags."""
     torch = {row["torch"] for row in figures if "torch" in row}
     return {
-        **{flag.name: flag.value for flag in (*SIZES, *OTHERS)},
+        **sizes.given(),
+        **{flag.name: flag.value for flag in (_DEVICES, _STEPS)},
         "jax": jax.__version__,
         **({"torch": ", ".join(torch)} if torch else {}),
         "python": platform.python_version(),

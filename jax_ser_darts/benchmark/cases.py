@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_ser_darts import bilevel, optimisers, parallel
+from jax_ser_darts import bilevel, hosts, optimisers, parallel
 from jax_ser_darts.models.backend import FAST, PLAIN
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import Network
@@ -73,13 +73,13 @@ class Case(NamedTuple):
         compile: compiles all it needs, and runs it once.
         step: does one step.
         programs: {program: (its arguments, how often a step calls it)}.
-        gflop: arithmetic of a step.
+        gflop: () -> arithmetic of a step; traces it once more.
     """
 
     compile: Callable
     step: Callable
     programs: dict
-    gflop: float
+    gflop: Callable[[], float]
 
 
 def make_case(what: str, setting: Setting) -> Case:
@@ -88,7 +88,7 @@ def make_case(what: str, setting: Setting) -> Case:
 
 
 def _random_batch(setting, seed):
-    """Full-length utterances of random numbers, on the devices."""
+    """Full-length utterances of random numbers, on the devices; of several processes each makes its share."""
     rng = np.random.default_rng(seed)
     size = setting.batch
     batch = {
@@ -97,7 +97,16 @@ def _random_batch(setting, seed):
         "label": rng.integers(0, CLASSES, size).astype(np.int32),
         "weight": np.ones(size, np.float32),
     }
-    return parallel.shard(batch, setting.devices)
+    return parallel.shard(
+        {name: x[hosts.index() :: hosts.count()] for name, x in batch.items()}, setting.devices
+    )
+
+
+def _one(batch):
+    """Shapes of one utterance of a sharded batch, as a model takes them."""
+    return tuple(
+        jax.ShapeDtypeStruct((1, *batch[x].shape[2:]), batch[x].dtype) for x in ("features", "num_frames")
+    )
 
 
 def _on_one_device(batch, size):
@@ -158,9 +167,8 @@ def _search(what, setting):
         sequence_operations=len(model.sequence_operations),
     )
     train, val = (_random_batch(setting, seed) for seed in range(2))
-    example = tuple(x[0, :1] for x in (train["features"], train["num_frames"]))
     alone = model.clone(axis_name=None, edges=UNROLLED, rematerialise=False)
-    weights = init_variables(alone, 0, *example, alphas, train=False)["params"]
+    weights = init_variables(alone, 0, *_one(train), alphas, train=False)["params"]
     state = init_state(weights=weights, alphas=alphas, key=jax.random.key(0), devices=setting.devices, **both)
 
     def step():
@@ -176,13 +184,17 @@ def _search(what, setting):
     gradients = bilevel.make_gradients(supernet_loss(alone, None))
     at = (*_shapes((weights, alphas)), (_on_one_device(train, setting.batch), jax.random.key(0)))
     extra = {"mixed_product": at[:1]}
-    flops = sum(n * _flops(getattr(gradients, name), *at, *extra.get(name, ())) for name, n in counts.items())
-    here = (state.weights, state.alphas, (train, jax.random.key(0)))
+
+    def gflop():
+        each = (n * _flops(getattr(gradients, name), *at, *extra.get(name, ())) for name, n in counts.items())
+        return sum(each) / 1e9
+
+    here = (state.weights, state.alphas, (train, state.key))
     programs = {
         getattr(steps.programs, name): ((*here, *((state.weights,) if name in extra else ())), n)
         for name, n in counts.items()
     }
-    return Case(lambda: steps.compile(state, train, val, order), step, programs, flops / 1e9)
+    return Case(lambda: steps.compile(state, train, val, order), step, programs, gflop)
 
 
 def _network(what, setting):
@@ -209,8 +221,7 @@ def _network(what, setting):
         compiler_options=setting.compiler_options,
     )
     batch = _random_batch(setting, 0)
-    example = tuple(x[0, :1] for x in (batch["features"], batch["num_frames"]))
-    variables = init_variables(network.clone(axis_name=None), 0, *example, train=False)
+    variables = init_variables(network.clone(axis_name=None), 0, *_one(batch), train=False)
     state = parallel.replicate(
         TrainState(
             variables=variables,
@@ -240,8 +251,8 @@ def _network(what, setting):
 
     whole = _on_one_device([batch["features"], batch["num_frames"]], setting.batch)
     if what == "train":
-        gflop = _flops(jax.grad(arithmetic), _shapes(variables["params"]), *whole) / 1e9
+        gflop = lambda: _flops(jax.grad(arithmetic), _shapes(variables["params"]), *whole) / 1e9
         return Case(train, train, {steps.train: ((state, batch, rate), 1)}, gflop)
     predict = lambda: steps.predict(state.variables, batch)
-    gflop = _flops(arithmetic, _shapes(variables["params"]), *whole) / 1e9
+    gflop = lambda: _flops(arithmetic, _shapes(variables["params"]), *whole) / 1e9
     return Case(predict, predict, {steps.predict: ((state.variables, batch), 1)}, gflop)

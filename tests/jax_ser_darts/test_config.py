@@ -79,6 +79,7 @@ def test_the_comparison_of_both_papers_has_two_searches_of_either_kind_and_every
         ("search.sequence_nodes", 0),
         ("search.sequence_cells", 0),
         ("train.sequence_width", 0),
+        ("parallel", "vmap"),
         ("model.stem_stride", 3),
         ("search.cells", -1),
         ("search.channels", 3),

@@ -1,4 +1,4 @@
-"""Two real processes on this machine are one run: what they find, train and answer is what one process does."""
+"""Two and four real processes on this machine are one run: they find, train and answer what one process does."""
 
 import itertools
 import json
@@ -17,7 +17,8 @@ from tiny import tiny_config
 
 from jax_ser_darts import main
 from jax_ser_darts.augment import Augmentation
-from jax_ser_darts.batches import eval_batches, train_batches
+from jax_ser_darts.batches import eval_batches, steps_per_epoch, train_batches
+from jax_ser_darts.checkpoints import Checkpoints
 from jax_ser_darts.metrics import read
 from jax_ser_darts.normalisation import Normalisation
 
@@ -36,28 +37,52 @@ SETTINGS = {
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
 
 
-class Pair:
-    """Two processes of the program, a device each."""
+# What a process writes: imported by every Python of those below, before all else.
+AUDIT = """
+import os, sys
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+busy = False
+def hook(event, arguments):
+    global busy
+    if busy or event not in ("open", "os.mkdir", "os.rename", "os.remove"):
+        return
+    path = str(arguments[0])
+    if path.startswith(os.environ["WATCHED"]) and (event != "open" or arguments[2] & WRITES):
+        busy = True
+        with open(os.environ["WROTE"], "a") as log:
+            log.write(f"{event} {path}\\n")
+        busy = False
+sys.addaudithook(hook)
+"""
 
-    def __init__(self, folder, records, mode, **settings):
+
+class Processes:
+    """Some processes of the program, a device each."""
+
+    def __init__(self, folder, records, mode, count=2, **settings):
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             port = found.getsockname()[1]
-        self.logs = [folder / f"{i}.log" for i in range(2)]
+        self.logs = [folder / f"{i}.log" for i in range(count)]
+        (folder / "sitecustomize.py").write_text(AUDIT)
         common = [
             *(sys.executable, "-m", "jax_ser_darts.main", f"--config={ROOT}/tests/jax_ser_darts/tiny.py"),
             *(f"--workdir={folder / 'run'}", f"--mode={mode}", f"--config.data.records={records}"),
-            *(f"--coordinator=127.0.0.1:{port}", "--num_processes=2", "--config.devices=1"),
+            *(f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}", "--config.devices=1"),
             f"--compilation_cache={jax.config.jax_compilation_cache_dir}",
             *(f"--config.{name}={value!r}" for name, value in {**SETTINGS, **settings}.items()),
         ]
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{folder}:{ROOT}"}
+        environment["WATCHED"] = str(folder / "run")
         self.processes = []
         for i, log in enumerate(self.logs):
             with log.open("a") as output:
                 self.processes.append(
                     subprocess.Popen(
-                        [*common, f"--process_id={i}"], stdout=output, stderr=output, env=environment
+                        [*common, f"--process_id={i}"],
+                        stdout=output,
+                        stderr=output,
+                        env={**environment, "WROTE": str(folder / f"{i}.wrote")},
                     )
                 )
 
@@ -74,11 +99,27 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory):
-    """The workdir of one process with two devices."""
+def records(tmp_path_factory):
+    """The records that all runs have in common."""
+    workdir = tmp_path_factory.mktemp("prepared")
+    main.run(tiny_config(), workdir, "prepare")
+    return workdir / "records"
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def count(request):
+    """How many processes there are."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def one(records, count, tmp_path_factory):
+    """The workdir of one process with as many devices."""
     workdir = tmp_path_factory.mktemp("one")
     config = tiny_config()
     config.unlock()
+    config.devices = count
+    config.data.records = str(records)
     for name, value in SETTINGS.items():
         section, field = name.split(".")
         config[section][field] = value
@@ -87,48 +128,69 @@ def one(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def two(one, tmp_path_factory):
-    """The workdir of two processes with a device each."""
-    folder = tmp_path_factory.mktemp("two")
-    with Pair(folder, one / "records", "all") as pair:
-        statuses = pair.wait(timeout=300)
-        assert statuses == [0, 0], "\n".join(log.read_text()[-3000:] for log in pair.logs)
+def several(records, count, tmp_path_factory):
+    """The workdir of several processes with a device each."""
+    folder = tmp_path_factory.mktemp("several")
+    with Processes(folder, records, "all", count) as running:
+        statuses = running.wait(timeout=600)
+        assert statuses == [0] * count, "\n".join(log.read_text()[-3000:] for log in running.logs)
     return folder / "run"
 
 
 @pytest.mark.parametrize("order", ["first", "second"])
-class TestTwoProcesses:
-    def test_alphas_and_losses_are_those_of_one_process(self, one, two, order):
+class TestSeveralProcesses:
+    def test_alphas_and_losses_are_those_of_one_process(self, one, several, order):
         where = f"search/{order}/seed_0/fold_0/metrics.jsonl"
-        (mine,), (theirs,) = read(two / where), read(one / where)
+        (mine,), (theirs,) = read(several / where), read(one / where)
         for cell in ("normal", "reduction"):
             np.testing.assert_allclose(mine["alphas"][cell], theirs["alphas"][cell], rtol=1e-4, atol=1e-6)
         assert mine["train"] == pytest.approx(theirs["train"], rel=1e-4)
         assert mine["val"] == pytest.approx(theirs["val"], rel=1e-3)
         assert mine["genotype"] == theirs["genotype"]
 
-    def test_training_goes_the_same_way(self, one, two, order):
+    def test_weights_are_those_of_one_process(self, one, several, order):
+        """Of the supernet and of the trained network, with their optimisers: all that the checkpoints hold."""
+        for where in (f"search/{order}/seed_0/fold_0", f"train/{order}/search_0/fold_0/seed_0"):
+            mine, theirs = (last_checkpoint(workdir / where) for workdir in (several, one))
+            assert len(jax.tree.leaves(mine)) > 10
+            close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+            jax.tree.map(close, mine, theirs)
+
+    def test_training_goes_the_same_way(self, one, several, order):
         where = f"train/{order}/search_0/fold_0/seed_0/metrics.jsonl"
-        (mine,), (theirs,) = read(two / where), read(one / where)
+        (mine,), (theirs,) = read(several / where), read(one / where)
         assert mine["train"] == pytest.approx(theirs["train"], rel=1e-4)
         assert mine["validation"] == pytest.approx(theirs["validation"])
 
-    def test_every_test_utterance_is_answered_once_and_alike(self, one, two, order):
+    def test_every_test_utterance_is_answered_once_and_alike(self, one, several, order):
+        """64 of them in batches of 48: of the last one, the last of four processes have no utterance at all."""
         where = f"train/{order}/search_0/fold_0/seed_0/answers.json"
-        mine, theirs = (json.loads((workdir / where).read_text()) for workdir in (two, one))
+        mine, theirs = (json.loads((workdir / where).read_text()) for workdir in (several, one))
         assert len(set(mine["ids"])) == len(mine["ids"]) == 64
         assert mine == theirs
 
 
-def test_only_one_process_writes(one, two):
-    names = lambda workdir: sorted(
-        p.name for p in workdir.glob("search/first/seed_0/fold_0/*") if p.is_file()
-    )
-    events = lambda workdir: [name for name in names(workdir) if "tfevents" in name]
-    assert len(events(two)) == len(events(one)) == 1
+def last_checkpoint(folder):
+    """Name -> array, of the last state that was saved."""
+    with Checkpoints(folder / "checkpoints") as kept:
+        about = json.loads((folder / "checkpoints" / str(kept.steps[-1]) / "about" / "metadata").read_text())
+        target = {
+            name: np.empty(spec["shape"], spec["dtype"]) for name, spec in about["about"]["leaves"].items()
+        }
+        return kept.restore_latest(target)[1]
 
 
-def test_a_process_that_dies_ends_the_other_with_a_message_and_both_go_on(one, tmp_path):
+def test_only_process_0_writes(one, several, count):
+    wrote = lambda i: (several.parent / f"{i}.wrote").exists()
+    assert [wrote(i) for i in range(count)] == [True] + [False] * (count - 1)
+    files = lambda workdir: {p.relative_to(workdir) for p in workdir.rglob("*") if "tfevents" not in p.name}
+    named = lambda workdir: {path for path in files(workdir) if path.suffix in (".json", ".jsonl", ".txt")}
+    assert named(several) == {path for path in named(one) if path.parts[0] != "records"}
+    events = lambda workdir: len(list(workdir.glob("search/first/seed_0/fold_0/*tfevents*")))
+    assert events(several) == events(one) == 1
+
+
+def test_a_process_that_dies_ends_the_other_with_a_message_and_both_go_on(records, tmp_path):
     longer = {"search.epochs": 400, "search.orders": ("first",)}
     metrics = tmp_path / "run/search/first/seed_0/fold_0/metrics.jsonl"
 
@@ -139,13 +201,13 @@ def test_a_process_that_dies_ends_the_other_with_a_message_and_both_go_on(one, t
             assert all(process.poll() is None for process in pair.processes), pair.logs[0].read_text()[-3000:]
             time.sleep(0.1)
 
-    with Pair(tmp_path, one / "records", "search", **longer) as pair:
+    with Processes(tmp_path, records, "search", **longer) as pair:
         wait_for(2, pair)
         pair.processes[1].kill()
         assert pair.processes[0].wait(timeout=120) not in (0, None)
         assert "another process died" in pair.logs[0].read_text()
     reached = [line["epoch"] for line in read(metrics)]
-    with Pair(tmp_path, one / "records", "search", **longer) as pair:
+    with Processes(tmp_path, records, "search", **longer) as pair:
         wait_for(len(reached) + 2, pair)
     lines = [line["epoch"] for line in read(metrics)]
     assert lines == list(range(len(lines))), "no epoch is missing, none is there twice"
@@ -168,6 +230,27 @@ def together(streams, count):
         yield {name: np.concatenate([share[name] for share in shares]) for name in shares[0]}
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_an_epoch_of_all_processes_has_every_utterance(data, count):
+    """And once, but for those that fill its last batch."""
+    size = 8
+    options = {
+        "normalisation": Normalisation.of(data),
+        "batch_size": size,
+        "frames": data.corpus.frames(),
+        "seed": 3,
+    }
+    steps = steps_per_epoch(data, batch_size=size)
+    streams = (
+        itertools.islice(train_batches(data, share=(i, count), **options), steps) for i in range(count)
+    )
+    shares = [np.concatenate([batch["index"] for batch in stream]) for stream in streams]
+    assert {len(share) for share in shares} == {steps * size // count}, "each reads its own share"
+    seen, times = np.unique(np.concatenate(shares), return_counts=True)
+    assert seen.tolist() == sorted(data.indices.tolist())
+    assert times.sum() - len(seen) == -len(data) % size
+
+
 @pytest.mark.parametrize("augmentation", [None, Augmentation(time_masks=1, noise=0.1)])
 def test_the_shares_of_a_training_batch_are_the_batch(data, augmentation):
     options = {
@@ -183,13 +266,15 @@ def test_the_shares_of_a_training_batch_are_the_batch(data, augmentation):
             np.testing.assert_array_equal(parts[name], whole[name])
 
 
-def test_every_utterance_is_evaluated_once_whatever_the_number_of_processes(data):
+@pytest.mark.parametrize("count", [2, 4])
+def test_every_utterance_is_evaluated_once_whatever_the_number_of_processes(data, count):
     options = {
         "normalisation": Normalisation.of(data),
-        "batch_size": 6,
+        "batch_size": 8,
         "frames": data.corpus.frames(),
     }
-    seen = [batch["index"] for i in range(2) for batch in eval_batches(data, share=(i, 2), **options)]
+    shares = ((i, count) for i in range(count))
+    seen = [batch["index"] for share in shares for batch in eval_batches(data, share=share, **options)]
     seen = np.concatenate(seen)
     assert sorted(seen[seen >= 0]) == data.indices.tolist()
 

@@ -19,7 +19,7 @@ STEPS = 3
 class Problem:
     """A tiny search on `count` devices, with utterances of different lengths and weights."""
 
-    def __init__(self, count, dtype, added=None):
+    def __init__(self, count, dtype, added=None, mapping=parallel.PMAP):
         self.dtype = dtype
         self.devices = jax.devices()[:count]
         self.model = Supernet(
@@ -46,6 +46,7 @@ class Problem:
             loss=supernet_loss(self.model, parallel.AXIS),
             devices=self.devices,
             added=added,
+            mapping=mapping,
             **self.optimisers,
         )
 
@@ -79,13 +80,15 @@ class Problem:
 @pytest.fixture(scope="module")
 def results():
     """(devices, bits) -> order -> weights, alphas and figures after three steps."""
-    found = {}
-    for bits, dtype in ((64, jnp.float64), (32, jnp.float32)):
-        with jax.enable_x64(bits == 64):
-            for count in (1, 8):
-                problem = Problem(count, dtype)
-                found[count, bits] = {order: problem.run(order) for order in bilevel.ORDERS}
-    return found
+    return {
+        (count, bits): after_three_steps(count, bits, parallel.PMAP) for bits in (64, 32) for count in (1, 8)
+    }
+
+
+def after_three_steps(count, bits, mapping):
+    with jax.enable_x64(bits == 64):
+        problem = Problem(count, jnp.float64 if bits == 64 else jnp.float32, mapping=mapping)
+        return {order: problem.run(order) for order in bilevel.ORDERS}
 
 
 def largest_difference(tree, other):
@@ -97,6 +100,12 @@ def largest_difference(tree, other):
 def test_one_device_and_eight_agree(results, order, bits, tolerance):
     """Weights, alphas and figures of the same global batches; float32 differs by rounding, grown by Adam."""
     assert largest_difference(results[1, bits][order], results[8, bits][order]) < tolerance
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_pmap_and_shard_map_are_the_same_bit_by_bit(results, count):
+    other = after_three_steps(count, 32, parallel.SHARD_MAP)
+    assert largest_difference(results[count, 32], other) == 0
 
 
 @pytest.mark.parametrize("order", bilevel.ORDERS)

@@ -14,7 +14,7 @@ from jax_ser_darts.train_step import TrainState, make_train_steps
 CELL = ((Edge("dil_conv_3x3", 0), Edge("max_pool_3x3", 1)),)
 
 
-def trained(count, dtype, steps=3):
+def trained(count, dtype, steps=3, mapping=parallel.PMAP):
     """Variables and probabilities after some steps on `count` devices."""
     devices = jax.devices()[:count]
     network = Network(
@@ -54,6 +54,7 @@ def trained(count, dtype, steps=3):
         auxiliary_weight=0.4,
         label_smoothing=0.1,
         drop_path=False,
+        mapping=mapping,
     )
     figures = []
     for _ in range(steps):
@@ -73,6 +74,12 @@ def test_one_device_and_eight_agree(both):
     """Weights, running statistics, loss and predictions, with lengths and weights that differ by device."""
     differences = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), *both)
     assert max(jax.tree.leaves(differences)) < 1e-8
+
+
+def test_pmap_and_shard_map_agree_bit_by_bit(both):
+    with jax.enable_x64(True):
+        other = trained(8, jnp.float64, mapping=parallel.SHARD_MAP)
+    jax.tree.map(np.testing.assert_array_equal, both[1], other)
 
 
 def test_probabilities_sum_to_one(both):
