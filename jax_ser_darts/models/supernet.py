@@ -43,14 +43,15 @@ def init_alphas(
     `[edges]` of each kind of CNN cell.
     """
     shapes = dict.fromkeys(CNN_CELLS, (num_edges(nodes), operations))
-    keys = dict(zip(CNN_CELLS, jax.random.split(key), strict=True))
+    # The first two keys do not depend on how many there are; fold_in(key, i) would be the i-th of them.
+    *of_cells, of_sequence, of_edges = jax.random.split(key, len(CNN_CELLS) + 2)
+    keys = {**dict(zip(CNN_CELLS, of_cells, strict=True)), SEQUENCE: of_sequence}
     if sequence_operations:
         shapes[SEQUENCE] = num_edges(sequence_nodes), sequence_operations
-        keys[SEQUENCE] = jax.random.fold_in(key, 0)
     draw = lambda key, shape: scale * jax.random.normal(key, shape, dtype)
     alphas = {name: draw(keys[name], shape) for name, shape in shapes.items()}
     if edge_normalisation:
-        edges = jax.random.split(jax.random.fold_in(key, 1))
+        edges = jax.random.split(of_edges)
         alphas[BETAS] = {
             name: draw(one, (num_edges(nodes),)) for name, one in zip(CNN_CELLS, edges, strict=True)
         }

@@ -285,6 +285,21 @@ def test_alphas_of_three_kinds_give_a_genotype_whose_network_is_trained():
         assert run(train, rate)[0][0].shape == (B, CLASSES)
 
 
+def test_no_two_kinds_of_cells_start_from_the_same_numbers():
+    alphas = init_alphas(
+        jax.random.key(0),
+        nodes=2,
+        operations=3,
+        scale=1.0,
+        sequence_nodes=2,
+        sequence_operations=3,
+        edge_normalisation=True,
+    )
+    drawn = [np.ravel(leaf) for leaf in jax.tree.leaves(alphas)]
+    assert len(drawn) == 5
+    assert len(np.unique(np.concatenate(drawn))) == sum(map(len, drawn))
+
+
 @pytest.fixture(scope="module")
 def problem():
     with jax.enable_x64(True):
