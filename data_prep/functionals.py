@@ -20,7 +20,7 @@ from absl import logging
 from data_prep import audio
 from data_prep.compute import cores, in_processes
 from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utterance
-from data_prep.prepare import read_corpus
+from data_prep.selection import read_corpus
 
 SAMPLING_RATE = 16_000  # Hz; the set looks no higher than 5 kHz
 VERSION = "eGeMAPSv02, 1"  # raise the number when the functionals of the same sound change

@@ -17,10 +17,11 @@ import jax
 from absl import logging
 
 from jax_ser_darts import jobs as grid
-from jax_ser_darts import results, workers
+from jax_ser_darts import workers
 from jax_ser_darts.environment import environment
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.files import write_json
+from jax_ser_darts.report import outputs
 from jax_ser_darts.results import CORPUS_FILE, Results
 
 
@@ -60,6 +61,6 @@ def compare(experiment: Experiment, *, folder: pathlib.Path, records_root: pathl
         logs=workdir / "compare" / "logs",
     )
     where = workdir / "compare"
-    text = results.write(where, found, environment=environment())
+    text = outputs.write(where, found, environment=environment())
     logging.info("The report: %s", where / "report.html")
     return f"{text}\n\nThe report: {where / 'report.html'}"

@@ -12,7 +12,7 @@ from absl import logging
 
 from data_prep import audio
 from data_prep.corpora.base import BadFile, BadFilesError, Utterance
-from data_prep.prepare import labelled
+from data_prep.selection import select
 from jax_ser_darts import scores
 from jax_ser_darts.bundle import Bundle, read_bundle
 from jax_ser_darts.config import ConfigError
@@ -39,14 +39,13 @@ def check(config: ml_collections.ConfigDict, folder: pathlib.Path, workdir: path
         ConfigError: no class of the corpus is one of the bundle's, or a label names none.
     """
     bundle = read_bundle(folder)
-    utterances, bad_files = labelled(
-        config.data, records=pathlib.Path(config.data.records or workdir / "records")
-    )
+    selection = select(config.data, records=pathlib.Path(config.data.records or workdir / "records"))
+    utterances = selection.labelled
     label_of = map_labels(
         sorted({name for _, name in utterances}), dict(config.bundle.labels), classes=bundle.classes
     )
     known = [(one, label_of[name]) for one, name in utterances if name in label_of]
-    answers, bad_files = _answers(bundle, known, bad_files)
+    answers, bad_files = _answers(bundle, known, selection.bad_files)
     if bad_files and config.data.on_bad_file == "error":
         raise BadFilesError(bad_files)
     unit = "speaker" if len(set(answers.speakers)) > 1 else "utterance"

@@ -25,7 +25,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jax_ser_darts import jobs, metrics, results
+from jax_ser_darts import jobs, metrics
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.environment import environment, run_with
 from jax_ser_darts.experiment import digest, set_up
@@ -33,6 +33,7 @@ from jax_ser_darts.files import write_json, write_text
 from jax_ser_darts.folds import FoldError
 from jax_ser_darts.metrics import MetricsError
 from jax_ser_darts.records import RecordsError, load_records
+from jax_ser_darts.report import outputs
 from jax_ser_darts.results import CORPUS_FILE, Results
 from jax_ser_darts.scores import ScoreError
 from jax_ser_darts.workdir import FILE_NAME, check_workdir, claim_workdir, only_run, read_claim
@@ -118,7 +119,7 @@ def rebuild(folder: pathlib.Path, output: pathlib.Path) -> str:
     """
     is_kept = (folder / CORPUS_FILE.name).exists()
     with _unpacked(folder) if is_kept else contextlib.nullcontext(folder) as workdir:
-        return results.write(output, read_workdir(workdir), environment=environment("kept"))
+        return outputs.write(output, read_workdir(workdir), environment=environment("kept"))
 
 
 def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:

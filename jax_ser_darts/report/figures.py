@@ -1,4 +1,4 @@
-"""The figures of a comparison, each a function of its results; see compare.py for what these hold."""
+"""The figures of a comparison, each a function of its results; see summary.py for what these hold."""
 
 import collections
 import itertools

@@ -29,7 +29,7 @@ def write(
 
     Args:
         folder: where they go.
-        summary: see `compare.summarise`.
+        summary: see `summary.summarise`.
         searches: see `results.searches`; may be empty.
         trainings: method -> of each network the lines of its metrics.jsonl.
         config: the run's.

@@ -12,7 +12,7 @@ import soundfile
 from data_prep import functionals
 from data_prep.corpora.base import BadFilesError, CorpusError
 from data_prep.functionals import MissingError
-from data_prep.prepare import read_corpus
+from data_prep.selection import read_corpus
 
 RATE = 16_000
 

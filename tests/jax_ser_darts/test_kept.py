@@ -8,10 +8,10 @@ import grids
 import numpy as np
 import pytest
 
-from jax_ser_darts import jobs, kept, metrics, results
+from jax_ser_darts import jobs, kept, metrics
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.environment import environment
-from jax_ser_darts.report import html
+from jax_ser_darts.report import html, outputs
 from jax_ser_darts.workdir import claim_workdir, only_run
 
 TABLES = ("table.txt", "table.tex", "results.csv")
@@ -22,7 +22,7 @@ def run(tmp_path, monkeypatch):
     """A finished grid, its tables in compare/; without the page, which takes seconds to draw (see test_run.py)."""
     monkeypatch.setattr(html, "write", lambda *_, **__: None)
     found = grids.make(tmp_path / "run", grids.grid_config())
-    results.write(found.workdir / "compare", found, environment=environment())
+    outputs.write(found.workdir / "compare", found, environment=environment())
     return found
 
 

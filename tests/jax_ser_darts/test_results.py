@@ -1,4 +1,4 @@
-"""A grid's results: each method is compared with the random architectures of its own search space."""
+"""A grid's results, as its jobs have left them: rows of networks, searches with what ended them."""
 
 import json
 import types
@@ -8,27 +8,8 @@ import pytest
 
 from jax_ser_darts import config as configs
 from jax_ser_darts import results
-from jax_ser_darts.environment import environment
 from jax_ser_darts.files import write_json
-from jax_ser_darts.jobs import SEARCH, Job
-from jax_ser_darts.report import tables
-
-
-def test_the_improvement_is_over_the_random_architectures_of_a_methods_own_space(tmp_path):
-    config = grids.grid_config()
-    config.search.variants.joint = {"order": "first", "sequence": "rnn"}
-    config.search.orders = ("first", "joint")
-    found = grids.make(tmp_path, config)
-    summary = results.summarise(found, found.jobs, environment=environment())
-    over = {"first": "random", "joint": "random_rnn", "cnn_matched": "random", "svm": "random"}
-    of = summary["methods"]
-    assert {name: method["over"] for name, method in of.items() if method["over"]} == over
-    assert of["random"]["ri"] is of["random_rnn"]["ri"] is None
-    for method, base in over.items():
-        expected = 100 * (of[method]["ua"]["value"] / of[base]["ua"]["value"] - 1)
-        assert of[method]["ri"]["value"] == pytest.approx(expected)
-    assert any("joint over random_rnn" in note for note in tables.notes({**summary, "left_out": []}))
-
+from jax_ser_darts.jobs import SEARCH, TRAIN, Job
 
 STOP = {"rule": "eigenvalue", "epoch": 2, "genotype_epoch": 0, "reason": "it grew"}
 
@@ -50,7 +31,38 @@ def test_a_search_comes_with_what_stopped_it_and_the_epoch_that_was_taken(tmp_pa
     write_json(folder / "genotype.json", {"normal": [], "reduction": []})
     (folder / "metrics.jsonl").write_text("".join(json.dumps({"epoch": epoch}) + "\n" for epoch in range(3)))
     found = types.SimpleNamespace(workdir=tmp_path, config=configs.default())
-    (one,) = results.searches(found, [job, Job("train", method, 1, 0, 0)])
+    (one,) = results.searches(found, [job, Job(TRAIN, method, 1, 0, 0)])
     assert (one["method"], one["seed"], one["fold"]) == (method, 1, 0)
     assert one["stopped"] == about.get("stopped")
     assert one["genotype_epoch"] == taken
+
+
+def test_a_network_is_a_row_with_its_own_search_and_fold(tmp_path):
+    found = grids.make(tmp_path, grids.grid_config())
+    networks = [job for job in found.jobs if job.kind != SEARCH]
+    rows = results.networks(found, found.jobs)
+    keys = ("method", "search_seed", "fold", "train_seed")
+    assert [tuple(row[key] for key in keys) for row in rows] == [
+        (job.method, job.search_seed, job.fold, job.seed) for job in networks
+    ]
+    for job, row in zip(networks, rows, strict=True):
+        of_search = Job(SEARCH, job.method, job.search_seed, job.fold).done(tmp_path) or {}
+        assert row["search_seconds"] == of_search.get("seconds")
+        assert row["train_seconds"] == job.done(tmp_path)["seconds"]
+    assert {row["method"] for row in rows if row["search_seconds"]} == {"first", "second"}
+
+
+def test_a_method_is_complete_when_all_its_jobs_are(tmp_path):
+    found = grids.make(tmp_path, grids.grid_config())
+    assert results.complete(found) == (found.jobs, [])
+    (found.jobs[0].folder(tmp_path) / "job.json").unlink()
+    jobs, (left_out,) = results.complete(found)
+    method = found.jobs[0].method
+    assert jobs == [job for job in found.jobs if job.method != method]
+    of_method = len(found.jobs) - len(jobs)
+    assert left_out == {
+        "method": method,
+        "done": of_method - 1,
+        "jobs": of_method,
+        "first": found.jobs[0].name,
+    }

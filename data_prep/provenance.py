@@ -1,0 +1,114 @@
+"""What records are made from: the fingerprint by which they are found again, and what they tell of themselves."""
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_collections
+
+from data_prep.compute import Computed
+from data_prep.corpora.base import BadFile, Utterance
+from data_prep.features import FeatureSettings
+
+VERSION = "1.0.0"  # of the records' layout and numbers: raise it when either changes
+_LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tensorflow_datasets", "jax_ser_darts")
+
+
+def fingerprint_of(
+    *,
+    data: ml_collections.ConfigDict,
+    source: pathlib.Path,
+    settings: FeatureSettings,
+    emotions: Mapping[str, str],
+    utterances: Sequence[Utterance],
+    bad_files: Sequence[BadFile],
+) -> str:
+    """Hex digits that change with anything that the records depend on.
+
+    Files count by path, size and time of change, not by content: to look at those takes no time. The number
+    of workers and the versions of the libraries do not count; the metadata has the versions.
+
+    Args:
+        data: as of `prepare`.
+        source, emotions, bad_files: as of `selection.Selection`.
+        settings: of the features.
+        utterances: those that are recorded, in the order of the corpus.
+    """
+
+    def stamp(path: pathlib.Path) -> tuple[int, int] | None:
+        try:
+            stat = path.stat()
+        except OSError:  # compute will report it as a bad file
+            return None
+        return stat.st_size, stat.st_mtime_ns
+
+    determines = {
+        "version": VERSION,
+        "corpus": data.corpus,
+        "source": str(source),
+        "group_by": data.group_by,
+        "on_bad_file": data.on_bad_file,
+        "features": dataclasses.asdict(settings),
+        "emotions": emotions,
+        "utterances": [[*map(str, dataclasses.astuple(one)), stamp(one.path)] for one in utterances],
+        "bad_files": [dataclasses.astuple(bad) for bad in bad_files],
+    }
+    return hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
+
+
+def metadata_of(
+    *,
+    data: ml_collections.ConfigDict,
+    settings: FeatureSettings,
+    emotions: Mapping[str, str],
+    splits: Mapping[str, Sequence[Computed]],
+    bad_files: Sequence[BadFile],
+    fingerprint: str,
+) -> dict[str, Any]:
+    """What is stored beside the records as metadata.json: where they come from, and what is in them.
+
+    Args:
+        data: as of `prepare`.
+        settings: of the features.
+        emotions: corpus's emotion -> class.
+        splits: split -> what is recorded of it.
+        bad_files: all that have been left out.
+        fingerprint: see `fingerprint_of`.
+    """
+    classes = sorted(set(emotions.values()))
+    of_classes, of_parts = {}, collections.defaultdict(list)
+    for split, computed in splits.items():
+        found = collections.Counter(emotions[one.utterance.emotion] for one in computed)
+        of_classes[split] = {name: found[name] for name in classes}
+        for part in sorted({one.utterance.part for one in computed} - {""}):
+            of_parts[part].append(split)
+    return {
+        "corpus": data.corpus,
+        "source": data.source,
+        "synthetic": data.corpus == "demo",
+        "features": dataclasses.asdict(settings),
+        "emotions": dict(emotions),
+        "classes": classes,
+        "group_by": data.group_by,
+        "groups": {split: sorted({one.utterance.speaker for one in of}) for split, of in splits.items()},
+        "parts": dict(of_parts),
+        "target": data.target,
+        "counts": of_classes,
+        "bad_files": [dataclasses.asdict(bad) for bad in bad_files],
+        "versions": _versions(),
+        "fingerprint": fingerprint,
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for library in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[library] = importlib.metadata.version(library)
+    return versions
