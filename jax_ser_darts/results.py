@@ -159,7 +159,8 @@ def operations_of(search: ml_collections.ConfigDict, space: ml_collections.Confi
 def searches(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Of each search: its epochs, as metrics.jsonl has them, what it found, and what it could choose from.
 
-    Also the rule that stopped it (`collapse.Stop`, or None), and whose alphas were taken (`genotype_epoch`).
+    Also the rule that stopped it (`collapse.Stop`, or None), whose alphas were taken (`genotype_epoch`),
+    and whether its cells were read off them or chosen afterwards (`by_perturbation`).
     """
     found = []
     for job in jobs:
@@ -183,6 +184,7 @@ def searches(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
                 "operations": operations_of(settings, results.config.space),
                 "stopped": stopped,
                 "genotype_epoch": stopped["genotype_epoch"] if of_before else epochs[-1]["epoch"],
+                "by_perturbation": settings.perturbation,
             }
         )
     return found

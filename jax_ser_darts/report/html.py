@@ -148,7 +148,7 @@ def _pictures(folder, summary, searches, trainings) -> dict[str, Any]:
 
 
 def choices(folder: pathlib.Path, one: Mapping[str, Any]) -> dict[str, Any]:
-    """The cells of a search as drawings, and what ended it; the alphas that they were read off go to files beside."""
+    """The cells of a search as drawings, and what ended it; its alphas then, with its choices framed, go to files."""
     name = f"{one['method']}_seed_{one['seed']}_fold_{one['fold']}"
     drawings = {
         kind: style.save(cells.draw(cell), folder, f"cell_{name}_{kind}")
@@ -170,14 +170,15 @@ def choices(folder: pathlib.Path, one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ending(one: Mapping[str, Any]) -> str:
-    """When and why a rule stopped a search, and of which epoch the cells are; "" where none did. Counts from 1."""
-    stop = one["stopped"]
-    if not stop:
-        return ""
-    which = "this epoch" if one["genotype_epoch"] == stop["epoch"] else f"epoch {one['genotype_epoch'] + 1}"
-    return (
-        f"Stopped early, after epoch {stop['epoch'] + 1}: {stop['reason']}. The cells are those of {which}."
-    )
+    """When and why a rule stopped a search, and where its cells are from, if not the last epoch. Counts from 1."""
+    stop, epoch = one["stopped"], one["genotype_epoch"]
+    said = [f"Stopped early, after epoch {stop['epoch'] + 1}: {stop['reason']}."] if stop else []
+    if one["by_perturbation"]:
+        said.append("The cells were then chosen by perturbation of the supernet, not by the alphas.")
+    elif stop:
+        which = "this epoch" if epoch == stop["epoch"] else f"epoch {epoch + 1}"
+        said.append(f"The cells are those of {which}.")
+    return " ".join(said)
 
 
 def _strengths(line, kind):
@@ -226,7 +227,10 @@ class Names:
 
 
 def alphas(searches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For the page's slider: of each search and kind of cell, each epoch's strengths in thousandths; which is taken."""
+    """For the page's slider: of each search and kind of cell, each epoch's strengths in thousandths; which is taken.
+
+    `read_off` is false where the cells were chosen by perturbation after the epoch that is taken.
+    """
     found = []
     for one in searches:
         kinds = {}
@@ -241,5 +245,5 @@ def alphas(searches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             }
         name = f"{one['method']}, seed {one['seed']}, fold {one['fold']}"
         (taken,) = (i for i, line in enumerate(one["epochs"]) if line["epoch"] == one["genotype_epoch"])
-        found.append({"name": name, "kinds": kinds, "taken": taken})
+        found.append({"name": name, "kinds": kinds, "taken": taken, "read_off": not one["by_perturbation"]})
     return found

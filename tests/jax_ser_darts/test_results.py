@@ -35,6 +35,7 @@ def test_a_search_comes_with_what_stopped_it_and_the_epoch_that_was_taken(tmp_pa
     assert (one["method"], one["seed"], one["fold"]) == (method, 1, 0)
     assert one["stopped"] == about.get("stopped")
     assert one["genotype_epoch"] == taken
+    assert one["by_perturbation"] == (method == "darts_pt")
 
 
 def test_a_network_is_a_row_with_its_own_search_and_fold(tmp_path):

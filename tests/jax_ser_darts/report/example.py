@@ -28,7 +28,7 @@ def estimate(value, width=0.06):
 
 
 def summary() -> dict:
-    """As `compare.summarise` makes it."""
+    """As `summary.summarise` makes it."""
     rng = np.random.default_rng(0)
     methods = {}
     for name, right in RIGHT.items():
@@ -134,12 +134,13 @@ def searches() -> list[dict]:
                 epochs.append(line)
             about = {"method": method, "seed": seed, "fold": 0}
             about |= {"stopped": stop, "genotype_epoch": stop["genotype_epoch"] if stop else EPOCHS - 1}
+            about["by_perturbation"] = False
             found.append({**about, "epochs": epochs, "genotype": genotype, "operations": operations})
     return found
 
 
 def trainings() -> dict:
-    """As `compare.trainings` makes them."""
+    """As `results.trainings` makes them."""
     rng = np.random.default_rng(0)
     curve = lambda right: [
         {

@@ -114,6 +114,15 @@ def test_a_search_that_was_stopped_says_why(page):
     assert html.ending(one).endswith("grew. The cells are those of this epoch.")
 
 
+def test_cells_that_were_chosen_by_perturbation_are_not_said_to_be_read_off_an_epoch():
+    stopped, *_ = (one for one in example.searches() if one["stopped"])
+    chosen = {**stopped, "by_perturbation": True, "genotype_epoch": stopped["stopped"]["epoch"]}
+    perturbed = "The cells were then chosen by perturbation of the supernet, not by the alphas."
+    assert html.ending(chosen).endswith(f"grew. {perturbed}")
+    assert html.ending({**chosen, "stopped": None}) == perturbed
+    assert [one["read_off"] for one in html.alphas([stopped, chosen])] == [True, False]
+
+
 def test_a_search_that_was_stopped_shows_the_choices_of_the_epoch_that_was_taken(folder, tmp_path):
     """The pictures of one that ended there."""
     one = example.searches()[1]
