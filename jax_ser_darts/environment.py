@@ -9,6 +9,11 @@ import subprocess
 import sys
 from typing import Any
 
+CODE = (
+    "jax_ser_darts",
+    "data_prep",
+    "configs",
+)  # what a result hangs on, beside each other in the repository
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "tensorflow")
 
 
@@ -32,23 +37,33 @@ def run_with() -> dict[str, Any]:
 
 
 def commit(file: pathlib.Path) -> str | None:
-    """The commit that a file of a git working tree is of, "+" added where its folder has changed since.
+    """The commit that a file of this code is of, "+" added where the code is not as it was committed.
 
-    None where there is no git, or the file is not one of the repository around it, such as an installed copy.
+    That is where something of CODE has changed since, or has a new Python file that git does not ignore.
+
+    Args:
+        file: in one of the folders CODE of a git working tree.
+
+    Returns:
+        None where there is no git, or the file is not one of the repository around it, such as an installed copy.
     """
+    root = file.parents[1]
 
     def git(*arguments: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", "-C", str(file.parent), *arguments], capture_output=True, text=True, check=False
+                ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
             )
         except OSError:
             return None
         return None if done.returncode else done.stdout.strip()
 
-    if git("ls-files", "--error-unmatch", file.name) is None or (head := git("rev-parse", "HEAD")) is None:
+    known = git("ls-files", "--error-unmatch", "--", str(file.relative_to(root)))
+    if known is None or (head := git("rev-parse", "HEAD")) is None:
         return None
-    return head + ("+" if git("status", "--porcelain", "--untracked-files=no", ".") else "")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
+    new = git("ls-files", "--others", "--exclude-standard", "--", *(f"{folder}/*.py" for folder in CODE))
+    return head + ("+" if changed or new else "")
 
 
 def _processor() -> str:
