@@ -10,8 +10,9 @@ FOLDER/matched.json                          parameters that the baselines of ma
 FOLDER/search/METHOD/seed_R/fold_K.json      a search: its small files, a line each, and a line an epoch
 FOLDER/train/METHOD/fold_K/seed_S.json       a training or an SVM, with the answers to its test speakers
 
-No sound, no features and no weights are kept. Floats of metrics.jsonl are rounded to DIGITS, but for those of EXACT,
-which tables are made of. A workdir that is still at work can be collected: a job is taken when it is done.
+No sound, no features and no weights are kept, nor where on a machine the corpus lies. Floats of metrics.jsonl are
+rounded to DIGITS, but for those of EXACT, which tables are made of. A workdir that is still at work can be collected: a
+job is taken when it is done.
 """
 
 import argparse
@@ -54,6 +55,7 @@ PARTS = ("search", "train")  # of a workdir
 CHECKPOINTS = "checkpoints"  # of a job that is begun
 MATCHED = pathlib.Path("train", "matched.json")
 DIGITS = 4  # significant ones: the page shows thousandths
+PLACES = ("source", "records")  # of config.data: paths of one machine
 EXACT = ("val", "orders")  # of an epoch: what the agreement of the two orders is computed from
 LEFT_OUT = ("normalisation",)  # of network.json: only the weights need it, and it is of the features
 USER_ERRORS = (ConfigError, FoldError, MetricsError, OSError, RecordsError, ScoreError)
@@ -93,6 +95,7 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
             )
         if path.exists() and path in new and kept[jobs.FILE_NAME].get("run_with"):
             new[path] = kept
+    config.data.update(dict.fromkeys(PLACES, ""))
     claim_workdir(config, folder, corpus)
     write_json(folder / CORPUS_FILE.name, found.to_json())
     if matched:

@@ -22,6 +22,7 @@ FREE = frozenset(
         "devices",
         "parallel",
         "data.workers",
+        "data.source",  # what lies there is told by the corpus's digest
         "data.records",
         "folds.run",
         "search.orders",

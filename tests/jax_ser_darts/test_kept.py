@@ -129,6 +129,19 @@ def test_another_config_or_corpus_is_refused(run, tmp_path):
         kept.collect(run.workdir, tmp_path / "kept")
 
 
+def test_no_path_of_a_machine_is_kept_and_the_corpus_may_lie_elsewhere(run, tmp_path):
+    here, there = (grids.grid_config() for _ in range(2))
+    for config, root in ((here, "/of/one"), (there, "/of/another")):
+        config.data.source, config.data.records = f"{root}/corpus", f"{root}/records"
+    claim_workdir(here, run.workdir, grids.CORPUS)
+    kept.collect(run.workdir, tmp_path / "kept")
+    assert "/of/one" not in (tmp_path / "kept/config.json").read_text()
+    kept.restore(tmp_path / "kept", tmp_path / "new")
+    with pytest.raises(ConfigError, match="corpus has other utterances"):
+        claim_workdir(there, tmp_path / "new", "another")
+    claim_workdir(there, tmp_path / "new", grids.CORPUS)
+
+
 def test_a_job_remembers_with_what_it_was_run_or_is_told(run, tmp_path):
     silent = run.jobs[0]
     path = silent.folder(run.workdir) / jobs.FILE_NAME

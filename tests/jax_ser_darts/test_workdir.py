@@ -37,6 +37,17 @@ def test_more_folds_seeds_orders_and_methods_may_be_added(tmp_path):
     claim_workdir(more, tmp_path, "corpus")
 
 
+def test_the_corpus_may_lie_elsewhere_and_what_lies_there_may_not_be_another(tmp_path):
+    """The digest tells, which is known when the records are read."""
+    claim_workdir(config.default(), tmp_path, "corpus")
+    moved = config.default()
+    moved.data.source = "/elsewhere/corpus"
+    check_workdir(moved, tmp_path)
+    with pytest.raises(ConfigError, match="the corpus has other utterances"):
+        claim_workdir(moved, tmp_path, "another")
+    claim_workdir(moved, tmp_path, "corpus")
+
+
 def test_a_new_variant_may_be_added_and_an_old_one_not_changed(tmp_path):
     claim_workdir(config.default(), tmp_path, "corpus")
     more = config.default()
