@@ -32,9 +32,11 @@ from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.searcher import make_searchers
 from jax_ser_darts.spaces import draw_name, is_random, random_spaces
 from jax_ser_darts.train import Design, make_trainer, read_network, train
+from jax_ser_darts.workdir import read_object
 
 SEARCH, TRAIN, SVM = "search", "train", "svm"
 FILE_NAME = "job.json"
+ENTRIES = ("kind", "method", "seconds", "wall")  # that every job.json has
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +89,9 @@ class Job:
         return workdir / "train" / self.folder_name / fold / f"seed_{self.seed}"
 
     def done(self, workdir: pathlib.Path) -> dict | None:
-        """What its job.json holds, or None where it is not done."""
+        """What its job.json holds, or None where it is not done; ConfigError where the file is damaged."""
         path = self.folder(workdir) / FILE_NAME
-        return json.loads(path.read_text()) if path.exists() else None
+        return read_object(path, *ENTRIES) if path.exists() else None
 
 
 def all_jobs(config: ml_collections.ConfigDict, folds: Sequence[int]) -> list[Job]:

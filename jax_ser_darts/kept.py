@@ -37,7 +37,7 @@ from jax_ser_darts.records import RecordsError, load_records
 from jax_ser_darts.report import outputs
 from jax_ser_darts.results import CORPUS_FILE, Results
 from jax_ser_darts.scores import ScoreError
-from jax_ser_darts.workdir import FILE_NAME, check_workdir, claim_workdir, only_run, read_claim
+from jax_ser_darts.workdir import FILE_NAME, check_workdir, claim_workdir, only_run, read_claim, read_object
 
 # What is kept of a job's folder, in the order in which it is written back: job.json says that all is there.
 FILES = (
@@ -188,7 +188,8 @@ def read_workdir(workdir: pathlib.Path) -> Results:
     """
     config, corpus = read_claim(workdir)
     if (workdir / CORPUS_FILE).exists():
-        return Results.from_json(_read(workdir / CORPUS_FILE), config=config, workdir=workdir)
+        saved = read_object(workdir / CORPUS_FILE, "corpus", "synthetic", "classes", "folds")
+        return Results.from_json(saved, config=config, workdir=workdir)
     records = pathlib.Path(config.data.records or workdir / "records")
     for path in sorted(records.glob("*/*/dataset_info.json")):
         with contextlib.suppress(RecordsError):  # of another corpus, or damaged
@@ -212,9 +213,11 @@ def _unpacked(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 def _jobs(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
     """The folder of each kept job, below a workdir, and its files."""
     for path in sorted(path for part in PARTS for path in (folder / part).rglob("*.json")):
-        job = _read(path)
-        if not isinstance(job, dict) or jobs.FILE_NAME not in job or (strange := set(job) - set(FILES)):
-            raise ConfigError(f"{path} is not a job that was kept: {strange or 'it has no job.json'}")
+        job = read_object(path, jobs.FILE_NAME)
+        strange, about = set(job) - set(FILES), job[jobs.FILE_NAME]
+        if strange or not isinstance(about, dict) or not about.keys() >= {*jobs.ENTRIES}:
+            why = f"it has {strange}" if strange else f"its job.json has not all of {jobs.ENTRIES}"
+            raise ConfigError(f"{path} is not a job that was kept: {why}")
         yield path.relative_to(folder).with_name(path.stem), job
 
 
@@ -232,14 +235,10 @@ def _read_job(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _read(path: pathlib.Path) -> Any:
+    """A file of a job's folder, or of the kept results."""
     if path.name == metrics.FILE_NAME:
         return metrics.read(path)
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise ConfigError(
-            f"{path} is damaged ({error}): remove it, or take it from where it is whole"
-        ) from None
+    return read_object(path, *(jobs.ENTRIES if path.name == jobs.FILE_NAME else ()))
 
 
 def _rounded(value: Any) -> Any:

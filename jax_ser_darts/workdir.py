@@ -77,6 +77,34 @@ ADDED = {
 }
 
 
+def read_object(path: pathlib.Path, *entries: str) -> dict[str, Any]:
+    """A file of a workdir that holds a JSON object.
+
+    Raises:
+        ConfigError: it holds something else, or an object without one of the entries.
+    """
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise _damaged(path, str(error)) from None
+    if not isinstance(found, dict):
+        raise _damaged(path, "it is no JSON object")
+    if missing := [entry for entry in entries if entry not in found]:
+        raise _damaged(path, f"it has no {', '.join(map(repr, missing))}")
+    return found
+
+
+def _damaged(path, why):
+    return ConfigError(f"{path} is damaged ({why}): remove it, or take it from where it is whole")
+
+
+def _claim(path):
+    claimed = read_object(path, "config", "corpus")
+    if not isinstance(claimed["config"], dict):
+        raise _damaged(path, "its 'config' is no JSON object")
+    return claimed
+
+
 def _flat(config, prefix=""):
     for name, value in config.items():
         if isinstance(value, dict):
@@ -105,7 +133,7 @@ def check_workdir(
         raise ConfigError(
             f"{workdir} is from before searches had seeds (search/ORDER/fold_K): take another workdir"
         )
-    claimed = json.loads(path.read_text())
+    claimed = _claim(path)
     a, b = dict(_flat(_plain(config))), {**ADDED, **dict(_flat(claimed["config"]))}
     changed = [
         f"  config.{name}: {b.get(name, 'absent')!r} there, {a.get(name, 'absent')!r} now"
@@ -140,7 +168,7 @@ def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path, corp
     check_workdir(config, workdir, corpus)
     path, claim = pathlib.Path(workdir) / FILE_NAME, _plain(config)
     if path.exists():
-        known = json.loads(path.read_text())["config"].get("search", {}).get("variants", {})
+        known = _claim(path)["config"].get("search", {}).get("variants", {})
         claim["search"]["variants"] = {**known, **claim["search"]["variants"]}
     write_json(path, {"config": claim, "corpus": corpus})
 
@@ -167,12 +195,12 @@ def read_claim(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, str]:
     """The config of the last run of a workdir, and its corpus's digest; settings that it had not are as they were.
 
     Raises:
-        ConfigError: nothing has been run in it.
+        ConfigError: nothing has been run in it, or its config.json is damaged.
     """
     path = pathlib.Path(workdir) / FILE_NAME
     if not path.exists():
         raise ConfigError(f"{path} is missing: nothing has been run in this folder, or kept in it")
-    saved, config = json.loads(path.read_text()), default().to_dict()
+    saved, config = _claim(path), default().to_dict()
     for name, value in ADDED.items():
         *parts, last = name.split(".")
         section = config

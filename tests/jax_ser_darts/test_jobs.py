@@ -91,8 +91,18 @@ def test_a_job_is_done_when_it_says_so(config, tmp_path):
     job.folder(tmp_path).mkdir(parents=True)
     (job.folder(tmp_path) / "genotype.json").write_text("{}")
     assert job.done(tmp_path) is None
-    (job.folder(tmp_path) / "job.json").write_text('{"wall": 1.0}')
-    assert job.done(tmp_path) == {"wall": 1.0}
+    about = {"kind": SEARCH, "method": job.method, "seconds": 1.0, "wall": 2.0}
+    (job.folder(tmp_path) / "job.json").write_text(json.dumps(about))
+    assert job.done(tmp_path) == about
+
+
+@pytest.mark.parametrize("text", ["{", '{"wall": 1.0}'])
+def test_a_damaged_job_is_told_with_its_name(config, tmp_path, text):
+    job = all_jobs(config, [0])[0]
+    job.folder(tmp_path).mkdir(parents=True)
+    (job.folder(tmp_path) / "job.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"fold_0/job\.json is damaged"):
+        job.done(tmp_path)
 
 
 def test_what_is_done_is_not_taken_for_what_another_setting_asks_for(config, tmp_path):

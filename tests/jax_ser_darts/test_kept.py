@@ -211,26 +211,57 @@ class TestRestore:
             kept.restore(tmp_path / "kept", run.workdir)
 
 
-@pytest.mark.parametrize("what", ["nothing", "no job", "no corpus", "damaged", "strange"])
-def test_what_cannot_be_read_is_one_message(run, tmp_path, capsys, what):
+@pytest.mark.parametrize("what", ["nothing", "no job", "no corpus"])
+def test_what_is_not_there_is_one_message(run, tmp_path, capsys, what):
     folder = tmp_path / "kept"
     arguments = {"nothing": ["rebuild", str(tmp_path / "absent"), "out"]}.get(what)
-    if what in ("no job", "no corpus"):
+    if what != "nothing":
         left = "*/**/job.json" if what == "no job" else "compare/corpus.json"
         for path in run.workdir.glob(left):
             path.unlink()
         arguments = ["collect", str(run.workdir), str(folder)]
-    elif what != "nothing":
-        kept.collect(run.workdir, folder)
-        path = folder / "train/svm/fold_0/seed_0.json"
-        path.write_text({"damaged": "{", "strange": '{"job.json": {}, "../x": 1}'}[what])
-        arguments = ["rebuild", str(folder), str(tmp_path / "out")]
     assert kept.main(arguments) == 1
     said = {
         "nothing": "nothing has been run",
         "no job": "no job of --mode=compare is done",
         "no corpus": "go on with --mode=compare",
-        "damaged": "seed_0.json is damaged",
-        "strange": "seed_0.json is not a job",
     }
     assert said[what] in capsys.readouterr().err
+
+
+JOB = "train/svm/fold_0/seed_0"
+DONE = '{"kind": "svm", "method": "svm", "seconds": 1, "wall": 1}'
+DAMAGED = (
+    (f"{JOB}.json", "{", "is damaged"),
+    (f"{JOB}.json", "[]", "is damaged"),
+    (f"{JOB}.json", f'{{"job.json": {DONE}, "../x": 1}}', "not a job"),
+    (f"{JOB}.json", '{"job.json": {"wall": 1}}', "not a job"),
+    (f"{JOB}.json", '{"job.json": []}', "not a job"),
+    ("config.json", "{", "is damaged"),
+    ("config.json", '{"corpus": "a digest"}', "is damaged (it has no 'config')"),
+    ("corpus.json", "{}", "is damaged (it has no 'corpus'"),
+)
+
+
+def test_what_is_damaged_is_one_message_that_names_the_file(run, tmp_path, capsys):
+    folder = tmp_path / "kept"
+    kept.collect(run.workdir, folder)
+    for name, text, said in DAMAGED:
+        path = folder / name
+        was = path.read_text()
+        path.write_text(text)
+        assert kept.main(["rebuild", str(folder), str(tmp_path / "out")]) == 1
+        error = capsys.readouterr().err
+        assert path.name in error
+        assert said in error
+        path.write_text(was)
+
+
+def test_a_damaged_workdir_is_not_kept(run, tmp_path, capsys):
+    for path in (run.workdir / "config.json", run.workdir / JOB / "job.json"):
+        was = path.read_text()
+        for text in ("{", "{}", "[]"):
+            path.write_text(text)
+            assert kept.main(["collect", str(run.workdir), str(tmp_path / "kept")]) == 1
+            assert f"{path} is damaged" in capsys.readouterr().err
+        path.write_text(was)

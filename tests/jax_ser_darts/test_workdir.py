@@ -5,7 +5,7 @@ import pytest
 from jax_ser_darts import config
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.config_checks import validate
-from jax_ser_darts.workdir import check_workdir, claim_workdir
+from jax_ser_darts.workdir import check_workdir, claim_workdir, read_claim
 
 
 def test_the_same_config_may_come_back(tmp_path):
@@ -126,3 +126,11 @@ def test_another_corpus_is_refused(tmp_path):
     claim_workdir(config.default(), tmp_path, "corpus")
     with pytest.raises(ConfigError, match="the corpus has other utterances"):
         claim_workdir(config.default(), tmp_path, "another")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"corpus": "corpus"}', '{"config": [], "corpus": "corpus"}'])
+def test_a_damaged_claim_is_told_with_its_name(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    for read in (lambda: check_workdir(config.default(), tmp_path), lambda: read_claim(tmp_path)):
+        with pytest.raises(ConfigError, match=r"config\.json is damaged"):
+            read()
