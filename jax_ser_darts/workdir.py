@@ -42,6 +42,9 @@ FREE = frozenset(
 )
 FREE_SECTION = "bundle."
 
+# Mappings whose entries are the user's: today's defaults add nothing to what a run had.
+WHOLE = frozenset(("data.emotions", "search.variants"))
+
 # Settings that older runs had not, and what these did.
 ADDED = {
     "search.sequence": FIXED,
@@ -210,14 +213,17 @@ def read_claim(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, str]:
     return ml_collections.ConfigDict(_merged(config, saved["config"])), saved["corpus"]
 
 
-def _merged(base: Any, over: Any) -> Any:
+def _merged(base: Any, over: Any, name: str = "") -> Any:
     """Mappings merged, `over` first; lists, which were tuples before they were JSON, are tuples again."""
     if isinstance(over, list):
         return tuple(_merged(None, one) for one in over)
     if not isinstance(over, Mapping):
         return over
-    base = base if isinstance(base, Mapping) else {}
-    return {**base, **{name: _merged(base.get(name), value) for name, value in over.items()}}
+    base = base if isinstance(base, Mapping) and name not in WHOLE else {}
+    return {
+        **base,
+        **{key: _merged(base.get(key), value, f"{name}.{key}".lstrip(".")) for key, value in over.items()},
+    }
 
 
 def _plain(config):

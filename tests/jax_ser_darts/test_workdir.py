@@ -69,6 +69,19 @@ def test_a_variant_that_a_run_did_not_know_comes_back_as_it_was(tmp_path):
         check_workdir(one, tmp_path)
 
 
+def test_a_variant_that_was_redefined_is_read_as_it_was(tmp_path):
+    """Without what a variant of this name has by default."""
+    one = config.default()
+    one.data.emotions = {"anger": "angry"}
+    one.search.variants = {"darts_plus": {"order": "first", "stop_skips": 3}}
+    claim_workdir(one, tmp_path, "corpus")
+    claimed, _ = read_claim(tmp_path)
+    assert claimed.search.variants.to_dict() == {"darts_plus": {"order": "first", "stop_skips": 3}}
+    assert claimed.data.emotions.to_dict() == {"anger": "angry"}
+    check_workdir(claimed, tmp_path)
+    assert claimed.features == config.default().features
+
+
 def test_a_workdir_from_before_the_methods_takes_them(tmp_path):
     old = config.default()
     del old.methods
