@@ -30,7 +30,7 @@ from jax_ser_darts import jobs, metrics
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.environment import environment, run_with
 from jax_ser_darts.experiment import digest, set_up
-from jax_ser_darts.files import write_json, write_text
+from jax_ser_darts.files import sync_folder, write_json, write_text
 from jax_ser_darts.folds import FoldError
 from jax_ser_darts.metrics import MetricsError
 from jax_ser_darts.records import RecordsError, load_records
@@ -39,7 +39,7 @@ from jax_ser_darts.results import CORPUS_FILE, Results
 from jax_ser_darts.scores import ScoreError
 from jax_ser_darts.workdir import FILE_NAME, check_workdir, claim_workdir, only_run, read_claim, read_object
 
-# What is kept of a job's folder, in the order in which it is written back: job.json says that all is there.
+# What is kept of a job's folder.
 FILES = (
     "search.json",
     "genotype.json",
@@ -53,6 +53,7 @@ FILES = (
 )
 PARTS = ("search", "train")  # of a workdir
 CHECKPOINTS = "checkpoints"  # of a job that is begun
+UNFINISHED = ".restoring"  # of a workdir: what a restore that was killed leaves
 MATCHED = pathlib.Path("train", "matched.json")
 DIGITS = 4  # significant ones: the page shows thousandths
 PLACES = ("source", "records")  # of config.data: paths of one machine
@@ -168,14 +169,32 @@ def _is_there(place: pathlib.Path, job: Mapping[str, Any]) -> bool:
 
 
 def _write_back(folder: pathlib.Path, kept: Mapping[pathlib.Path, Any], workdir: pathlib.Path) -> None:
-    """Lays kept jobs out as a workdir has them, each job.json last, and what they share."""
+    """Lays kept jobs out as a workdir has them, and what they share.
+
+    A job's folder is there whole or not at all: a search would take a genotype.json, a training a network.json for
+    its own last file.
+    """
     shared = {CORPUS_FILE.name: CORPUS_FILE, MATCHED.name: MATCHED}
     for source, target in shared.items():
         if (folder / source).exists():
             write_text(workdir / target, (folder / source).read_text())
+    unfinished = workdir / UNFINISHED
+    shutil.rmtree(unfinished, ignore_errors=True)
     for path, job in kept.items():
-        for name in (name for name in FILES if name in job):
-            write_text(workdir / path / name, _file(name, job[name]))
+        for name, value in job.items():
+            write_text(unfinished / path / name, _file(name, value))
+        _put(unfinished / path, workdir / path, aside=unfinished / "replaced" / path)
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _put(folder: pathlib.Path, place: pathlib.Path, *, aside: pathlib.Path) -> None:
+    """Moves a folder to its place; what is there, of a job that is not done, goes aside."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists():
+        aside.parent.mkdir(parents=True)
+        place.rename(aside)
+    folder.rename(place)
+    sync_folder(place.parent)
 
 
 def read_workdir(workdir: pathlib.Path) -> Results:

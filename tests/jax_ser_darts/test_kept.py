@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import os
 import shutil
 
 import grids
@@ -204,6 +205,54 @@ class TestRestore:
         with pytest.raises(ConfigError, match=what):
             kept.restore(tmp_path / "kept", run.workdir)
         assert run.jobs[-1].done(run.workdir) is None
+
+    def test_a_restore_killed_at_any_file_leaves_whole_jobs_alone_and_is_gone_on_with(
+        self, run, tmp_path, monkeypatch
+    ):
+        """A search, a training and an SVM; of the training an older kill has left a part."""
+        few = [
+            next(job for job in run.jobs if job.kind == kind) for kind in (jobs.SEARCH, jobs.TRAIN, jobs.SVM)
+        ]
+        for job in {*run.jobs} - {*few}:
+            shutil.rmtree(job.folder(run.workdir))
+        kept.collect(run.workdir, tmp_path / "kept")
+        kept.restore(tmp_path / "kept", tmp_path / "whole")
+        monkeypatch.setattr(os, "fsync", lambda _: None)  # hundreds of files
+        steps = []
+        real = {name: getattr(kept, name) for name in ("write_text", "write_json", "_put")}
+
+        def killed_after(last):
+            steps.clear()
+
+            def of(name):
+                def step(*arguments, **more):
+                    real[name](*arguments, **more)
+                    steps.append(name)
+                    if len(steps) == last:
+                        raise KeyboardInterrupt
+
+                return step
+
+            for name in real:
+                monkeypatch.setattr(kept, name, of(name))
+
+        last, ended = 0, False
+        while not ended:
+            last += 1
+            workdir = tmp_path / f"killed_{last}"
+            grids.write(few[1].folder(workdir) / "network.json", {})
+            killed_after(last)
+            try:
+                kept.restore(tmp_path / "kept", workdir)
+                ended = True
+            except KeyboardInterrupt:
+                for job in few:
+                    names = {path.name for path in job.folder(workdir).glob("*")}
+                    assert jobs.FILE_NAME in names or names <= {"network.json"}
+            killed_after(0)
+            kept.restore(tmp_path / "kept", workdir)
+            assert same_files(workdir, tmp_path / "whole")
+        assert last > 10
 
     def test_a_workdir_at_work_is_left_alone(self, run, tmp_path):
         kept.collect(run.workdir, tmp_path / "kept")
