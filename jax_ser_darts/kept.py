@@ -4,7 +4,7 @@
     python -m jax_ser_darts.kept rebuild FOLDER OUTPUT      tables and page, from that folder (or a workdir) alone
     python -m jax_ser_darts.kept restore FOLDER WORKDIR     as done jobs of a workdir: --mode=compare does the others
 
-FOLDER/config.json                           the config, and the corpus's digest, as in a workdir
+FOLDER/config.json                           the config, its grid that of all workdirs together; the corpus's digest
 FOLDER/corpus.json                           what has to be known of the corpus: name, classes, folds
 FOLDER/matched.json                          parameters that the baselines of matched size aim at
 FOLDER/search/METHOD/seed_R/fold_K.json      a search: its small files, a line each, and a line an epoch
@@ -23,7 +23,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jax_ser_darts import jobs, metrics
@@ -37,7 +37,15 @@ from jax_ser_darts.records import RecordsError, load_records
 from jax_ser_darts.report import outputs
 from jax_ser_darts.results import CORPUS_FILE, Results
 from jax_ser_darts.scores import ScoreError
-from jax_ser_darts.workdir import FILE_NAME, check_workdir, claim_workdir, only_run, read_claim, read_object
+from jax_ser_darts.workdir import (
+    FILE_NAME,
+    check_workdir,
+    claim_workdir,
+    joined,
+    only_run,
+    read_claim,
+    read_object,
+)
 
 # What is kept of a job's folder.
 FILES = (
@@ -58,6 +66,10 @@ MATCHED = pathlib.Path("train", "matched.json")
 DIGITS = 4  # significant ones: the page shows thousandths
 PLACES = ("source", "records")  # of config.data: paths of one machine
 EXACT = ("val", "orders")  # of an epoch: what the agreement of the two orders is computed from
+ALIKE = {
+    "network.json": "matched_parameters",
+    "setup.json": "c",
+}  # what jobs of one grid have in common, if any
 LEFT_OUT = ("normalisation",)  # of network.json: only the weights need it, and it is of the features
 USER_ERRORS = (ConfigError, FoldError, MetricsError, OSError, RecordsError, ScoreError)
 
@@ -75,12 +87,13 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
         What was kept, and its size, for people.
 
     Raises:
-        ConfigError: no job is done, the folder is of another config or corpus, or has another result of a job.
+        ConfigError: no job is done, the folder is of another config or corpus, or has another result of a job or
+            baselines of another matched size.
     """
     found, (config, corpus) = read_workdir(workdir), read_claim(workdir)
     told = {**run_with(), "commit": commit, "told": "when collected"} if commit else None
     new = {}
-    for path in sorted(path for part in PARTS for path in (workdir / part).rglob(jobs.FILE_NAME)):
+    for path in _done(workdir):
         job = _read_job(path.parent)
         if told and not job[jobs.FILE_NAME].get("run_with"):
             job[jobs.FILE_NAME]["run_with"] = told
@@ -96,6 +109,12 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
             )
         if path.exists() and path in new and kept[jobs.FILE_NAME].get("run_with"):
             new[path] = kept
+    _check_alike(
+        {**{folder / path.with_name(f"{path.name}.json"): job for path, job in _jobs(folder)}, **new}
+    )
+    if (folder / FILE_NAME).exists():
+        check_workdir(config, folder, corpus)
+        config = joined(config, read_claim(folder)[0])
     config.data.update(dict.fromkeys(PLACES, ""))
     claim_workdir(config, folder, corpus)
     write_json(folder / CORPUS_FILE.name, found.to_json())
@@ -116,14 +135,16 @@ def rebuild(folder: pathlib.Path, output: pathlib.Path) -> str:
         output: where the files go.
 
     Returns:
-        The table as text.
+        The table as text; jobs outside the config's grid are named below it.
 
     Raises:
         ConfigError: of every method a job is missing, or a file is damaged.
     """
     is_kept = (folder / CORPUS_FILE.name).exists()
     with _unpacked(folder) if is_kept else contextlib.nullcontext(folder) as workdir:
-        return outputs.write(output, read_workdir(workdir), environment=environment("kept"))
+        found = read_workdir(workdir)
+        done = [path.parent.relative_to(workdir) for path in _done(workdir)]
+        return outputs.write(output, found, environment=environment("kept")) + _outside(found, done)
 
 
 def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
@@ -152,6 +173,8 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
         matched = folder / MATCHED.name
         if matched.exists() and (workdir / MATCHED).exists() and _read(matched) != _read(workdir / MATCHED):
             raise ConfigError(f"{workdir / MATCHED} is another size than {matched}: use another workdir")
+        if (workdir / FILE_NAME).exists():
+            config = joined(read_claim(workdir)[0], config)
         claim_workdir(config, workdir, corpus)
         _write_back(folder, missing, workdir)
     return f"{workdir}: {len(missing)} of {len(kept)} kept jobs restored, the others were there"
@@ -227,6 +250,33 @@ def _unpacked(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.copyfile(folder / FILE_NAME, workdir / FILE_NAME)
         _write_back(folder, dict(_jobs(folder)), workdir)
         yield workdir
+
+
+def _done(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """The job.json of each job that is done."""
+    return sorted(path for part in PARTS for path in (workdir / part).rglob(jobs.FILE_NAME))
+
+
+def _check_alike(kept: Mapping[pathlib.Path, Mapping[str, Any]]) -> None:
+    """Whether the jobs can be compared with each other: some settings may change in a workdir."""
+    first = {}
+    for path, job in kept.items():
+        for file, entry in ALIKE.items():
+            if entry in (about := job.get(file, {})):
+                other, value = first.setdefault(entry, (path, about[entry]))
+                if value != about[entry]:
+                    raise ConfigError(
+                        f"{path} would be of another {entry} ({about[entry]}) than {other} ({value}): keep these "
+                        "workdirs in folders of their own"
+                    )
+
+
+def _outside(found: Results, done: Iterable[pathlib.Path]) -> str:
+    """Those of the jobs' folders that are of no job of the grid, for people."""
+    grid = {job.folder(pathlib.Path()) for job in found.jobs}
+    if not (names := sorted(str(path) for path in {*done} - grid)):
+        return ""
+    return f"\nNOT compared, being outside the grid of config.json: {', '.join(names)}"
 
 
 def _jobs(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
@@ -307,7 +357,9 @@ def _told(folder: pathlib.Path) -> str:
     said = f"{folder}: {counts.total()} jobs, {sizes.total() / 1e6:.2f} MB: {parts}"
     if unknown:
         said += f"\n{unknown} of them do not say what they were run with: --commit=HASH says it"
-    return said
+    corpus, (config, _) = _read(folder / CORPUS_FILE.name), read_claim(folder)
+    found = Results.from_json(corpus, config=config, workdir=folder)
+    return said + _outside(found, [path for path, _ in _jobs(folder)])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -42,6 +42,18 @@ FREE = frozenset(
 )
 FREE_SECTION = "bundle."
 
+# Of these, what spans the grid of a comparison.
+GRID = (
+    "folds.run",
+    "search.orders",
+    "search.seeds",
+    "train.seeds",
+    "methods.random",
+    "methods.baselines",
+    "methods.sizes",
+    "methods.svm",
+)
+
 # Mappings whose entries are the user's: today's defaults add nothing to what a run had.
 WHOLE = frozenset(("data.emotions", "search.variants"))
 
@@ -211,6 +223,27 @@ def read_claim(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, str]:
             section = section[part]
         section[last] = value
     return ml_collections.ConfigDict(_merged(config, saved["config"])), saved["corpus"]
+
+
+def joined(config: ml_collections.ConfigDict, other: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """The config, its grid as large as to hold the other's too; both as `read_claim` returns them."""
+    both = config.copy_and_resolve_references()
+    both.search.variants = {**other.search.variants.to_dict(), **config.search.variants.to_dict()}
+    for name in GRID:
+        section, key = name.split(".")
+        both[section][key] = _union(config[section][key], other[section][key], empty_is_all=key == "run")
+    return both
+
+
+def _union(one, other, *, empty_is_all):
+    if not isinstance(one, tuple):
+        return max(one, other)  # a count, or whether there is one
+    if empty_is_all and not (one and other):
+        return ()
+    if {*one} >= {*other} or {*other} >= {*one}:
+        return one if {*one} >= {*other} else other
+    union = tuple(dict.fromkeys((*one, *other)))
+    return tuple(sorted(union)) if isinstance(union[0], int) else union
 
 
 def _merged(base: Any, over: Any, name: str = "") -> Any:

@@ -13,7 +13,8 @@ from jax_ser_darts import jobs, kept, metrics
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.environment import environment
 from jax_ser_darts.report import html, outputs
-from jax_ser_darts.workdir import claim_workdir, only_run
+from jax_ser_darts.results import Results
+from jax_ser_darts.workdir import claim_workdir, only_run, read_claim
 
 TABLES = ("table.txt", "table.tex", "results.csv")
 
@@ -141,6 +142,49 @@ def test_no_path_of_a_machine_is_kept_and_the_corpus_may_lie_elsewhere(run, tmp_
     with pytest.raises(ConfigError, match="corpus has other utterances"):
         claim_workdir(there, tmp_path / "new", "another")
     claim_workdir(there, tmp_path / "new", grids.CORPUS)
+
+
+class TestAGridOfSeveralWorkdirs:
+    def test_its_parts_kept_in_any_order_are_compared_as_the_whole(self, run, tmp_path):
+        """Each machine has one of the training seeds; one of them has no SVM."""
+        for seed in (1, 0):
+            config = grids.grid_config()
+            config.train.seeds, config.methods.svm = (seed,), seed == 1
+            part = tmp_path / f"part_{seed}"
+            shutil.copytree(run.workdir, part)
+            claim_workdir(config, part, grids.CORPUS)
+            mine = Results.from_json(
+                json.loads((part / "compare/corpus.json").read_text()), config=config, workdir=part
+            ).jobs
+            for job in {*run.jobs} - {*mine}:
+                shutil.rmtree(job.folder(part))
+            assert "NOT compared" not in kept.collect(part, tmp_path / "kept")
+        assert "NOT compared" not in kept.rebuild(tmp_path / "kept", tmp_path / "again")
+        assert summary_of(tmp_path / "again") == summary_of(run.workdir / "compare")
+        kept.restore(tmp_path / "kept", part)
+        claimed = read_claim(part)[0]
+        assert (claimed.train.seeds, claimed.methods.svm) == ((0, 1), True)
+
+    def test_a_job_outside_the_grid_is_named(self, run, tmp_path):
+        """A grid of one genotype has no searches."""
+        kept.collect(run.workdir, tmp_path / "kept")
+        config = grids.grid_config()
+        config.train.genotype = "mine.json"
+        claim_workdir(config, run.workdir, grids.CORPUS)
+        said = kept.collect(run.workdir, tmp_path / "kept")
+        again = kept.rebuild(tmp_path / "kept", tmp_path / "again")
+        for text in (said, again):
+            assert "NOT compared, being outside the grid of config.json: search/first/seed_0/fold_0, " in text
+            assert "train/svm" not in text.split("NOT compared")[1]
+
+    def test_baselines_of_different_sizes_are_not_mixed(self, run, tmp_path):
+        matched = [job for job in run.jobs if job.method == "cnn_matched"]
+        for job, parameters in zip(matched, (1000, 1000, 2000, 1000), strict=True):
+            path = job.folder(run.workdir) / "network.json"
+            grids.write(path, {**json.loads(path.read_text()), "matched_parameters": parameters})
+        with pytest.raises(ConfigError, match=r"another matched_parameters \(2000\)"):
+            kept.collect(run.workdir, tmp_path / "kept")
+        assert not (tmp_path / "kept").exists()
 
 
 def test_a_job_remembers_with_what_it_was_run_or_is_told(run, tmp_path):

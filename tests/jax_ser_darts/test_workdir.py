@@ -5,7 +5,7 @@ import pytest
 from jax_ser_darts import config
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.config_checks import validate
-from jax_ser_darts.workdir import check_workdir, claim_workdir, read_claim
+from jax_ser_darts.workdir import FREE, GRID, check_workdir, claim_workdir, joined, read_claim
 
 
 def test_the_same_config_may_come_back(tmp_path):
@@ -147,3 +147,27 @@ def test_a_damaged_claim_is_told_with_its_name(tmp_path, text):
     for read in (lambda: check_workdir(config.default(), tmp_path), lambda: read_claim(tmp_path)):
         with pytest.raises(ConfigError, match=r"config\.json is damaged"):
             read()
+
+
+def test_two_grids_joined_hold_both():
+    one, other = config.default(), config.default()
+    one.folds.run, other.folds.run = (3, 1), (2, 3)
+    one.search.orders, other.search.orders = ("second", "first"), ("first",)
+    other.search.seeds = (4, 0)
+    one.methods.random, other.methods.random = 2, 3
+    one.methods.baselines, other.methods.baselines = ("lstm",), ("cnn",)
+    other.methods.svm = True
+    one.search.variants.mine = {"order": "second"}
+    one.data.source = "/here"
+    both = joined(one, other)
+    assert both.folds.run == (1, 2, 3)
+    assert both.search.orders == ("second", "first")
+    assert both.search.seeds == (4, 0)
+    assert both.methods.random == 3
+    assert both.methods.baselines == ("lstm", "cnn")
+    assert both.methods.svm is True
+    assert both.search.variants.mine.order == joined(other, one).search.variants.mine.order == "second"
+    assert both.data.source == "/here"
+    other.folds.run = ()
+    assert joined(one, other).folds.run == joined(other, one).folds.run == (), "of all folds"
+    assert set(GRID) <= FREE
