@@ -22,6 +22,7 @@ TABLES = ("table.txt", "table.tex", "results.csv")
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A finished grid, its tables in compare/; without the page, which takes seconds to draw (see test_run.py)."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # of hundreds of small files
     monkeypatch.setattr(html, "write", lambda *_, **__: None)
     found = grids.make(tmp_path / "run", grids.grid_config())
     outputs.write(found.workdir / "compare", found, environment=environment())
@@ -261,7 +262,6 @@ class TestRestore:
             shutil.rmtree(job.folder(run.workdir))
         kept.collect(run.workdir, tmp_path / "kept")
         kept.restore(tmp_path / "kept", tmp_path / "whole")
-        monkeypatch.setattr(os, "fsync", lambda _: None)  # hundreds of files
         steps = []
         real = {name: getattr(kept, name) for name in ("write_text", "write_json", "_put")}
 
