@@ -9,12 +9,10 @@ either is whole or is not there. A second run finds the records of the first and
 import collections
 import contextlib
 import dataclasses
-import errno
 import fcntl
 import hashlib
 import importlib.metadata
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -28,14 +26,13 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from data_prep import beam as beams
-from data_prep import compute, corpora, counts, demo_corpus
+from data_prep import compute, corpora, counts, demo_corpus, disk
 from data_prep.beam import Beam
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utterance
 from data_prep.features import FeatureSettings, SettingsError
 
 VERSION = "1.0.0"  # of the records' layout and numbers: raise it when either changes
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a used-up quota, a limit on a file's size
 _LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tensorflow_datasets", "jax_ser_darts")
 
 
@@ -97,7 +94,7 @@ def prepare(
         logging.info("Records of this corpus and config are there already, nothing to do: %s", folder)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _full_disk_told(folder), _lock(folder.parent / ".lock"):
+    with disk.told(folder, "the records are made anew"), _lock(folder.parent / ".lock"):
         if folder.is_dir():  # by another process, while this one waited
             return folder
         _sweep(folder.parent)
@@ -397,22 +394,6 @@ def _lock(path: pathlib.Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def _full_disk_told(folder: pathlib.Path) -> Iterator[None]:
-    """A full disk has many names (the system's, TensorFlow's, a Beam worker's) and most do not say where."""
-    try:
-        yield
-    except Exception as error:
-        full = isinstance(error, OSError) and error.errno in _FULL
-        if not full and os.strerror(errno.ENOSPC) not in str(error):
-            raise
-        raise OSError(
-            errno.ENOSPC,
-            f"{os.strerror(errno.ENOSPC)} for these records; make space and start again: they are made anew",
-            str(folder),
-        ) from error
 
 
 def _sweep(folder: pathlib.Path) -> None:
