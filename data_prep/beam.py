@@ -9,7 +9,9 @@ see the corpus and the records under the same paths. Those that try again, or tw
 their own, and only what is reported counts.
 """
 
+import argparse
 import dataclasses
+import difflib
 import importlib.util
 import json
 import pathlib
@@ -30,6 +32,7 @@ from data_prep.features import FeatureSettings
 RUNNERS = ("DirectRunner", "DataflowRunner", "FlinkRunner", "SparkRunner")
 # What Beam calls so tries to download and run another runner first, which heeds none of the direct runner's options.
 _DIRECT = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_ASKED = ("FlinkRunner", "SparkRunner")  # of their options Python knows some, and their job servers all
 _WRITING = (
     threading.Lock()
 )  # a runner may work in threads, and the builder turns standard output off meanwhile
@@ -117,16 +120,14 @@ def make(
             "--beam_runner needs Apache Beam: pip install '.[beam]', in an environment of its own"
         )
     import apache_beam
-    from apache_beam.options.pipeline_options import PipelineOptions
 
+    options = _options(beam)
     features.arrays(settings)  # what only computing shows to be impossible is told here, not by a worker
     members = [(split, one) for split, of in splits.items() for one in of]
     work = [(index, split, one) for index, (split, one) in enumerate(members)]
     how = {"name": name, "version": version, "emotions": dict(emotions), "folder": str(scratch / "parts")}
     logging.info("Computing features of %d utterances by %s", len(work), beam.runner)
     try:
-        runner = _DIRECT if beam.runner == "DirectRunner" else beam.runner
-        options = PipelineOptions(shlex.split(beam.options), runner=runner)
         with apache_beam.Pipeline(options=options) as pipeline:
             found = (
                 pipeline
@@ -148,6 +149,32 @@ def make(
     except Exception as error:  # whatever a runner may raise: of its own, of its service, of a worker
         raise BeamError(f"the pipeline of {beam.runner} failed, and no records were made: {error}") from error
     return _read_reports(scratch, [one for _, one in members])
+
+
+def _options(beam: Beam) -> Any:
+    """The `PipelineOptions` of `beam`; a BeamError where Beam cannot read them, or would drop some with a warning."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parsers = []
+
+    def keep(parser: argparse.ArgumentParser) -> None:
+        parser.exit_on_error = False
+        parsers.append(parser)
+
+    try:
+        words = shlex.split(beam.options)
+        options = PipelineOptions(words, runner=_DIRECT if beam.runner == "DirectRunner" else beam.runner)
+        known = options.get_all_options(add_extra_args_fn=keep)
+        _, unknown = parsers[0].parse_known_args(words)
+    except (argparse.ArgumentError, SystemExit, ValueError) as error:
+        raise BeamError(f"--beam_options={beam.options}: Apache Beam does not take them: {error}") from error
+    if unknown and beam.runner not in _ASKED:
+        near = difflib.get_close_matches(unknown[0].split("=")[0], [f"--{name}" for name in known], n=1)
+        raise BeamError(
+            f"--beam_options={beam.options}: Apache Beam knows no {unknown[0]}"
+            + (f"; is it {near[0]}?" if near else "; options begin with --")
+        )
+    return options
 
 
 def _compute(work: tuple[int, str, Utterance], settings: FeatureSettings) -> Iterator[Any]:

@@ -29,6 +29,7 @@ import argparse
 import csv
 import ctypes
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -41,6 +42,7 @@ import numpy as np
 import soundfile
 import tqdm
 
+from data_prep import disk
 from data_prep.corpora.base import CorpusError
 
 SAMPLE_RATE = 22_050
@@ -188,6 +190,7 @@ def make(
 
     Raises:
         CorpusError: the folder holds something else, or the synthesiser does not work on this machine.
+        OSError: the disk is full; nothing is left of the attempt.
         ValueError: `speakers` or `sentences` is out of range.
     """
     folder = pathlib.Path(folder).expanduser()
@@ -200,7 +203,10 @@ def make(
         raise CorpusError(f"{folder} is not a demo corpus and not empty; give a new folder")
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
+    with (
+        disk.told(folder, "the demo corpus is made anew"),
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside,
+    ):
         new = pathlib.Path(beside, "new")
         (new / "wav").mkdir(parents=True)
         _write_texts(new, lines, arguments)
@@ -281,8 +287,10 @@ def _synthesise_jobs() -> None:
         bar = tqdm.tqdm(work["jobs"], desc="demo corpus", unit="utt", disable=not work["progress"])
         for path, variant, text, prosody in bar:
             samples = espeak.say(text, variant, Prosody(**prosody))
-            soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
-    except CorpusError as error:
+            sound = io.BytesIO()  # libsndfile would not say why a file cannot be written
+            soundfile.write(sound, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+            pathlib.Path(path).write_bytes(sound.getvalue())
+    except (CorpusError, OSError) as error:
         print(error)
         sys.exit(1)
 
@@ -357,7 +365,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         print(make(**vars(arguments)) / "manifest.csv")
-    except (CorpusError, ValueError) as error:
+    except (CorpusError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import tqdm
 from absl import logging
 
-from data_prep import audio
+from data_prep import audio, disk
 from data_prep.compute import cores, in_processes
 from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utterance
 from data_prep.selection import read_corpus
@@ -65,6 +65,7 @@ def functionals(
         CorpusError: an utterance is not in the corpus any more, or has functionals that are not finite.
         BadFilesError: sound that cannot be read.
         MissingError: openSMILE is not installed.
+        OSError: the disk is full; nothing is left of the file.
     """
     stamp = f"{VERSION}, {fingerprint}"
     kept = _load(path, ids=ids, stamp=stamp)
@@ -77,13 +78,7 @@ def functionals(
             f"{len(gone)} utterance(s) of the records are not in {data.source}: {', '.join(gone[:10])}"
         )
     values = compute([known[one] for one in ids], workers=data.workers)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, ids=np.array(ids), stamp=np.array(stamp), values=values)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    _save(path, ids=np.array(ids), stamp=np.array(stamp), values=values)
     return values
 
 
@@ -130,6 +125,20 @@ def _smile():
     return opensmile.Smile(
         feature_set=opensmile.FeatureSet.eGeMAPSv02, feature_level=opensmile.FeatureLevel.Functionals
     )
+
+
+def _save(path: pathlib.Path, **arrays: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with disk.told(path, "the functionals are computed anew"), temporary.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _load(path: pathlib.Path, *, ids: Sequence[str], stamp: str) -> np.ndarray | None:

@@ -7,9 +7,7 @@ either is whole or is not there. A second run finds the records of the first and
 """
 
 import contextlib
-import errno
 import fcntl
-import os
 import pathlib
 import shutil
 import sys
@@ -21,7 +19,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from data_prep import beam as beams
-from data_prep import compute, counts
+from data_prep import compute, counts, disk
 from data_prep.beam import Beam
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile, BadFilesError, CorpusError
@@ -29,8 +27,6 @@ from data_prep.features import FeatureSettings, SettingsError
 from data_prep.provenance import VERSION, fingerprint_of, metadata_of
 from data_prep.selection import select
 from data_prep.splits import divide, keep_in_part
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a used-up quota, a limit on a file's size
 
 
 def prepare(
@@ -88,7 +84,7 @@ def prepare(
         logging.info("Records of this corpus and config are there already, nothing to do: %s", folder)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _full_disk_told(folder), _lock(folder.parent / ".lock"):
+    with disk.told(folder, "the records are made anew"), _lock(folder.parent / ".lock"):
         if folder.is_dir():  # by another process, while this one waited
             return folder
         _sweep(folder.parent)
@@ -177,22 +173,6 @@ def _lock(path: pathlib.Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def _full_disk_told(folder: pathlib.Path) -> Iterator[None]:
-    """A full disk has many names (the system's, TensorFlow's, a Beam worker's) and most do not say where."""
-    try:
-        yield
-    except Exception as error:
-        full = isinstance(error, OSError) and error.errno in _FULL
-        if not full and os.strerror(errno.ENOSPC) not in str(error):
-            raise
-        raise OSError(
-            errno.ENOSPC,
-            f"{os.strerror(errno.ENOSPC)} for these records; make space and start again: they are made anew",
-            str(folder),
-        ) from error
 
 
 def _sweep(folder: pathlib.Path) -> None:

@@ -33,7 +33,7 @@ import safetensors.numpy
 from data_prep import features
 from data_prep.features import FeatureSettings, SettingsError
 from jax_ser_darts import frontend
-from jax_ser_darts.files import sync_folder, write_json
+from jax_ser_darts.files import sync_folder, write_json, writing
 from jax_ser_darts.models.description import DescriptionError, build
 from jax_ser_darts.normalisation import Normalisation
 from jax_ser_darts.search_space.genotype import GenotypeError
@@ -377,7 +377,7 @@ def _stamp(content: bytes) -> dict[str, Any]:
 
 
 def _write_bytes(path: pathlib.Path, content: bytes) -> None:
-    with path.open("wb") as file:
+    with writing(path), path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

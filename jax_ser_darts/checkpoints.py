@@ -6,6 +6,7 @@ it lie the leaves' names, shapes and dtypes, and checksums: Orbax alone restores
 dtype, without a word.
 """
 
+import errno
 import json
 import math
 import os
@@ -19,6 +20,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from jax.experimental import multihost_utils
 
+from data_prep import disk
 from jax_ser_darts import hosts
 
 PyTree = Any
@@ -96,7 +98,9 @@ class Checkpoints:
                     state=ocp.args.StandardSave({"bytes": packed}), about=ocp.args.JsonSave(sealed)
                 ),
             )
-        except Exception as error:  # whatever Orbax or TensorStore say of the disk
+        except Exception as error:
+            if not _of_the_disk(error):
+                raise
             raise CheckpointError(
                 f"The checkpoint of step {step} ({len(packed) / 2**20:.1f} MiB) cannot be written to {self._folder}: "
                 f"{error}\nMend that (is the disk full?) and start again: the run goes on from the checkpoint before."
@@ -193,6 +197,14 @@ class Checkpoints:
                 )
         multihost_utils.sync_global_devices("checkpoints set aside")
         self._manager.reload()
+
+
+def _of_the_disk(error: BaseException) -> bool:
+    """Whether the system is in the error's chain, or what Orbax or TensorStore say of a disk that takes no more."""
+    words = (os.strerror(errno.ENOSPC), "quota", "RESOURCE_EXHAUSTED")
+    return any(
+        isinstance(one, OSError) or any(word in str(one) for word in words) for one in disk.chain(error)
+    )
 
 
 def _named_leaves(tree: PyTree) -> dict[str, Any]:

@@ -1,33 +1,18 @@
 """Files that are there whole, or not at all."""
 
 import contextlib
-import errno
 import json
 import os
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
+from data_prep import disk
 from jax_ser_darts import hosts
 
-FULL = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-)  # a full disk, a used-up quota, a limit on a file's size
 
-
-@contextlib.contextmanager
-def writing(path: pathlib.Path) -> Iterator[None]:
-    """A disk that is full while a file is written is an OSError that says which file, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise OSError(
-            error.errno,
-            f"{error.strerror}; make space and start again: what is done is kept, and the run goes on from there",
-            str(path),
-        ) from error
+def writing(path: pathlib.Path) -> contextlib.AbstractContextManager[None]:
+    """A disk that is full while a file of a run is written is told, see `disk.told`."""
+    return disk.told(path, "what is done is kept, and the run goes on from there")
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

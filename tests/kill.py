@@ -32,6 +32,7 @@ TINY = (
     "--config.search.epochs=6",
 )
 COMPARED = ("genotype.json", "metrics.jsonl", "network.json", "answers.json")
+PRELOADED = ("jax_ser_darts.main", "tensorflow", "tensorflow_datasets")
 FORKS = multiprocessing.get_context("forkserver")
 MEASURED = frozenset(("seconds", "outside", "compiling", "peak_memory"))  # these differ from run to run
 
@@ -50,14 +51,17 @@ def start(folder: pathlib.Path, name: str, flags) -> multiprocessing.Process:
 
 def program(arguments: list[str], log: pathlib.Path) -> None:
     """What a started process does: the command, its output in a file."""
-    from jax_ser_darts import main
-
     with contextlib.suppress(PermissionError):  # it leads a group already
         os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the server of forks ignores it
     with log.open("a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
+    for name in PRELOADED:  # the server of forks says nothing of an import that failed
+        if name not in sys.modules:
+            raise ImportError(f"{name} was not imported before the fork: try python -c 'import {name}'")
+    from jax_ser_darts import main
+
     sys.argv = arguments  # config flags look there too
     main.cli()
 
@@ -162,7 +166,7 @@ def main() -> int:
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     flags = options.flags or TINY
-    FORKS.set_forkserver_preload(["jax_ser_darts.main", "tensorflow", "tensorflow_datasets"])
+    FORKS.set_forkserver_preload(list(PRELOADED))
     whole(folder, "first", flags)
     seconds = whole(folder, "whole", flags)
     expected = results(folder / "whole")

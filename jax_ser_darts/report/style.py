@@ -8,6 +8,8 @@ import re
 import matplotlib
 from matplotlib.figure import Figure
 
+from jax_ser_darts.files import writing
+
 TEXT, LINE, MUTED = "#1f2329", "#d5d9df", "#848d97"  # on the page TEXT and LINE become the theme's
 ACCENT = "#3d7fc4"
 COLOURS = ("#3d7fc4", "#dd8320", "#2a9d7f", "#9b6dd0", "#d4566a", "#7d8690", "#b3892b", "#3ba3b8", "#c465a8")
@@ -62,18 +64,21 @@ def operation_colour(operation: str) -> str:
 def save(figure: Figure, folder: pathlib.Path, name: str) -> str:
     """Writes NAME.svg and NAME.png, and returns the SVG to put into a page: in its theme's colours, of any width."""
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.png", dpi=160)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    (folder / f"{name}.svg").write_text(text.getvalue())
+    png, svg = (folder / f"{name}.{kind}" for kind in ("png", "svg"))
+    with writing(png):
+        figure.savefig(png, dpi=160)
+    with writing(svg):
+        svg.write_text(text.getvalue())
     return inline(text.getvalue(), name)
 
 
 def write(figure: Figure, path: pathlib.Path) -> None:
     """A file alone, PNG, SVG or PDF by its name; the same figure gives the same file."""
-    figure.savefig(
-        path, dpi=160, metadata={".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
-    )
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+    with writing(path):
+        figure.savefig(path, dpi=160, metadata=metadata)
 
 
 def inline(svg: str, name: str) -> str:

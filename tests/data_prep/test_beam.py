@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -94,6 +95,44 @@ def test_a_pipeline_that_fails_is_told_and_leaves_nothing(corpus, tmp_path, monk
             prepare(**arguments, beam=HERE)
     assert not published(tmp_path / "records")
     prepare(**arguments, beam=HERE)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("--direct_num_workers=x", "argument --direct_num_workers: invalid int value: 'x'"),
+        ("--direct_running_mode=fast", "argument --direct_running_mode: invalid choice: 'fast'"),
+        ("--direct_num_wrkers=4", "knows no --direct_num_wrkers=4; is it --direct_num_workers?"),
+        ("--direct_num_wrkers 4", "knows no --direct_num_wrkers; is it --direct_num_workers?"),
+        ("direct_num_workers=4", "knows no direct_num_workers=4; is it --direct_num_workers?"),
+        ("--zzz", "knows no --zzz; options begin with --"),
+        ("--direct_num_workers='4", "No closing quotation"),
+        ("--help", "does not take them"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_computed(
+    corpus, tmp_path, monkeypatch, options, reason
+):
+    monkeypatch.delattr(compute, "compute_one")
+    with pytest.raises(BeamError, match=re.escape(reason)) as error:
+        prepare(
+            data=configured(corpus),
+            features=FEATURES,
+            records=tmp_path / "records",
+            beam=Beam("DirectRunner", options),
+        )
+    assert error.match(re.escape(f"--beam_options={options}: "))
+    assert not published(tmp_path / "records")
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.filterwarnings("default")
+def test_options_that_a_job_server_may_know_are_left_to_it():
+    beam._options(Beam("FlinkRunner", "--parallelism=2 --state_backend filesystem"))
+    with pytest.raises(BeamError, match="knows no --state_backend"):
+        beam._options(Beam("DataflowRunner", "--state_backend filesystem"))
 
 
 @pytest.mark.usefixtures("installed")

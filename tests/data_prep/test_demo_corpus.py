@@ -47,6 +47,17 @@ def test_it_says_that_it_is_synthetic(whole):
         assert utterance.id.startswith("synthetic_")
 
 
+def test_a_full_disk_is_told_and_leaves_nothing(small_disk):
+    folder = small_disk.folder / "demo"
+    small_disk.fill(leaving=65_536)
+    with pytest.raises(OSError, match="No space left on device; make space and start again") as caught:
+        demo_corpus.make(folder, **SMALL)
+    assert caught.value.filename == str(folder)
+    assert [path.name for path in small_disk.folder.iterdir()] == ["filler"]
+    small_disk.make_space()
+    assert demo_corpus.make(folder, **SMALL) == folder
+
+
 def test_speakers_are_balanced_in_sex_and_differ_in_voice(whole):
     sexes = {utterance.speaker: utterance.sex for utterance in corpora.read("manifest", whole).utterances}
     assert collections.Counter(sexes.values()) == {"female": 4, "male": 4}

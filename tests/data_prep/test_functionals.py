@@ -100,6 +100,24 @@ class TestKept:
         get(corpus, tmp_path, ["part"])
         assert len(computed) == 2
 
+    def test_a_full_disk_is_told_and_leaves_nothing(self, corpus, tmp_path, computed, small_disk):
+        path = small_disk.folder / "run" / "functionals.npz"
+        arguments = {
+            "data": corpus,
+            "records": tmp_path,
+            "ids": ["part", "whole"],
+            "fingerprint": "x",
+            "path": path,
+        }
+        small_disk.fill()
+        with pytest.raises(OSError, match="No space left on device; make space and start again") as caught:
+            functionals.functionals(**arguments)
+        assert caught.value.filename == str(path)
+        assert not list(path.parent.iterdir())
+        small_disk.make_space()
+        functionals.functionals(**arguments)
+        assert list(path.parent.iterdir()) == [path]
+
     def test_an_utterance_that_is_gone_is_named(self, corpus, tmp_path, computed):
         with pytest.raises(CorpusError, match=r"1 utterance\(s\).*lost"):
             get(corpus, tmp_path, ["part", "lost"])

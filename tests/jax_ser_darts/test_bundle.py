@@ -100,6 +100,16 @@ def test_a_write_that_fails_leaves_the_older_one(folder, tiny, monkeypatch):
     assert [path.name for path in folder.parent.iterdir()] == ["b"]
 
 
+def test_a_full_disk_is_told_and_leaves_the_older_one(small_disk, tiny):
+    write_bundle(small_disk.folder / "b", tiny, card="older", versions=VERSIONS)
+    small_disk.fill()
+    with pytest.raises(OSError, match="No space left on device; make space") as caught:
+        write_bundle(small_disk.folder / "b", tiny, card="newer", versions=VERSIONS)
+    assert caught.value.filename.startswith(str(small_disk.folder))
+    assert (small_disk.folder / "b" / "README.md").read_text() == "older"
+    assert sorted(path.name for path in small_disk.folder.iterdir()) == ["b", "filler"]
+
+
 def test_another_folder_is_not_replaced(tmp_path, tiny):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(BundleError, match="not a bundle and not empty"):

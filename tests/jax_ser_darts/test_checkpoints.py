@@ -1,5 +1,6 @@
 """Checkpoints: what is saved comes back, bit by bit, or the reader is told why not."""
 
+import errno
 import pathlib
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from flax import jax_utils, struct
 from jax.sharding import NamedSharding, PartitionSpec
@@ -319,6 +321,36 @@ def test_a_full_disk_is_told_and_the_run_goes_on_once_there_is_space(small_disk,
         checkpoints.save(2, noise(2))
         assert_same(checkpoints.restore_latest(noise(0))[1], noise(2))
     assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "of_the_disk"),
+    [
+        (OSError(errno.EROFS, "Read-only file system"), True),
+        (caused(ValueError("the save failed"), OSError(errno.EIO, "Input/output error")), True),
+        (ValueError("UNKNOWN: Error writing x [OS error 28: No space left on device]"), True),
+        (ValueError("Disk quota exceeded"), True),
+        (RuntimeError("RESOURCE_EXHAUSTED: writing x"), True),
+        (TypeError("save() got an unexpected keyword argument 'args'"), False),
+        (caused(RuntimeError("the save failed"), KeyError("state")), False),
+    ],
+)
+def test_only_what_is_of_the_disk_is_told_as_such(folder, monkeypatch, error, of_the_disk):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", fail)
+    with (
+        Checkpoints(folder) as checkpoints,
+        pytest.raises(CheckpointError if of_the_disk else type(error)) as caught,
+    ):
+        checkpoints.save(3, make_state())
+    assert (caught.value.__cause__ if of_the_disk else caught.value) is error
 
 
 def test_steps_only_grow(folder):

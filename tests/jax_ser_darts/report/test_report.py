@@ -10,6 +10,7 @@ import xml.etree.ElementTree
 import example
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from jax_ser_darts.report import cells, figures, html, style, tables
 
@@ -161,6 +162,15 @@ def test_the_weight_of_an_edge_is_part_of_what_is_shown():
     weights = shown["kinds"]["normal"]["weights"][-1]
     assert [sum(row) for row in weights[2:5]] == pytest.approx([0, 0, 1000], abs=5)
     assert [sum(row) for row in weights[5:]] == pytest.approx([250] * 4, abs=5)
+
+
+@pytest.mark.parametrize("name", ["page.png", "cell.png", "cell.svg", "cell.pdf"])
+def test_a_disk_that_a_figure_fills_is_told(small_disk, name):
+    path = small_disk.folder / name
+    small_disk.fill()
+    with pytest.raises(OSError, match="No space left on device; make space and start again") as caught:
+        style.save(Figure(), path.parent, "page") if name == "page.png" else style.write(Figure(), path)
+    assert caught.value.filename == str(path)
 
 
 def test_names_are_escaped(tmp_path):

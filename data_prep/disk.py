@@ -1,0 +1,56 @@
+"""A disk that takes no more: which of a system's errors say so, and how it is told.
+
+It has many names (the system's, TensorFlow's, a Beam worker's), and most do not say where.
+"""
+
+import contextlib
+import errno
+import os
+import pathlib
+from collections.abc import Iterator
+
+# Error number -> what to do about it.
+FULL = {
+    errno.ENOSPC: "make space",
+    errno.EDQUOT: "make space or have the quota raised",
+    errno.EFBIG: "have the limit on a file's size raised (ulimit -f)",
+}
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those that it came from, as a traceback shows them."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def full(error: BaseException) -> int | None:
+    """Which number of FULL an error tells of, by its own or in the system's words; None: it tells of something else."""
+    for one in chain(error):
+        if isinstance(one, OSError) and one.errno in FULL:
+            return one.errno
+        for number in FULL:
+            if os.strerror(number) in str(one):
+                return number
+    return None
+
+
+@contextlib.contextmanager
+def told(path: str | os.PathLike[str], then: str) -> Iterator[None]:
+    """A disk that is full while something is written is an OSError that says where, and what to do.
+
+    Args:
+        path: the file or folder that is written.
+        then: what starting again does: "the records are made anew".
+
+    Raises:
+        OSError: with the error's own number and the system's words for it. All other errors pass as they are.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = full(error)
+        if number is None:
+            raise
+        text = f"{os.strerror(number)}; {FULL[number]} and start again: {then}"
+        raise OSError(number, text, str(pathlib.Path(path))) from error

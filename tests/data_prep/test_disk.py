@@ -1,0 +1,63 @@
+"""A disk that takes no more: known in whoever's words, told in the system's, and nothing else taken for it."""
+
+import errno
+import os
+import resource
+
+import pytest
+
+from data_prep import disk
+
+NUMBERS = [errno.ENOSPC, errno.EDQUOT, errno.EFBIG]
+
+
+def raised_from(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=errno.errorcode.get)
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda number: OSError(number, os.strerror(number)),
+        lambda number: RuntimeError(f"RESOURCE_EXHAUSTED: /records/a; {os.strerror(number)}"),
+        lambda number: raised_from(ValueError("flush failed"), OSError(number, os.strerror(number))),
+    ],
+    ids=["the system's", "in words", "its cause"],
+)
+def test_each_is_told_by_its_own_name_with_the_place_and_what_to_do(number, error):
+    with (
+        pytest.raises(OSError, match="and start again: all is made anew") as caught,
+        disk.told("/a/b", "all is made anew"),
+    ):
+        raise error(number)
+    assert (caught.value.errno, caught.value.filename) == (number, "/a/b")
+    assert caught.match(f"{os.strerror(number)}; {disk.FULL[number].split('(')[0]}")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EACCES, "Permission denied"), ValueError("too large"), KeyError(28)]
+)
+def test_what_is_something_else_stays_as_it_is(error):
+    with pytest.raises(type(error)) as caught, disk.told("/a/b", "all is made anew"):
+        raise error
+    assert caught.value is error
+
+
+@pytest.fixture
+def short_files():
+    """No file may get longer than 1024 bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("short_files")
+def test_a_limit_on_a_files_size_is_not_called_a_full_disk(tmp_path):
+    with (
+        pytest.raises(OSError, match="File too large; have the limit"),
+        disk.told(tmp_path, "it is made anew"),
+    ):
+        (tmp_path / "file").write_bytes(bytes(4096))
