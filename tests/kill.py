@@ -88,8 +88,13 @@ def whole(folder: pathlib.Path, name: str, flags) -> float:
 
 
 def epochs(workdir: pathlib.Path) -> int:
-    """Epochs that are on disk."""
-    return sum(len(path.read_bytes().splitlines()) for path in workdir.rglob("metrics.jsonl"))
+    """Epochs that are on disk. A run may be at work there: what goes away under `os.walk` is left out by it."""
+    found = (
+        pathlib.Path(folder, "metrics.jsonl")
+        for folder, _, names in os.walk(workdir)
+        if "metrics.jsonl" in names
+    )
+    return sum(len(path.read_bytes().splitlines()) for path in found)
 
 
 def moment(process: multiprocessing.Process, workdir: pathlib.Path, *, rng, seconds: float) -> None:
