@@ -1,6 +1,6 @@
-"""A disk that takes no more: which of a system's errors say so, and how it is told.
+"""Files that are there whole or not at all, and a disk that takes no more: which errors say so, and how it is told.
 
-It has many names (the system's, TensorFlow's, a Beam worker's), and most do not say where.
+A full disk has many names (the system's, TensorFlow's, a Beam worker's), and most do not say where.
 """
 
 import contextlib
@@ -8,6 +8,7 @@ import errno
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import BinaryIO
 
 # Error number -> what to do about it.
 FULL = {
@@ -54,3 +55,24 @@ def told(path: str | os.PathLike[str], then: str) -> Iterator[None]:
             raise
         text = f"{os.strerror(number)}; {FULL[number]} and start again: {then}"
         raise OSError(number, text, str(pathlib.Path(path))) from error
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path, then: str) -> Iterator[BinaryIO]:
+    """A new file that takes the place of another when it is whole and on disk; of one that fails nothing stays.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        then: see `told`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
+    try:
+        with told(path, then), temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -7,7 +7,6 @@ however long. Computed once, and kept in one file.
 import contextlib
 import functools
 import importlib.util
-import os
 import pathlib
 import zipfile
 from collections.abc import Sequence
@@ -128,17 +127,8 @@ def _smile():
 
 
 def _save(path: pathlib.Path, **arrays: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with disk.told(path, "the functionals are computed anew"), temporary.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with disk.replacing(path, "the functionals are computed anew") as file:
+        np.savez(file, **arrays)
 
 
 def _load(path: pathlib.Path, *, ids: Sequence[str], stamp: str) -> np.ndarray | None:

@@ -9,10 +9,12 @@ from typing import Any
 from data_prep import disk
 from jax_ser_darts import hosts
 
+GOING_ON = "what is done is kept, and the run goes on from there"
+
 
 def writing(path: pathlib.Path) -> contextlib.AbstractContextManager[None]:
     """A disk that is full while a file of a run is written is told, see `disk.told`."""
-    return disk.told(path, "what is done is kept, and the run goes on from there")
+    return disk.told(path, GOING_ON)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -29,17 +31,8 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 def write_alone(path: pathlib.Path, text: str) -> None:
     """As `write_text`, by this process alone: what no other one looks at."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
-    try:
-        with writing(path), temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with disk.replacing(path, GOING_ON) as file:
+        file.write(text.encode())
     sync_folder(path.parent)
 
 

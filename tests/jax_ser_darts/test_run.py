@@ -374,6 +374,20 @@ class Stopped(Exception):
     """Stands for a kill."""
 
 
+def stop_at_a_checkpoint(monkeypatch, config, workdir, mode):
+    """Begins a run that ends as if it had been killed when its first checkpoint was there."""
+    save = Checkpoints.save
+
+    def stop(*arguments):
+        save(*arguments)
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", stop)
+        with pytest.raises(Stopped):
+            main.run(config, workdir, mode)
+
+
 class TestGoingOn:
     def test_a_second_run_changes_nothing_but_the_scores(self, finished, monkeypatch):
         def never(*_):
@@ -463,16 +477,7 @@ class TestGoingOn:
         config.methods.parameters = 1000
         config.methods.sizes = ("matched",)
         main.run(config, tmp_path / "whole", "all")
-        with monkeypatch.context() as patch:
-            save = Checkpoints.save
-
-            def stop(*arguments):
-                save(*arguments)
-                raise Stopped
-
-            patch.setattr(Checkpoints, "save", stop)
-            with pytest.raises(Stopped):
-                main.run(config, tmp_path / "stopped", "all")
+        stop_at_a_checkpoint(monkeypatch, config, tmp_path / "stopped", "all")
         main.run(config, tmp_path / "stopped", "all")
         where = "train/cnn_matched/fold_0/seed_0"
         mine, whole = (read(tmp_path / run / where / "metrics.jsonl") for run in ("stopped", "whole"))
@@ -559,16 +564,7 @@ class TestGoingOn:
         config.search.variants.pc_darts.partial_channels = 2
         config.search.orders = ("pc_darts",)
         main.run(config, tmp_path / "whole", "search")
-        save = Checkpoints.save
-
-        def stop(*arguments):
-            save(*arguments)
-            raise Stopped
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Checkpoints, "save", stop)
-            with pytest.raises(Stopped):
-                main.run(config, tmp_path / "stopped", "search")
+        stop_at_a_checkpoint(monkeypatch, config, tmp_path / "stopped", "search")
         main.run(config, tmp_path / "stopped", "search")
         where = "search/pc_darts/seed_0/fold_0"
         stopped, whole = (read(tmp_path / run / where / "metrics.jsonl") for run in ("stopped", "whole"))
