@@ -29,7 +29,6 @@ SETTINGS = {
     "train.epochs": 1,
     "search.batch_size": 48,
     "train.batch_size": 48,
-    "search.orders": ("first", "second"),
     "space.operations": ("avg_pool_3x3", "skip_connect"),
     "train.auxiliary": 0.0,
     "folds.run": (0,),
@@ -106,14 +105,24 @@ def records(tmp_path_factory):
     return workdir / "records"
 
 
-@pytest.fixture(scope="module", params=[2, 4])
-def count(request):
-    """How many processes there are."""
+@pytest.fixture(scope="module", params=[(2, "first"), (4, "second")], ids=["2-first", "4-second"])
+def run(request):
+    """How many processes there are, and the order of their search."""
     return request.param
 
 
 @pytest.fixture(scope="module")
-def one(records, count, tmp_path_factory):
+def count(run):
+    return run[0]
+
+
+@pytest.fixture(scope="module")
+def order(run):
+    return run[1]
+
+
+@pytest.fixture(scope="module")
+def one(records, count, order, tmp_path_factory):
     """The workdir of one process with as many devices."""
     workdir = tmp_path_factory.mktemp("one")
     config = tiny_config()
@@ -123,21 +132,21 @@ def one(records, count, tmp_path_factory):
     for name, value in SETTINGS.items():
         section, field = name.split(".")
         config[section][field] = value
+    config.search.orders = (order,)
     main.run(config, workdir, "all")
     return workdir
 
 
 @pytest.fixture(scope="module")
-def several(records, count, tmp_path_factory):
+def several(records, count, order, tmp_path_factory):
     """The workdir of several processes with a device each."""
     folder = tmp_path_factory.mktemp("several")
-    with Processes(folder, records, "all", count) as running:
+    with Processes(folder, records, "all", count, **{"search.orders": (order,)}) as running:
         statuses = running.wait(timeout=600)
         assert statuses == [0] * count, "\n".join(log.read_text()[-3000:] for log in running.logs)
     return folder / "run"
 
 
-@pytest.mark.parametrize("order", ["first", "second"])
 class TestSeveralProcesses:
     def test_alphas_and_losses_are_those_of_one_process(self, one, several, order):
         where = f"search/{order}/seed_0/fold_0/metrics.jsonl"
@@ -180,13 +189,13 @@ def last_checkpoint(folder):
         return kept.restore_latest(target)[1]
 
 
-def test_only_process_0_writes(one, several, count):
+def test_only_process_0_writes(one, several, count, order):
     wrote = lambda i: (several.parent / f"{i}.wrote").exists()
     assert [wrote(i) for i in range(count)] == [True] + [False] * (count - 1)
     files = lambda workdir: {p.relative_to(workdir) for p in workdir.rglob("*") if "tfevents" not in p.name}
     named = lambda workdir: {path for path in files(workdir) if path.suffix in (".json", ".jsonl", ".txt")}
     assert named(several) == {path for path in named(one) if path.parts[0] != "records"}
-    events = lambda workdir: len(list(workdir.glob("search/first/seed_0/fold_0/*tfevents*")))
+    events = lambda workdir: len(list(workdir.glob(f"search/{order}/seed_0/fold_0/*tfevents*")))
     assert events(several) == events(one) == 1
 
 
