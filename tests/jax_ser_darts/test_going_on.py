@@ -1,0 +1,315 @@
+"""A run that was stopped ends as one that was not, and one that cannot go on says why before any work."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import jax
+import pytest
+from tiny import tiny_config
+
+from jax_ser_darts import main, search, searcher
+from jax_ser_darts.checkpoints import CheckpointError, Checkpoints
+from jax_ser_darts.config import ConfigError
+from jax_ser_darts.folds import FoldError
+from jax_ser_darts.metrics import MetricsWriter, read
+from jax_ser_darts.search_space.genotype import Edge, Genotype
+from jax_ser_darts.workdir import only_run
+
+# TensorFlow's protobuf code and TFDS, when first imported.
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+def stop_at_a_checkpoint(monkeypatch, config, workdir, mode):
+    """Begins a run that ends as if it had been killed when its first checkpoint was there."""
+    save = Checkpoints.save
+
+    def stop(*arguments):
+        save(*arguments)
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", stop)
+        with pytest.raises(Stopped):
+            main.run(config, workdir, mode)
+
+
+class TestGoingOn:
+    def test_a_second_run_changes_nothing_but_the_scores(self, finished, monkeypatch):
+        def never(*_):
+            raise AssertionError("a finished run was made again")
+
+        before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
+        monkeypatch.setattr(MetricsWriter, "__init__", never)
+        main.run(tiny_config(), finished, "all")
+        changed = {
+            p.name for p in finished.rglob("*") if p.is_file() and before.get(p) != p.stat().st_mtime_ns
+        }
+        assert changed <= {"scores.json", "scores.txt", "config.json", "genotype.json", ".lock"}
+
+    @pytest.mark.parametrize("kind", ["search", "train"])
+    def test_a_stopped_run_ends_as_one_that_was_not(self, finished, tmp_path, monkeypatch, kind):
+        """Stopped after an epoch, once before and once after its checkpoint; the same numbers bit by bit."""
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        config.search.orders = ("second",)
+        if kind == "train":
+            config.train.genotype = str(finished / "search/second/seed_0/fold_0/genotype.json")
+        mode = "all" if kind == "train" else "search"
+
+        def stopping(original):
+            def method(self, *arguments):
+                original(self, *arguments)
+                raise Stopped
+
+            return method
+
+        for owner, name in ((MetricsWriter, "write"), (Checkpoints, "save")):
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, name, stopping(getattr(owner, name)))
+                with pytest.raises(Stopped):
+                    main.run(config, tmp_path, mode)
+        main.run(config, tmp_path, mode)
+        ours, theirs = (
+            {"search": "search/second/seed_0/fold_0", "train": f"train/{method}/fold_0/seed_0"}[kind]
+            for method in ("genotype", "second/search_0")
+        )
+        mine, whole = (
+            read(root / where / "metrics.jsonl") for root, where in ((tmp_path, ours), (finished, theirs))
+        )
+        for line in (*mine, *whole):
+            del line["seconds"]
+            line.pop("outside", None)  # seconds too; a search has them
+        assert mine == whole
+        result = "genotype.json" if kind == "search" else "answers.json"
+        assert (tmp_path / ours / result).read_text() == (finished / theirs / result).read_text()
+
+    def test_a_search_on_a_full_disk_ends_as_one_that_had_space(self, finished, small_disk, monkeypatch):
+        """Full at the second checkpoint, when its epoch is in the metrics; the same numbers bit by bit."""
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        config.search.orders = ("first",)
+        save = Checkpoints.save
+
+        def filling(self, step, *arguments):
+            if step == 2:
+                small_disk.fill()
+            save(self, step, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "save", filling)
+            with pytest.raises(
+                CheckpointError, match=r"step 2 .*first/seed_0/fold_0/checkpoints: .*No space left"
+            ):
+                main.run(config, small_disk.folder, "search")
+        small_disk.make_space()
+        main.run(config, small_disk.folder, "search")
+        where = "search/first/seed_0/fold_0"
+        mine, whole = (read(root / where / "metrics.jsonl") for root in (small_disk.folder, finished))
+        for line in (*mine, *whole):
+            del line["seconds"], line["outside"]
+        assert mine == whole
+        genotype = f"{where}/genotype.json"
+        assert (small_disk.folder / genotype).read_text() == (finished / genotype).read_text()
+
+    def test_a_stopped_baseline_ends_as_one_that_was_not(self, finished, tmp_path, monkeypatch):
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        config.search.orders = ()
+        config.methods.baselines = ("cnn",)
+        config.methods.parameters = 1000
+        config.methods.sizes = ("matched",)
+        main.run(config, tmp_path / "whole", "all")
+        stop_at_a_checkpoint(monkeypatch, config, tmp_path / "stopped", "all")
+        main.run(config, tmp_path / "stopped", "all")
+        where = "train/cnn_matched/fold_0/seed_0"
+        mine, whole = (read(tmp_path / run / where / "metrics.jsonl") for run in ("stopped", "whole"))
+        for line in (*mine, *whole):
+            del line["seconds"]
+        assert len(mine) == config.train.epochs
+        assert mine == whole
+        answers = [(tmp_path / run / where / "answers.json").read_text() for run in ("stopped", "whole")]
+        assert answers[0] == answers[1]
+
+    def test_a_search_that_a_rule_ends_stays_ended_and_its_selection_goes_on(
+        self, finished, tmp_path, monkeypatch
+    ):
+        """Killed after the last epoch, and between two decisions of the selection: as a run that was not."""
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        config.search.epochs = 4
+        ended = {
+            "order": "first",
+            "auxiliary_skip": 1.0,
+            "edge_normalisation": True,
+            "eigenvalue": True,
+            "eigenvalue_products": 3,
+            "stop_eigenvalue": 1e-9,  # any eigenvalue is more
+            "stop_eigenvalue_window": 1,
+            "stop_eigenvalue_delay": 1,
+            "stop_eigenvalue_start": 0,
+        }
+        config.search.variants.ended = ended
+        config.search.variants.selected = {**ended, "perturbation": True, "perturbation_steps": 1}
+        config.search.orders = ("ended", "selected")
+        make, made = searcher.make_searcher, []
+
+        def compiled_once(experiment, settings):
+            made.append(make(experiment, settings) if not made else made[0])
+            return dataclasses.replace(made[0], experiment=experiment, settings=settings)
+
+        monkeypatch.setattr(searcher, "make_searcher", compiled_once)
+        main.run(config, tmp_path / "whole", "search")
+        save, left = Checkpoints.save, [2, 2, 5]  # the last epoch of both, a decision
+
+        def stopping(self, step, *arguments):
+            save(self, step, *arguments)
+            if left and step == left[0]:
+                left.pop(0)
+                raise Stopped
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "save", stopping)
+            for _ in range(3):
+                with pytest.raises(Stopped):
+                    main.run(config, tmp_path / "killed", "search")
+            main.run(config, tmp_path / "killed", "search")
+
+        def results(run, method):
+            folder = tmp_path / run / "search" / method / "seed_0/fold_0"
+            lines = read(folder / "metrics.jsonl")
+            for line in lines:
+                del line["seconds"], line["outside"]
+            with Checkpoints(folder / "checkpoints") as checkpoints:
+                steps = checkpoints.steps
+            about = json.loads((folder / "search.json").read_text())
+            return lines, steps, about["stopped"], json.loads((folder / "genotype.json").read_text())
+
+        for method in ("ended", "selected"):
+            killed, whole = results("killed", method), results("whole", method)
+            assert killed == whole
+            lines, steps, stopped, genotype = killed
+            assert [line["epoch"] for line in lines] == [0, 1]
+            assert all(abs(line["eigenvalue"]) > 0 for line in lines)
+            assert (stopped["rule"], stopped["epoch"], stopped["genotype_epoch"]) == ("eigenvalue", 1, 0)
+            if method == "ended":
+                assert genotype == lines[0]["genotype"]
+            else:
+                assert steps[-1] == 2 + 6, "two epochs, then two edges and a node of either cell"
+
+    def test_a_stopped_search_of_partial_channels_ends_as_one_that_was_not(
+        self, finished, tmp_path, monkeypatch
+    ):
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        config.search.variants.pc_darts.partial_channels = 2
+        config.search.orders = ("pc_darts",)
+        main.run(config, tmp_path / "whole", "search")
+        stop_at_a_checkpoint(monkeypatch, config, tmp_path / "stopped", "search")
+        main.run(config, tmp_path / "stopped", "search")
+        where = "search/pc_darts/seed_0/fold_0"
+        stopped, whole = (read(tmp_path / run / where / "metrics.jsonl") for run in ("stopped", "whole"))
+        for line in (*stopped, *whole):
+            del line["seconds"], line["outside"]
+            assert {kind: len(betas) for kind, betas in line["betas"].items()} == {
+                "normal": 2,
+                "reduction": 2,
+            }
+        assert len(stopped) == config.search.epochs
+        assert stopped == whole
+        assert stopped[0]["betas"] != stopped[1]["betas"]
+        genotypes = [(tmp_path / run / where / "genotype.json").read_text() for run in ("stopped", "whole")]
+        assert genotypes[0] == genotypes[1]
+
+    def test_nothing_is_compiled_after_the_first_step(self, finished, tmp_path, caplog):
+        """A search of more epochs compiles what a short one does."""
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        config.search.epochs = 3
+        config.search.orders = ("second",)
+        counts = []
+        original = search.Progress.update
+
+        def update(self, *arguments, **figures):
+            counts.append(sum("Compiling" in r.getMessage() for r in caplog.records))
+            return original(self, *arguments, **figures)
+
+        with jax.log_compiles(True), pytest.MonkeyPatch.context() as patch, caplog.at_level("WARNING"):
+            patch.setattr(search.Progress, "update", update)
+            main.run(config, tmp_path, "search")
+        assert counts[0] > 0
+        assert counts[-1] == counts[1], "step 2 may still compile for donated memory's layout, none after it"
+
+
+class TestClearErrors:
+    """Each is one message before any compilation."""
+
+    def test_a_workdir_of_another_config(self, finished):
+        config = tiny_config()
+        config.train.channels = 4
+        with pytest.raises(ConfigError, match=r"config\.train\.channels: 2 there, 4 now"):
+            main.run(config, finished, "all")
+
+    @pytest.mark.parametrize(
+        ("mode", "message"), [("train", "run --mode=search"), ("evaluate", "--mode=search")]
+    )
+    def test_a_mode_without_the_one_before(self, finished, tmp_path, mode, message):
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        with pytest.raises(ConfigError, match=message):
+            main.run(config, tmp_path, mode)
+
+    def test_another_genotype_in_the_place_of_one_that_was_trained(self, finished, tmp_path):
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.run = (0,)
+        for operation in ("skip_connect", "avg_pool_3x3"):
+            cell = ((Edge(operation, 0), Edge(operation, 1)),)
+            Genotype(normal=cell, reduction=cell).save(tmp_path / f"{operation}.json")
+        config.train.genotype = str(tmp_path / "skip_connect.json")
+        main.run(config, tmp_path / "run", "train")
+        config.train.genotype = str(tmp_path / "avg_pool_3x3.json")
+        with pytest.raises(ConfigError, match="another genotype"):
+            main.run(config, tmp_path / "run", "train")
+
+    def test_two_processes_in_one_workdir(self, finished):
+        config = tiny_config()
+        with only_run(finished), pytest.raises(ConfigError, match="another process"):
+            main.run(config, finished, "evaluate")
+
+    def test_a_mistake_does_not_claim_the_workdir(self, finished, tmp_path):
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.folds.count = 99
+        with pytest.raises(FoldError):
+            main.run(config, tmp_path, "search")
+        assert not (tmp_path / "config.json").exists()
+
+    def test_evaluation_before_training(self, finished, tmp_path):
+        shutil.copytree(finished / "search", tmp_path / "search")
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        with pytest.raises(ConfigError, match="run --mode=train first"):
+            main.run(config, tmp_path, "evaluate")
+
+
+def test_the_fold_of_a_genotype_file_is_trained_without_a_search(finished, tmp_path):
+    config = tiny_config()
+    config.data.records = str(finished / "records")
+    config.folds.run = (1,)
+    config.train.genotype = str(finished / "search/first/seed_0/fold_1/genotype.json")
+    main.run(config, tmp_path, "all")
+    assert set(json.loads((tmp_path / "scores.json").read_text())["rows"]) == {"genotype"}
+    assert not (tmp_path / "search").exists()
+    assert pathlib.Path(tmp_path / "train/genotype/fold_1/seed_0/network.json").exists()
