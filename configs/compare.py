@@ -1,14 +1,22 @@
-"""The comparison on RAVDESS: both orders, finite differences, random architectures, hand-designed networks; more seeds.
+"""Comparisons on RAVDESS: hypergradients, searches against a collapse, both papers' searches, what costs no search.
 
-    python -m jax_ser_darts.main --config=configs/compare.py:quick --config.data.source=DIR --workdir=DIR --mode=compare
-    python -m jax_ser_darts.main --config=configs/compare.py:joint ...   # CNN and joint search, every baseline, the SVM
-    python -m jax_ser_darts.main --config=configs/compare.py:joint,8 ... # the same on eight classes
+    python -m jax_ser_darts.main --config=configs/compare.py --config.data.source=DIR --workdir=DIR --mode=compare
+    python -m jax_ser_darts.main --config=configs/compare.py:collapse ...  # searches that do not collapse
+    python -m jax_ser_darts.main --config=configs/compare.py:joint ...     # both papers' searches, baselines, the SVM
+    python -m jax_ser_darts.main --config=configs/compare.py:joint,8 ...   # the same on eight classes
 
-`--config.methods.svm=True` adds the SVM (pip install '.[baselines]'). `full` has 18 searches and 60 trainings of the
-size of `ravdess.py:quick`: about 4 hours on two cores by what these took there, not yet run. `quick` has 12 searches of
-4 epochs and 36 trainings of 10: it shows the machinery, and says nothing of the methods. `joint` has 24 searches, of
-the CNN alone and of CNN and sequence cells together, two of each fold, and is of the size of `ravdess.py:quick,joint`;
-its SVM needs pip install '.[baselines]'.
+All have searches and trainings of the size of `ravdess.py:quick`, on two cores:
+
+    full       first and second order, by exact products and by finite differences, the implicit gradient; 3 search
+               seeds, 2 training seeds, 2 folds: 24 searches, 68 trainings, planned for 4 hours, not yet run
+    collapse   first order beside DARTS-, DARTS+, RobustDARTS, DARTS-PT and PC-DARTS, 50 epochs long, since a collapse
+               takes its time; 24 searches, 28 trainings, planned for 3 hours, not yet run
+    joint      searches of the CNN alone and of CNN and sequence cells together, both orders, two of each fold, random
+               architectures of both spaces, every baseline at both sizes, the SVM; 24 searches; with one training seed
+               87 jobs in about 4 hours
+    quick      full in small, to see the machinery: searches of 4 epochs and trainings of 10 say nothing of the methods
+
+The SVM needs pip install '.[baselines]'; `--config.methods.svm=True` adds it to the others.
 """
 
 from configs import joint, ravdess
@@ -20,47 +28,78 @@ EIGHT = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surp
 
 
 def get_config(variant: str = "full"):
-    """`full` and `joint` take hours on two cores; `quick` is `full` in small; `joint,8` is `joint` on eight classes."""
-    if variant in ("joint", "joint,8"):
-        return _joint(eight=variant.endswith("8"))
+    """`full`, `collapse`, `joint` and `joint,8` take hours on two cores; `quick` is `full` in small."""
+    makers = {
+        "full": _hypergradients,
+        "quick": lambda: _small(_hypergradients()),
+        "collapse": _collapse,
+        "joint": _joint,
+        "joint,8": lambda: _eight(_joint()),
+    }
+    if variant not in makers:
+        raise ValueError(f"configs/compare.py has the variants {', '.join(makers)}, not {variant!r}")
+    return makers[variant]()
+
+
+def _base():
     c = ravdess.get_config("quick")
-    c.search.orders = ("first", "second", "second_differences")
-    c.methods.baselines = ("cnn_lstm", "cnn_lstm_attention")
-    c.methods.sizes = ("matched",)
     c.compare.workers = 2
-    c.search.seeds = (0, 1)
-    c.train.seeds = (0, 1)
     c.methods.random = 2
-    if variant == "quick":
-        c.folds.run = (0, 1)
-        c.methods.baselines = ("cnn_lstm_attention",)
-        c.model.project = c.model.hidden = c.model.attention = 32
-        c.search.cells = c.train.cells = 2
-        c.search.reductions = c.train.reductions = (1,)
-        c.search.channels = c.train.channels = 4
-        c.search.epochs = 4
-        c.train.epochs = 10
-    elif variant != "full":
-        raise ValueError(
-            f"configs/compare.py has the variants full, quick, joint and joint,8, not {variant!r}"
-        )
     return c
 
 
-def _joint(*, eight):
+def _hypergradients():
+    """What the alphas' gradient is worth: four of them, random architectures, hand-designed networks."""
+    c = _base()
+    c.search.orders = ("first", "second", "second_differences", "implicit")
+    c.search.seeds = (0, 1, 2)
+    c.train.seeds = (0, 1)
+    c.folds.run = (0, 1)
+    c.methods.random = 3
+    c.methods.baselines = ("cnn_lstm", "cnn_lstm_attention")
+    c.methods.sizes = ("matched",)
+    return c
+
+
+def _small(c):
+    c.search.orders = ("first", "second", "second_differences")
+    c.search.seeds = (0, 1)
+    c.methods.random = 2
+    c.methods.baselines = ("cnn_lstm_attention",)
+    c.model.project = c.model.hidden = c.model.attention = 32
+    c.search.cells = c.train.cells = 2
+    c.search.reductions = c.train.reductions = (1,)
+    c.search.channels = c.train.channels = 4
+    c.search.epochs = 4
+    c.train.epochs = 10
+    return c
+
+
+def _collapse():
+    """What keeps a long search from skip connections, and what that is worth."""
+    c = _base()
+    c.search.orders = ("first", "darts_minus", "darts_plus", "robust_darts", "darts_pt", "pc_darts")
+    c.search.epochs = 50
+    c.search.seeds = (0, 1)
+    c.folds.run = (0, 1)
+    return c
+
+
+def _joint():
     """Both orders of both papers' searches, random architectures, all baselines at both sizes, the SVM."""
-    c = joint.search_jointly(ravdess.get_config("quick"), quick=True)
+    c = joint.search_jointly(_base(), quick=True)
     c.search.sequence = FIXED  # of the seed paper's searches, and of the random architectures
     for order in bilevel.ORDERS:
         c.search.variants[f"joint_{order}"] = {"order": order, "sequence": ALL}
     c.search.orders = (*bilevel.ORDERS, *(f"joint_{order}" for order in bilevel.ORDERS))
     c.search.seeds = (0, 1)
     c.train.seeds = (0, 1)
-    c.methods.random = 2
     c.methods.baselines = BASELINES
     c.methods.sizes = SIZES
     c.methods.svm = True
-    c.compare.workers = 2
-    if eight:
-        c.data.emotions = {emotion: emotion for emotion in EIGHT}
+    return c
+
+
+def _eight(c):
+    c.data.emotions = {emotion: emotion for emotion in EIGHT}
     return c

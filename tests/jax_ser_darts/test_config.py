@@ -68,6 +68,35 @@ def test_the_comparison_of_both_papers_has_two_searches_of_either_kind_and_every
     assert c.methods.random
 
 
+def test_the_comparison_of_hypergradients_has_enough_seeds_and_folds_to_tell_their_variance():
+    c = importlib.import_module("configs.compare").get_config()
+    ways = [(order, s.product) for order, s in (search_variant(c, method) for method in c.search.orders)]
+    assert ways[:3] == [("first", "exact"), ("second", "exact"), ("second", "finite_differences")]
+    assert ways[3][0] == "implicit"
+    assert (len(c.search.seeds), len(c.train.seeds), len(c.folds.run)) == (3, 2, 2)
+    assert c.methods.random
+    assert c.methods.baselines
+
+
+def test_the_comparison_against_a_collapse_has_every_way_and_time_to_collapse():
+    c = importlib.import_module("configs.compare").get_config("collapse")
+    validate(c)
+    settings = [search_variant(c, method)[1] for method in c.search.orders]
+    assert {search_variant(c, method)[0] for method in c.search.orders} == {"first"}
+    plain, *against = settings
+    ways = (
+        "auxiliary_skip",
+        "stop_skips",
+        "stop_stable",
+        "stop_eigenvalue",
+        "perturbation",
+        "partial_channels",
+    )
+    for way in ways:
+        assert any(s[way] != plain[way] for s in against), f"nothing tries {way}"
+    assert {s.epochs for s in settings} == {50}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
