@@ -17,7 +17,8 @@
 
 import ml_collections
 
-from jax_ser_darts import bilevel, parallel
+from jax_ser_darts import bilevel
+from jax_ser_darts.devices import parallel
 from jax_ser_darts.models.baselines import SIZES
 from jax_ser_darts.models.relaxed import LOOPED
 from jax_ser_darts.search_space.operations import OPERATIONS

@@ -4,14 +4,15 @@ import math
 
 import ml_collections
 
-from jax_ser_darts import bilevel, parallel
-from jax_ser_darts.augment import Augmentation
+from jax_ser_darts import bilevel
 from jax_ser_darts.config import ConfigError, search_variant
+from jax_ser_darts.data.augment import Augmentation
+from jax_ser_darts.devices import parallel
 from jax_ser_darts.models.baselines import BASELINES, MATCHED, SIZES
 from jax_ser_darts.models.relaxed import EDGES
 from jax_ser_darts.search_space.operations import CONVOLUTIONS, SKIP, check_operations
 from jax_ser_darts.search_space.sequence_operations import SEQUENCES
-from jax_ser_darts.spaces import is_random
+from jax_ser_darts.training.spaces import is_random
 
 
 def _positive(config, *names):

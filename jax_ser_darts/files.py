@@ -7,7 +7,7 @@ import pathlib
 from typing import Any
 
 from data_prep import disk
-from jax_ser_darts import hosts
+from jax_ser_darts.devices import hosts
 
 GOING_ON = "what is done is kept, and the run goes on from there"
 

@@ -26,18 +26,11 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jax_ser_darts import jobs, metrics
-from jax_ser_darts.config import ConfigError
-from jax_ser_darts.environment import environment, run_with
-from jax_ser_darts.experiment import digest, set_up
-from jax_ser_darts.files import sync_folder, write_json, write_text
-from jax_ser_darts.folds import FoldError
-from jax_ser_darts.metrics import MetricsError
-from jax_ser_darts.records import RecordsError, load_records
-from jax_ser_darts.report import outputs
-from jax_ser_darts.results import CORPUS_FILE, Results
-from jax_ser_darts.scores import ScoreError
-from jax_ser_darts.workdir import (
+from jax_ser_darts.bookkeeping import metrics
+from jax_ser_darts.bookkeeping.environment import environment, run_with
+from jax_ser_darts.bookkeeping.experiment import digest, set_up
+from jax_ser_darts.bookkeeping.metrics import MetricsError
+from jax_ser_darts.bookkeeping.workdir import (
     FILE_NAME,
     check_workdir,
     claim_workdir,
@@ -46,6 +39,13 @@ from jax_ser_darts.workdir import (
     read_claim,
     read_object,
 )
+from jax_ser_darts.comparison import jobs, outputs
+from jax_ser_darts.comparison.results import CORPUS_FILE, Results
+from jax_ser_darts.config import ConfigError
+from jax_ser_darts.data.folds import FoldError
+from jax_ser_darts.data.records import RecordsError, load_records
+from jax_ser_darts.files import sync_folder, write_json, write_text
+from jax_ser_darts.training.scores import ScoreError
 
 # What is kept of a job's folder.
 FILES = (

@@ -29,34 +29,28 @@ from data_prep.beam import Beam
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
-from jax_ser_darts import (
-    compare,
-    compilation,
-    domain,
-    evaluate,
-    export,
-    host_memory,
-    hosts,
-    plan,
-    records,
-    svm,
-)
-from jax_ser_darts.bundle import BundleError
-from jax_ser_darts.checkpoints import CheckpointError
+from jax_ser_darts import plan
+from jax_ser_darts.bookkeeping.checkpoints import CheckpointError
+from jax_ser_darts.bookkeeping.experiment import Experiment, check_devices, digest, found_by, set_up
+from jax_ser_darts.bookkeeping.metrics import MetricsError
+from jax_ser_darts.bookkeeping.progress import of_ours
+from jax_ser_darts.bookkeeping.workdir import check_workdir, claim_workdir, only_run
+from jax_ser_darts.bundles import domain, export
+from jax_ser_darts.bundles.bundle import BundleError
+from jax_ser_darts.comparison import compare
+from jax_ser_darts.comparison.workers import JobError
 from jax_ser_darts.config import ConfigError, search_variant
 from jax_ser_darts.config_checks import validate
-from jax_ser_darts.designs import FOUND_BY_HAND, all_designs
-from jax_ser_darts.experiment import Experiment, check_devices, digest, found_by, set_up
-from jax_ser_darts.folds import FoldError
-from jax_ser_darts.metrics import MetricsError
-from jax_ser_darts.progress import of_ours
-from jax_ser_darts.scores import ScoreError
-from jax_ser_darts.search import DivergedError, search
+from jax_ser_darts.data import records
+from jax_ser_darts.data.folds import FoldError
+from jax_ser_darts.devices import compilation, host_memory, hosts
+from jax_ser_darts.search.search import DivergedError, search
+from jax_ser_darts.search.searcher import make_searchers
 from jax_ser_darts.search_space import genotype as genotypes
-from jax_ser_darts.searcher import make_searchers
-from jax_ser_darts.train import Design, make_trainer, train
-from jax_ser_darts.workdir import check_workdir, claim_workdir, only_run
-from jax_ser_darts.workers import JobError
+from jax_ser_darts.training import evaluate, svm
+from jax_ser_darts.training.designs import FOUND_BY_HAND, all_designs
+from jax_ser_darts.training.scores import ScoreError
+from jax_ser_darts.training.train import Design, make_trainer, train
 
 MODES = ("prepare", "search", "train", "evaluate", "all", "compare", "export", "plan")
 ALONE = ("compare", "export", "plan")  # modes of one process

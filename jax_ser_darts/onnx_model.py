@@ -30,8 +30,15 @@ from absl import app, logging
 from jax import lax
 from jax.interpreters import partial_eval
 
-from jax_ser_darts import model_card
-from jax_ser_darts.bundle import Bundle, BundleError, probabilities, probe_waveform, read_bundle, write_bundle
+from jax_ser_darts.bundles import model_card
+from jax_ser_darts.bundles.bundle import (
+    Bundle,
+    BundleError,
+    probabilities,
+    probe_waveform,
+    read_bundle,
+    write_bundle,
+)
 from jax_ser_darts.models.backend import PLAIN
 
 OPSET = 23

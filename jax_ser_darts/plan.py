@@ -29,16 +29,18 @@ import numpy as np
 from absl import logging
 
 from data_prep.features import FeatureSettings
-from jax_ser_darts import bilevel, parallel, prefetch
+from jax_ser_darts import bilevel
+from jax_ser_darts.bookkeeping.experiment import Experiment
 from jax_ser_darts.config import ConfigError, search_variant
-from jax_ser_darts.designs import genotype_design, random_design
-from jax_ser_darts.experiment import Experiment
-from jax_ser_darts.folds import Fold
+from jax_ser_darts.data import prefetch
+from jax_ser_darts.data.folds import Fold
+from jax_ser_darts.data.records import Corpus
+from jax_ser_darts.devices import parallel
 from jax_ser_darts.models.network import count_parameters
-from jax_ser_darts.records import Corpus
+from jax_ser_darts.search.searcher import make_searchers
 from jax_ser_darts.search_space import genotype as genotypes
-from jax_ser_darts.searcher import make_searchers
-from jax_ser_darts.train import make_trainer
+from jax_ser_darts.training.designs import genotype_design, random_design
+from jax_ser_darts.training.train import make_trainer
 
 GIB = 2**30
 UNKNOWN_CLASSES = 8  # of a corpus whose emotions the config does not name; a class takes next to nothing

@@ -171,7 +171,8 @@ def run(bundle: str, names: Sequence[str]) -> int:
     """
     bad_files: list[BadFile] = []
     paths = list(sources(names, bad_files))
-    from jax_ser_darts import compilation, predictor  # takes a second: not for --help
+    from jax_ser_darts.bundles import predictor  # takes a second: not for --help
+    from jax_ser_darts.devices import compilation
 
     compilation.cache_compilations(CACHE.value)
     hearing = predictor.load(bundle, overlap=OVERLAP.value, silence=SILENCE_LEVEL.value)
@@ -219,7 +220,7 @@ def main(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    from jax_ser_darts.bundle import BundleError  # brings JAX: not for --help
+    from jax_ser_darts.bundles.bundle import BundleError  # brings JAX: not for --help
 
     try:
         return run(argv[1], argv[2:])

@@ -43,12 +43,12 @@ import tempfile
 import jax
 from absl import app, flags
 
-from jax_ser_darts import compilation, host_memory, parallel
 from jax_ser_darts.benchmark import sizes
 from jax_ser_darts.benchmark.cases import DARTS_V2, SEARCHES, WHAT, Setting, make_case
 from jax_ser_darts.benchmark.peer import Peer, PeerError, check
 from jax_ser_darts.benchmark.rates import gemm_rate, memory_rate, seconds_of
 from jax_ser_darts.benchmark.traffic import traffic
+from jax_ser_darts.devices import compilation, host_memory, parallel
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.relaxed import UNROLLED
 from jax_ser_darts.search_space import genotype as genotypes

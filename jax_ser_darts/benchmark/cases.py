@@ -8,17 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_ser_darts import bilevel, hosts, optimisers, parallel
+from jax_ser_darts import bilevel, optimisers
+from jax_ser_darts.devices import hosts, parallel
 from jax_ser_darts.models.backend import FAST, PLAIN
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.models.relaxed import UNROLLED
 from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.search.search_step import init_state, make_search_steps, supernet_loss
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
-from jax_ser_darts.search_step import init_state, make_search_steps, supernet_loss
-from jax_ser_darts.train_step import TrainState, make_train_steps
+from jax_ser_darts.training.train_step import TrainState, make_train_steps
 
 SEARCHES = {
     "first": (bilevel.FIRST, bilevel.EXACT),

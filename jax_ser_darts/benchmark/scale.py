@@ -31,11 +31,11 @@ from collections.abc import Sequence
 import jax
 from absl import app, flags
 
-from jax_ser_darts import compilation, hosts, parallel
 from jax_ser_darts.benchmark import sizes
 from jax_ser_darts.benchmark.cases import SEARCHES, make_case
 from jax_ser_darts.benchmark.collectives import NOTHING, Collectives, collectives
 from jax_ser_darts.benchmark.rates import seconds_of
+from jax_ser_darts.devices import compilation, hosts, parallel
 from jax_ser_darts.files import write_json
 
 _WHAT = flags.DEFINE_list("what", ["first", "second"], f"Which steps, of {', '.join(SEARCHES)}.")

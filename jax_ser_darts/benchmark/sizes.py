@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax
 from absl import flags
 
-from jax_ser_darts import compilation
 from jax_ser_darts.benchmark.cases import DARTS_V2, Setting
+from jax_ser_darts.devices import compilation
 from jax_ser_darts.models.relaxed import EDGES, LOOPED
 from jax_ser_darts.search_space.genotype import Genotype
 from jax_ser_darts.search_space.sequence_operations import FIXED, SEQUENCES

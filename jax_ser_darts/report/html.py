@@ -9,10 +9,10 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from jax_ser_darts.bookkeeping.progress import duration
 from jax_ser_darts.files import write_text
 from jax_ser_darts.report import cells, figures, style, tables
 from jax_ser_darts.search_space.genotype import BETAS, strengths
-from jax_ser_darts.workers import duration
 
 _TEMPLATE = "page.html.j2"
 

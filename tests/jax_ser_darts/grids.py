@@ -6,13 +6,14 @@ import json
 import numpy as np
 from tiny import tiny_config
 
-from jax_ser_darts import jobs, svm
+from jax_ser_darts.bookkeeping.workdir import claim_workdir
+from jax_ser_darts.comparison import jobs
+from jax_ser_darts.comparison.results import CORPUS_FILE, Results
 from jax_ser_darts.config import search_variant
-from jax_ser_darts.folds import Fold
-from jax_ser_darts.results import CORPUS_FILE, Results
+from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.search_space.genotype import num_edges, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
-from jax_ser_darts.workdir import claim_workdir
+from jax_ser_darts.training import svm
 
 SPEAKERS = "abcd"
 CLASSES = ("angry", "happy", "sad")

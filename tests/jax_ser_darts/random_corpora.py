@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jax_ser_darts.records import Corpus, Subset, subset
+from jax_ser_darts.data.records import Corpus, Subset, subset
 
 SETTINGS = {"kind": "logmel", "coefficients": 5, "n_mels": 5}
 

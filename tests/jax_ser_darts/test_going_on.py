@@ -9,13 +9,14 @@ import jax
 import pytest
 from tiny import tiny_config
 
-from jax_ser_darts import main, search, searcher
-from jax_ser_darts.checkpoints import CheckpointError, Checkpoints
+from jax_ser_darts import main
+from jax_ser_darts.bookkeeping.checkpoints import CheckpointError, Checkpoints
+from jax_ser_darts.bookkeeping.metrics import MetricsWriter, read
+from jax_ser_darts.bookkeeping.workdir import only_run
 from jax_ser_darts.config import ConfigError
-from jax_ser_darts.folds import FoldError
-from jax_ser_darts.metrics import MetricsWriter, read
+from jax_ser_darts.data.folds import FoldError
+from jax_ser_darts.search import search, searcher
 from jax_ser_darts.search_space.genotype import Edge, Genotype
-from jax_ser_darts.workdir import only_run
 
 # TensorFlow's protobuf code and TFDS, when first imported.
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]

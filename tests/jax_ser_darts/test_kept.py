@@ -9,12 +9,14 @@ import grids
 import numpy as np
 import pytest
 
-from jax_ser_darts import jobs, kept, metrics
+from jax_ser_darts import kept
+from jax_ser_darts.bookkeeping import metrics
+from jax_ser_darts.bookkeeping.environment import environment
+from jax_ser_darts.bookkeeping.workdir import claim_workdir, only_run, read_claim
+from jax_ser_darts.comparison import jobs, outputs
+from jax_ser_darts.comparison.results import Results
 from jax_ser_darts.config import ConfigError
-from jax_ser_darts.environment import environment
-from jax_ser_darts.report import html, outputs
-from jax_ser_darts.results import Results
-from jax_ser_darts.workdir import claim_workdir, only_run, read_claim
+from jax_ser_darts.report import html
 
 TABLES = ("table.txt", "table.tex", "results.csv")
 

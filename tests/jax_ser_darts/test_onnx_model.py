@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bundles import BASELINE, NETWORK, SETTINGS, direct, make_bundle, speech
 from jax import lax
+from small_bundles import BASELINE, NETWORK, SETTINGS, direct, make_bundle, speech
 
 from jax_ser_darts import onnx_model
-from jax_ser_darts.bundle import BundleError, read_bundle, write_bundle
+from jax_ser_darts.bundles.bundle import BundleError, read_bundle, write_bundle
 from jax_ser_darts.search_space.genotype import Edge
 
 

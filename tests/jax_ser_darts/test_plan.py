@@ -4,8 +4,9 @@ import jax
 import pytest
 from tiny import tiny_config
 
-from jax_ser_darts import main, parallel, plan
+from jax_ser_darts import main, plan
 from jax_ser_darts.config import ConfigError
+from jax_ser_darts.devices import parallel
 from jax_ser_darts.plan import Need, largest_size
 
 

@@ -11,11 +11,11 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-from bundles import CLASSES, make_bundle, speech
+from small_bundles import CLASSES, make_bundle, speech
 
 from jax_ser_darts import predict
-from jax_ser_darts.bundle import write_bundle
-from jax_ser_darts.predictor import Predictor
+from jax_ser_darts.bundles.bundle import write_bundle
+from jax_ser_darts.bundles.predictor import Predictor
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -10,9 +10,10 @@ import pytest
 from tiny import tiny_config
 
 from data_prep import functionals
-from jax_ser_darts import jobs, kept, main, workers
+from jax_ser_darts import kept, main
+from jax_ser_darts.bookkeeping.metrics import MetricsWriter, read
+from jax_ser_darts.comparison import jobs, workers
 from jax_ser_darts.config import ConfigError
-from jax_ser_darts.metrics import MetricsWriter, read
 from jax_ser_darts.report import html
 from jax_ser_darts.search_space import genotype as genotypes
 

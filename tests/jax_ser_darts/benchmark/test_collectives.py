@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from jax_ser_darts import parallel
 from jax_ser_darts.benchmark.collectives import Collectives, collectives
+from jax_ser_darts.devices import parallel
 
 
 def told(function, devices=4):

@@ -12,9 +12,9 @@ from jax_ser_darts.models.cost import flops
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.models.relaxed import LOOPED, UNROLLED
 from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.search.search_step import supernet_loss
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
-from jax_ser_darts.search_step import supernet_loss
 
 SLACK = 1.05  # between versions of XLA
 MFLOP = {"of_both": 132.6, "of_alphas": 63.6}

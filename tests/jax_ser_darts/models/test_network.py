@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ser_darts.compilation import FAST_MATH
+from jax_ser_darts.devices.compilation import FAST_MATH
 from jax_ser_darts.models.backend import FAST
 from jax_ser_darts.models.grid import halved, make_grid
 from jax_ser_darts.models.network import Cell, Network, Norm, Operation, count_parameters, drop_path

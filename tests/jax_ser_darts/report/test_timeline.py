@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from jax_ser_darts.predictor import Span
+from jax_ser_darts.bundles.predictor import Span
 from jax_ser_darts.report import style, timeline
 
 ANGRY, SAD = {"angry": 0.9, "sad": 0.1}, {"angry": 0.3, "sad": 0.7}

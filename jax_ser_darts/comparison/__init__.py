@@ -1,0 +1,1 @@
+"""A grid of methods: its jobs, who does them, and what they come to."""

@@ -1,0 +1,169 @@
+"""What the results of a grid come to: figures and intervals of every method, tests of every pair, and what it took."""
+
+import collections
+import math
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jax_ser_darts.comparison import significance
+from jax_ser_darts.comparison.jobs import SEARCH, Job
+from jax_ser_darts.comparison.results import Results, answers_of, made_with, networks, searches
+from jax_ser_darts.training.spaces import is_random, random_method
+
+
+def summarise(results: Results, jobs: Sequence[Job], *, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """All there is to say of jobs that are done, as JSON has it; other arguments as of `report.outputs.write`."""
+    config, level = results.config, results.config.scores.level
+    rows = collections.defaultdict(list)
+    for row in networks(results, jobs):
+        rows[row["method"]].append(row)
+    answers, fold_of = collections.defaultdict(lambda: collections.defaultdict(list)), {}
+    for job in jobs:
+        if job.kind != SEARCH:
+            seeds = {"search_seed": job.search_seed, "train_seed": job.seed}
+            at = tuple(_place(rows[job.method], key, seed) for key, seed in seeds.items())
+            answers[job.method][at].append(answered := answers_of(results, job))
+            fold_of |= dict.fromkeys(answered.speakers, job.fold)
+    speakers = sorted(fold_of)  # of every method: all of them have the same folds
+    counts = {
+        method: significance.make_table({at: tuple(of) for at, of in folds.items()}, speakers)
+        for method, folds in answers.items()
+    }
+    draws = significance.bootstrap(counts, resamples=config.scores.resamples)
+    values = {method: significance.means(table) for method, table in counts.items()}
+    clusters = [s if config.compare.cluster == "speaker" else f"{fold_of[s]:06d}" for s in speakers]
+    over = {method: None if is_random(method) else random_method(config, method) for method in counts}
+    methods = {}
+    for method, table in counts.items():
+        figures = {
+            name: _json_of(significance.estimate(values[method][name], draws[method][name], level))
+            for name in significance.FIGURES
+        }
+        methods[method] = {
+            **figures,
+            "ri": _improvement(method, over[method], values, draws, level),
+            "over": over[method],
+            "searches": table.shape[0],
+            "trainings": table.shape[1],
+            "searched": any(job.kind == SEARCH and job.method == method for job in jobs),
+            "variance": significance.variance_components(_by_fold(rows[method])),
+            "confusion": table.sum(axis=(0, 1, 2)).tolist(),
+            "ua_of_networks": _by_fold(rows[method]).tolist(),
+            **{name: _mean(rows[method], name) for name in ("parameters", "flops")},
+            **{
+                name: _mean(rows[method], name)
+                for name in ("search_seconds", "search_compiling", "train_seconds")
+            },
+            **{name: _most(rows[method], name) for name in ("search_memory", "train_memory")},
+        }
+    return {
+        "corpus": results.corpus,
+        "synthetic": results.synthetic,
+        "classes": list(results.classes),
+        "folds": [
+            {"index": fold.index, "test": list(fold.test), "validation": list(fold.validation)}
+            for fold in results.folds
+        ],
+        "speakers": speakers,
+        "level": level,
+        "resamples": config.scores.resamples,
+        "methods": methods,
+        "tests": _tests(config, counts, values, draws, clusters),
+        "test": {
+            "cluster": config.compare.cluster,
+            "clusters": len(set(clusters)),
+            "smallest_p": significance.smallest_p(
+                len(set(clusters)), permutations=config.compare.permutations
+            ),
+        },
+        "agreement": agreement(searches(results, jobs)),
+        "wall_seconds": sum(job.done(results.workdir)["wall"] for job in jobs),
+        "environment": {**environment, "jobs": made_with(results, jobs)},
+    }
+
+
+def agreement(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """Second-order method -> of each epoch, means over its searches of what the second order is about.
+
+    Args:
+        found: see `results.searches`.
+
+    Returns:
+        `cosine` of the two orders' gradients, at an epoch's first step; `term_share`: norm of the second-order term
+        over that of the direct part. Epochs of warm-up, which move no alpha, are left out.
+    """
+    methods = collections.defaultdict(lambda: collections.defaultdict(list))
+    for one in found:
+        for line in one["epochs"]:
+            if "orders" in line:
+                term, direct, cosine = (
+                    math.nan if x is None else x  # what was not finite is null in JSON
+                    for x in (line["val"]["term"], line["val"]["direct"], line["orders"]["cosine"])
+                )
+                share = term / max(direct, sys.float_info.min)
+                methods[one["method"]][line["epoch"]].append((cosine, share))
+    return {
+        method: {
+            name: [statistics.fmean(pair[i] for pair in pairs) for _, pairs in sorted(epochs.items())]
+            for i, name in enumerate(("cosine", "term_share"))
+        }
+        for method, epochs in methods.items()
+    }
+
+
+def _tests(config, counts, values, draws, clusters):
+    names = sorted(counts, key=lambda method: -values[method]["ua"])
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    of_clusters = {method: significance.of_clusters(table, clusters) for method, table in counts.items()}
+    p_values = [
+        significance.sign_flip(of_clusters[a] - of_clusters[b], permutations=config.compare.permutations)
+        for a, b in pairs
+    ]
+    found = []
+    for (a, b), p, adjusted in zip(pairs, p_values, significance.holm(p_values), strict=True):
+        difference = significance.estimate(
+            values[a]["ua"] - values[b]["ua"], draws[a]["ua"] - draws[b]["ua"], config.scores.level
+        )
+        found.append({"a": a, "b": b, **_json_of(difference), "p": p, "p_holm": adjusted})
+    return found
+
+
+def _improvement(method, over, values, draws, level):
+    """RI, per cent: the relative improvement of the UA over that of random architectures, of the method's own space."""
+    if over not in values or not values[over]["ua"]:
+        return None
+    relative = lambda ua, base: 100 * (ua / base - 1)
+    drawn = relative(draws[method]["ua"], np.maximum(draws[over]["ua"], np.finfo(float).tiny))
+    return _json_of(significance.estimate(relative(values[method]["ua"], values[over]["ua"]), drawn, level))
+
+
+def _json_of(found):
+    """An estimate as JSON has it."""
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
+def _place(rows, key, value):
+    """The position of a seed among those of a method's rows, in their order."""
+    return list(dict.fromkeys(row[key] for row in rows)).index(value)
+
+
+def _by_fold(rows):
+    """UA `[folds, search seeds, training seeds]` of a method's rows."""
+    keys = ("fold", "search_seed", "train_seed")
+    found = np.zeros([len({row[key] for row in rows}) for key in keys])
+    for row in rows:
+        found[tuple(_place(rows, key, row[key]) for key in keys)] = row["ua"]
+    return found
+
+
+def _mean(rows, name):
+    values = [row[name] for row in rows if row[name] is not None]
+    return statistics.fmean(values) if values else None
+
+
+def _most(rows, name):
+    return max((row[name] for row in rows if row[name] is not None), default=None)

@@ -1,0 +1,1 @@
+"""Records to batches: folds of speakers, normalisation, augmentation."""

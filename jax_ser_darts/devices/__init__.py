@@ -1,0 +1,1 @@
+"""Devices and processes, and what is compiled for them."""

@@ -1,0 +1,181 @@
+"""What searches share: the supernet, its optimisers and the compiled steps."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from jax_ser_darts import optimisers
+from jax_ser_darts.bookkeeping.experiment import Experiment
+from jax_ser_darts.config import search_variant
+from jax_ser_darts.data.batches import steps_per_epoch
+from jax_ser_darts.devices import compilation, parallel
+from jax_ser_darts.models.backend import FAST, PLAIN
+from jax_ser_darts.models.initialise import init_variables
+from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas
+from jax_ser_darts.search.collapse import Rules
+from jax_ser_darts.search.search_step import (
+    SearchState,
+    SearchSteps,
+    init_state,
+    make_search_steps,
+    supernet_loss,
+)
+from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.search_space.genotype import Genotype
+from jax_ser_darts.search_space.sequence_operations import sequence_operations
+
+
+def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name: str | None) -> Supernet:
+    """The supernet of a config, or of one with a variant's section `search`."""
+    return Supernet(
+        classes=classes,
+        operations=tuple(config.space.operations),
+        nodes=config.space.nodes,
+        cells=config.search.cells,
+        channels=config.search.channels,
+        reductions=frozenset(config.search.reductions) or None,
+        dropout=config.search.dropout,
+        sequence_operations=sequence_operations(config.search.sequence),
+        sequence_cells=config.search.sequence_cells,
+        sequence_nodes=config.search.sequence_nodes,
+        sequence_width=config.search.sequence_width,
+        partial_channels=config.search.partial_channels,
+        backend=FAST if config.search.fast else PLAIN,
+        edges=config.search.edges,
+        rematerialise=config.search.rematerialise,
+        axis_name=axis_name,
+        **config.model.to_dict(),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Searcher:
+    """What all searches with the same settings share: the compiled steps and the optimisers.
+
+    Both orders of the same settings share one, so that neither compiles what the other has.
+
+    Attributes:
+        added: step -> what it adds to the softmax weights; None is nothing.
+    """
+
+    experiment: Experiment
+    settings: ml_collections.ConfigDict
+    devices: Sequence[jax.Device]
+    model: Supernet
+    steps: SearchSteps
+    steps_per_epoch: int
+    fresh_state: Callable[[int], SearchState]
+    added: Callable[[jax.Array], dict] | None = None
+
+    @property
+    def rules(self) -> Rules:
+        """What ends a search before its last epoch."""
+        s = self.settings
+        return Rules(
+            skips=s.stop_skips,
+            stable=s.stop_stable,
+            ratio=s.stop_eigenvalue,
+            window=s.stop_eigenvalue_window,
+            delay=s.stop_eigenvalue_delay,
+            start=s.stop_eigenvalue_start,
+            operations=self.model.operations,
+            sequence_operations=self.model.sequence_operations,
+        )
+
+    def derive(self, alphas: dict) -> Genotype:
+        """The genotype that alphas stand for."""
+        return genotypes.derive(alphas, self.model.operations, self.model.sequence_operations)
+
+
+def make_searchers(experiment: Experiment) -> Callable[[str], Searcher]:
+    """Method -> its searcher; methods that differ in their order alone have the same one."""
+    made = {}
+
+    def searcher_of(method: str) -> Searcher:
+        _, settings = search_variant(experiment.config, method)
+        key = json.dumps(settings.to_dict(), sort_keys=True)
+        if key not in made:
+            made[key] = make_searcher(experiment, settings)
+        return made[key]
+
+    return searcher_of
+
+
+def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -> Searcher:
+    """Builds model, optimisers and steps; nothing is compiled before the first step.
+
+    Args:
+        experiment: its corpus, folds and shapes.
+        settings: the section `search`, see `config.search_variant`.
+    """
+    config, s = experiment.config.copy_and_resolve_references(), settings
+    config.search = settings
+    devices = parallel.devices_of_all(config.devices)
+    model = make_supernet(config, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
+    sizes = [
+        steps_per_epoch(experiment.search_parts(fold)[0].data, batch_size=s.batch_size)
+        for fold in experiment.all_folds
+    ]
+    schedule = optimisers.cosine(
+        start=s.learning_rate, end=s.final_learning_rate, steps=max(sizes) * s.epochs
+    )
+    weights_optimiser = optimisers.sgd(
+        schedule=schedule, momentum=s.momentum, weight_decay=s.weight_decay, clip=s.clip
+    )
+    alphas_optimiser = optimisers.adam_with_l2(
+        learning_rate=s.alphas_learning_rate,
+        betas=tuple(s.alphas_betas),
+        weight_decay=s.alphas_weight_decay,
+    )
+    decay = optimisers.linear(start=s.auxiliary_skip, end=0.0, steps=max(sizes) * s.epochs)
+    names = {"operations": model.operations, "sequence_operations": model.sequence_operations}
+
+    def skips(step: jax.Array) -> dict:
+        return auxiliary_skip(decay(step), **names)
+
+    added = skips if s.auxiliary_skip or s.perturbation else None
+    steps = make_search_steps(
+        loss=supernet_loss(model, parallel.AXIS),
+        weights_optimiser=weights_optimiser,
+        alphas_optimiser=alphas_optimiser,
+        devices=devices,
+        product=s.product,
+        difference_size=s.difference_size,
+        series={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
+        with_curvature=s.eigenvalue,
+        added=added,
+        mapping=config.parallel,
+        compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
+    )
+
+    def fresh_state(seed: int) -> SearchState:
+        key = jax.random.key(seed)
+        alphas = init_alphas(
+            key,
+            nodes=model.nodes,
+            operations=len(model.operations),
+            scale=s.alphas_scale,
+            sequence_nodes=model.sequence_nodes,
+            sequence_operations=len(model.sequence_operations),
+            edge_normalisation=s.edge_normalisation,
+        )
+        shapes = (
+            jax.ShapeDtypeStruct((1, experiment.frames, experiment.corpus.coefficients), jnp.float32),
+            jax.ShapeDtypeStruct((1,), jnp.int32),
+            alphas,
+        )
+        weights = init_variables(model.clone(axis_name=None), seed, *shapes, train=False)["params"]
+        return init_state(
+            weights=weights,
+            alphas=alphas,
+            weights_optimiser=weights_optimiser,
+            alphas_optimiser=alphas_optimiser,
+            key=key,
+            devices=devices,
+        )
+
+    return Searcher(experiment, settings, devices, model, steps, max(sizes), fresh_state, added)

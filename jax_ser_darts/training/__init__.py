@@ -1,0 +1,1 @@
+"""What is trained from scratch, how, and how it is scored."""

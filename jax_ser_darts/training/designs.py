@@ -1,0 +1,143 @@
+"""Every network that a config asks for: found, drawn at random, designed by hand; all are trained alike."""
+
+import functools
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+
+import ml_collections
+import numpy as np
+from absl import logging
+
+from jax_ser_darts.bookkeeping.experiment import Experiment
+from jax_ser_darts.devices import parallel
+from jax_ser_darts.files import write_json
+from jax_ser_darts.models.baselines import (
+    PAPER,
+    Baseline,
+    matched_width,
+    paper_sizes,
+    parameters,
+    sizes,
+)
+from jax_ser_darts.models.network import Network
+from jax_ser_darts.search_space.genotype import Genotype, random_genotype
+from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.training.spaces import RANDOM, Space, draw_name, random_spaces
+from jax_ser_darts.training.train import Design
+
+FOUND_BY_HAND = "genotype"  # the method's name where train.genotype names a file
+
+
+def all_designs(
+    experiment: Experiment, found: Mapping[str, Sequence[Genotype]]
+) -> dict[str, Sequence[Design]]:
+    """Method -> the design of each fold: a row of the table each, in its order.
+
+    Args:
+        experiment: whose config says what is wanted.
+        found: method -> the genotype of each fold.
+    """
+    designs = {
+        method: [genotype_design(experiment, genotype) for genotype in of_folds]
+        for method, of_folds in found.items()
+    }
+    each_fold = len(experiment.folds)
+    for method, names in random_methods(experiment.config).items():
+        for draw, name in enumerate(names):
+            designs[name] = [random_design(experiment, draw, method)] * each_fold
+    for kind in experiment.config.methods.baselines:
+        for size in experiment.config.methods.sizes:
+            designs[f"{kind}_{size}"] = [baseline_design(experiment, kind, size, found)] * each_fold
+    return designs
+
+
+def random_methods(config: ml_collections.ConfigDict) -> dict[str, list[str]]:
+    """Random method, one a search space -> the names of its architectures, one a draw."""
+    draws = range(config.methods.random)
+    return {method: [draw_name(method, draw) for draw in draws] for method in random_spaces(config)}
+
+
+def genotype_design(experiment: Experiment, genotype: Genotype, **notes) -> Design:
+    """The network of a genotype at the config's size."""
+    network = _network(experiment, genotype, parallel.AXIS)
+    return Design(kind="genotype", value=genotype.to_json(), network=network, notes=notes)
+
+
+def random_design(experiment: Experiment, draw: int, method: str = RANDOM) -> Design:
+    """The draw-th random architecture of a random method's search space: the same for every fold."""
+    config, seed = experiment.config, [experiment.config.seed, draw]
+    sequence = Space.of(config.search) if method == RANDOM else random_spaces(config)[method]
+    genotype = random_genotype(
+        np.random.default_rng(seed),
+        nodes=config.space.nodes,
+        operations=config.space.operations,
+        sequence_nodes=sequence.nodes,
+        sequence_operations=sequence_operations(sequence.sequence),
+    )
+    return genotype_design(experiment, genotype, random_seed=seed)
+
+
+def baseline_design(
+    experiment: Experiment, kind: str, size: str, found: Mapping[str, Sequence[Genotype]]
+) -> Design:
+    """A hand-designed network at the published size, or of as many parameters as the found ones."""
+    model = functools.partial(
+        Baseline,
+        kind=kind,
+        classes=len(experiment.corpus.classes),
+        dropout=experiment.config.train.dropout,
+        momentum=experiment.config.train.bn_momentum,
+    )
+    if size == PAPER:
+        chosen, notes = paper_sizes(kind), {}
+    else:
+        target = matched_parameters(experiment, found)
+        count = functools.cache(lambda width: parameters(model(**sizes(kind, width)), *experiment.shapes))
+        width = matched_width(count, target)
+        chosen, notes = sizes(kind, width), {"matched_parameters": target}
+        logging.info(
+            "%s with %s has %d parameters, %+.1f %% of %d",
+            kind,
+            chosen,
+            count(width),
+            100 * (count(width) / target - 1),
+            target,
+        )
+    network = model(**chosen, axis_name=parallel.AXIS)
+    return Design(kind="baseline", value={"name": kind, "size": size, **chosen}, network=network, notes=notes)
+
+
+def matched_parameters(experiment: Experiment, found: Mapping[str, Sequence[Genotype]]) -> int:
+    """How many parameters the matched size aims at: methods.parameters, or the mean of the found networks.
+
+    The mean is taken once and kept in the workdir, so that what a later run adds is matched to the same number.
+    """
+    if experiment.config.methods.parameters:
+        return experiment.config.methods.parameters
+    path = experiment.workdir / "train" / "matched.json"
+    if not path.exists():
+        count = functools.cache(
+            lambda genotype: parameters(_network(experiment, genotype, None), *experiment.shapes)
+        )
+        counts = [count(genotype) for of_folds in found.values() for genotype in of_folds]
+        write_json(path, {"parameters": round(statistics.fmean(counts)), "methods": sorted(found)})
+    return json.loads(path.read_text())["parameters"]
+
+
+def _network(experiment: Experiment, genotype: Genotype, axis_name: str | None) -> Network:
+    config = experiment.config
+    return Network(
+        classes=len(experiment.corpus.classes),
+        genotype=genotype,
+        cells=config.train.cells,
+        channels=config.train.channels,
+        reductions=frozenset(config.train.reductions) or None,
+        dropout=config.train.dropout,
+        auxiliary=config.train.auxiliary > 0,
+        momentum=config.train.bn_momentum,
+        sequence_cells=config.train.sequence_cells,
+        sequence_width=config.train.sequence_width,
+        axis_name=axis_name,
+        **config.model.to_dict(),
+    )

@@ -1,0 +1,87 @@
+"""A baseline without a network: an SVM with an RBF kernel on functionals of each utterance, under the same folds.
+
+It hears the training speakers alone, as the networks do; validation speakers choose its C where there are several.
+"""
+
+import json
+import time
+
+import numpy as np
+from absl import logging
+from sklearn.metrics import recall_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from jax_ser_darts.bookkeeping.experiment import Experiment, claim
+from jax_ser_darts.data.folds import Fold
+from jax_ser_darts.data.records import Subset, subset
+from jax_ser_darts.files import write_json
+from jax_ser_darts.training.evaluate import Result, make_answers
+from jax_ser_darts.training.scores import Answers
+
+METHOD = "svm"
+SEED = 0  # nothing is drawn
+
+
+def fit(values: np.ndarray, data: Subset, c: float) -> Pipeline:
+    """Standardises by the utterances of `data`, and fits an SVM to them with balanced classes.
+
+    Args:
+        values: of all utterances of the corpus, `[N, D]`.
+        data: to fit to.
+        c: the penalty.
+    """
+    model = make_pipeline(StandardScaler(), SVC(C=c, kernel="rbf", gamma="scale", class_weight="balanced"))
+    return model.fit(values[data.indices], data.labels)
+
+
+def train(experiment: Experiment, values: np.ndarray, fold: Fold) -> dict:
+    """Chooses C; done once, then read from svm.json. The model itself is fitted again where it is needed.
+
+    Returns:
+        What svm.json holds: C, the validation UA of each (none where one C is given), support vectors, seconds.
+
+    Raises:
+        ConfigError: the folder holds an SVM of another setup.
+    """
+    folder = experiment.train_folder(METHOD, fold, SEED)
+    grid = [float(c) for c in experiment.config.methods.svm_c]
+    claim(folder, "setup", {"c": grid, "values": values.shape[1]})
+    path = folder / "svm.json"
+    if path.exists():
+        logging.info("The SVM of fold %d is done", fold.index)
+        return json.loads(path.read_text())
+    started = time.monotonic()
+    data = subset(experiment.corpus, fold.train)
+    ua = {}
+    if len(grid) > 1:
+        validation = subset(experiment.corpus, fold.validation)
+        for c in grid:
+            predictions = fit(values, data, c).predict(values[validation.indices])
+            present = np.unique(validation.labels)
+            ua[c] = float(recall_score(validation.labels, predictions, labels=present, average="macro"))
+    chosen = max(grid, key=lambda c: ua.get(c, 0.0))  # the first of equals
+    model = fit(values, data, chosen)
+    summary = {
+        "method": METHOD,
+        "c": chosen,
+        "validation_ua": [[c, value] for c, value in ua.items()],
+        "support_vectors": int(model[-1].n_support_.sum()),
+        "seconds": time.monotonic() - started,
+    }
+    write_json(path, summary)
+    return summary
+
+
+def result(experiment: Experiment, values: np.ndarray, fold: Fold) -> Result:
+    """Its answers to the fold's test part; made once, then read from answers.json."""
+    folder = experiment.train_folder(METHOD, fold, SEED)
+    summary = train(experiment, values, fold)
+    path = folder / "answers.json"
+    if not path.exists():
+        model = fit(values, subset(experiment.corpus, fold.train), summary["c"])
+        test = subset(experiment.corpus, fold.test)
+        write_json(path, make_answers(test, model.predict(values[test.indices])).to_json())
+    answers = Answers.from_json(json.loads(path.read_text()))
+    return Result(answers, parameters=None, seconds=summary["seconds"])

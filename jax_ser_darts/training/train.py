@@ -1,0 +1,282 @@
+"""The training loop of any network: from scratch, on one fold, stopped by its validation speakers.
+
+The test part of the fold is not touched here; `evaluate` looks at it, once.
+"""
+
+import dataclasses
+import json
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from sklearn.metrics import recall_score
+
+from jax_ser_darts import optimisers
+from jax_ser_darts.bookkeeping.checkpoints import Checkpoints
+from jax_ser_darts.bookkeeping.experiment import Experiment, Part, claim
+from jax_ser_darts.bookkeeping.metrics import MetricsWriter
+from jax_ser_darts.bookkeeping.progress import Progress
+from jax_ser_darts.data.augment import Augmentation
+from jax_ser_darts.data.batches import eval_batches, steps_per_epoch, train_batches
+from jax_ser_darts.data.folds import Fold
+from jax_ser_darts.data.prefetch import prefetch
+from jax_ser_darts.data.records import Subset, subset
+from jax_ser_darts.devices import compilation, host_memory, hosts, parallel
+from jax_ser_darts.files import write_json
+from jax_ser_darts.models.initialise import init_variables
+from jax_ser_darts.models.network import count_parameters
+from jax_ser_darts.search.search import DivergedError
+from jax_ser_darts.training.train_step import TrainState, TrainSteps, make_train_steps
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Design:
+    """What is trained: a network, and what is written down of it.
+
+    Attributes:
+        kind: "genotype" or "baseline": its entry in network.json, and the file beside its weights.
+        value: what tells it from any other of its kind, as JSON has it.
+        network: called as `models.network.Network`; its axis_name is parallel.AXIS.
+        notes: further entries of network.json.
+    """
+
+    kind: str
+    value: Any
+    network: nn.Module
+    notes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The same for two designs whose networks are the same."""
+        return json.dumps([self.kind, self.value], sort_keys=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """A network with its compiled steps; folds and seeds share it."""
+
+    experiment: Experiment
+    devices: Sequence[jax.Device]
+    design: Design
+    optimiser: object
+    steps: TrainSteps
+    steps_per_epoch: int
+
+    def fresh_state(self, seed: int) -> TrainState:
+        """The state before the first step."""
+        network = self.design.network.clone(axis_name=None)
+        variables = init_variables(network, seed, *self.experiment.shapes, train=False)
+        state = TrainState(
+            variables=variables,
+            optimiser=self.optimiser.init(variables["params"]),
+            step=jnp.zeros((), jnp.int32),
+            key=jax.random.key(seed),
+        )
+        return parallel.replicate(state, self.devices)
+
+
+def make_trainer(experiment: Experiment, design: Design) -> Trainer:
+    """Builds optimiser and steps, the same for every design; nothing is compiled before the first step."""
+    config, t = experiment.config, experiment.config.train
+    devices = parallel.devices_of_all(config.devices)
+    sizes = [
+        steps_per_epoch(subset(experiment.corpus, fold.train), batch_size=t.batch_size)
+        for fold in experiment.all_folds
+    ]
+    schedule = optimisers.cosine(
+        start=t.learning_rate, end=t.final_learning_rate, steps=max(sizes) * t.epochs
+    )
+    if t.optimiser == "adamw":
+        optimiser = optimisers.adamw(schedule=schedule, weight_decay=t.weight_decay, clip=t.clip)
+    else:
+        optimiser = optimisers.sgd(
+            schedule=schedule, momentum=t.momentum, weight_decay=t.weight_decay, clip=t.clip
+        )
+    steps = make_train_steps(
+        network=design.network,
+        optimiser=optimiser,
+        devices=devices,
+        auxiliary_weight=t.auxiliary,
+        label_smoothing=t.label_smoothing,
+        drop_path=t.drop_path > 0,
+        mapping=config.parallel,
+        compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
+    )
+    return Trainer(experiment, devices, design, optimiser, steps, max(sizes))
+
+
+def predict(trainer: Trainer, variables: dict, data: Subset, part: Part) -> np.ndarray:
+    """Class probabilities of every utterance of `data`, in its order.
+
+    Args:
+        trainer: see `make_trainer`.
+        variables: of the network.
+        data: what to predict.
+        part: the training data, for its normalisation.
+
+    Returns:
+        float `[n, classes]`.
+    """
+    batches = eval_batches(
+        data,
+        normalisation=part.normalisation,
+        batch_size=trainer.experiment.config.train.batch_size,
+        frames=trainer.experiment.frames,
+        share=(hosts.index(), hosts.count()),
+    )
+    rows = np.zeros((len(data), len(data.corpus.classes)))
+    place = {int(index): row for row, index in enumerate(data.indices)}
+    for batch in batches:
+        batch = parallel.shard(batch, trainer.devices)
+        output = parallel.gather(trainer.steps.predict(variables, batch))
+        for index, probabilities in zip(parallel.gather(batch["index"]), output, strict=True):
+            if index >= 0:
+                rows[place[int(index)]] = probabilities
+    return rows
+
+
+def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
+    """Trains one network, or goes on with it, or returns the summary of one that is done.
+
+    The weights that are kept are those of the epoch with the best UA on the validation speakers (the first of
+    equals); without validation groups, of the last epoch.
+
+    Returns:
+        What network.json holds: epoch, validation UA, parameters, seconds, normalisation, classes, the design.
+
+    Raises:
+        DivergedError: a loss is not finite.
+        ConfigError: the folder holds the training of another design.
+    """
+    experiment, t = trainer.experiment, trainer.experiment.config.train
+    folder = experiment.train_folder(method, fold, seed)
+    design = trainer.design
+    claim(folder, design.kind, design.value)
+    done = folder / "network.json"
+    if done.exists():
+        logging.info("Training %s, fold %d, seed %d is done", method, fold.index, seed)
+        return read_network(folder)
+
+    part = experiment.train_part(fold)
+    validation = subset(experiment.corpus, fold.validation) if fold.validation else None
+    state = trainer.fresh_state(seed)
+    best = {"ua": -1.0, "epoch": -1}
+    kept = jax.tree.map(jnp.copy, state.variables)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        epoch, seconds = 0, 0.0
+        if restored := checkpoints.restore_latest({"state": state, "kept": kept}):
+            epoch, trees, extra = restored
+            state, kept, best, seconds = trees["state"], trees["kept"], extra["best"], extra["seconds"]
+            logging.info(
+                "Training %s, fold %d, seed %d goes on after epoch %d", method, fold.index, seed, epoch
+            )
+        batches = _batches(trainer, part, seed, first_step=epoch * trainer.steps_per_epoch)
+        progress = Progress(
+            total=t.epochs,
+            initial=epoch,
+            unit="epoch",
+            description=f"train, {method}, fold {fold.index}, seed {seed}",
+            enabled=hosts.first(),
+        )
+        with MetricsWriter(folder, start=epoch) as writer, progress:
+            while epoch < t.epochs and not _patience_is_over(epoch, best, t.patience):
+                started = time.monotonic()
+                rate = np.float32(t.drop_path * epoch / t.epochs)  # grows with the epochs, as in DARTS
+                collected = []
+                for _ in range(trainer.steps_per_epoch):
+                    state, figures = trainer.steps.train(state, next(batches), rate)
+                    collected.append(figures)
+                collected = jax.device_get(collected)
+                figures = {"train": jax.tree.map(lambda *x: float(np.mean(x)), *collected)}
+                if not np.isfinite(figures["train"]["loss"]):
+                    raise DivergedError(
+                        f"training of {method}, fold {fold.index}, epoch {epoch}: the loss is not finite; "
+                        "lower config.train.learning_rate, in another workdir"
+                    )
+                ua = 0.0
+                if validation is not None:
+                    probabilities = predict(trainer, state.variables, validation, part)
+                    ua = float(
+                        recall_score(
+                            validation.labels,
+                            probabilities.argmax(axis=-1),
+                            labels=np.unique(validation.labels),  # of the classes there are, as in `scores`
+                            average="macro",
+                        )
+                    )
+                    figures["validation"] = {"ua": ua}
+                if validation is None or ua > best["ua"]:
+                    best, kept = {"ua": ua, "epoch": epoch}, jax.tree.map(jnp.copy, state.variables)
+                seconds += time.monotonic() - started
+                writer.write(epoch, {**figures, "seconds": seconds})
+                epoch += 1
+                progress.update(1, loss=figures["train"]["loss"], ua=ua)
+                if epoch % t.checkpoint_epochs == 0 or epoch == t.epochs:
+                    checkpoints.save(
+                        epoch, {"state": state, "kept": kept}, {"best": best, "seconds": seconds}
+                    )
+        batches.close()
+        if not checkpoints.steps or checkpoints.steps[-1] < epoch:
+            checkpoints.save(epoch, {"state": state, "kept": kept}, {"best": best, "seconds": seconds})
+    write_json(
+        done,
+        {
+            "method": method,
+            "fold": dataclasses.asdict(fold),
+            "seed": seed,
+            "epoch": best["epoch"],
+            "validation_ua": best["ua"] if fold.validation else None,
+            "parameters": count_parameters(kept),
+            "seconds": seconds,
+            "peak_memory": host_memory.peak_memory(),
+            "classes": list(experiment.corpus.classes),
+            design.kind: design.value,
+            **design.notes,
+            "normalisation": part.normalisation.to_json(),
+        },
+    )
+    return read_network(folder)
+
+
+def read_network(folder: pathlib.Path) -> dict:
+    """What `train` wrote to network.json."""
+    return json.loads((folder / "network.json").read_text())
+
+
+def kept_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
+    """The weights that a finished training kept, on the trainer's devices."""
+    state = trainer.fresh_state(seed)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        restored = checkpoints.restore_latest({"state": state, "kept": state.variables})
+    if restored is None:
+        raise FileNotFoundError(
+            f"{folder} has no checkpoint, such as a network of kept results: remove the folder and run --mode=train"
+        )
+    return restored[1]["kept"]
+
+
+def _patience_is_over(epoch: int, best: dict, patience: int) -> bool:
+    return patience > 0 and best["epoch"] >= 0 and epoch - 1 - best["epoch"] >= patience
+
+
+def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int):
+    """Training batches on the devices, from a step on, without end."""
+    t = trainer.experiment.config.train
+    stream = train_batches(
+        part.data,
+        normalisation=part.normalisation,
+        batch_size=t.batch_size,
+        frames=trainer.experiment.frames,
+        seed=seed,
+        step=first_step,
+        weights=part.weights,
+        augmentation=Augmentation(**t.augment.to_dict()),
+        share=(hosts.index(), hosts.count()),
+    )
+    return prefetch(stream, lambda batch: parallel.shard(batch, trainer.devices))

@@ -1,0 +1,301 @@
+"""Two and four real processes on this machine are one run: they find, train and answer what one process does."""
+
+import itertools
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from random_corpora import random_subset
+from tiny import tiny_config
+
+from jax_ser_darts import main
+from jax_ser_darts.bookkeeping.checkpoints import Checkpoints
+from jax_ser_darts.bookkeeping.metrics import read
+from jax_ser_darts.data.augment import Augmentation
+from jax_ser_darts.data.batches import eval_batches, steps_per_epoch, train_batches
+from jax_ser_darts.data.normalisation import Normalisation
+
+ROOT = pathlib.Path(__file__).parents[3]
+# What differs from the tiny config: a batch that leaves an uneven last one to the evaluation (64 = 48 + 16).
+SETTINGS = {
+    "search.epochs": 1,
+    "train.epochs": 1,
+    "search.batch_size": 48,
+    "train.batch_size": 48,
+    "space.operations": ("avg_pool_3x3", "skip_connect"),
+    "train.auxiliary": 0.0,
+    "folds.run": (0,),
+}
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
+
+
+# What a process writes: imported by every Python of those below, before all else.
+AUDIT = """
+import os, sys
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+busy = False
+def hook(event, arguments):
+    global busy
+    if busy or event not in ("open", "os.mkdir", "os.rename", "os.remove"):
+        return
+    path = str(arguments[0])
+    if path.startswith(os.environ["WATCHED"]) and (event != "open" or arguments[2] & WRITES):
+        busy = True
+        with open(os.environ["WROTE"], "a") as log:
+            log.write(f"{event} {path}\\n")
+        busy = False
+sys.addaudithook(hook)
+"""
+
+
+class Processes:
+    """Some processes of the program, a device each."""
+
+    def __init__(self, folder, records, mode, count=2, **settings):
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        self.logs = [folder / f"{i}.log" for i in range(count)]
+        (folder / "sitecustomize.py").write_text(AUDIT)
+        common = [
+            *(sys.executable, "-m", "jax_ser_darts.main", f"--config={ROOT}/tests/jax_ser_darts/tiny.py"),
+            *(f"--workdir={folder / 'run'}", f"--mode={mode}", f"--config.data.records={records}"),
+            *(f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}", "--config.devices=1"),
+            f"--compilation_cache={jax.config.jax_compilation_cache_dir}",
+            *(f"--config.{name}={value!r}" for name, value in {**SETTINGS, **settings}.items()),
+        ]
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{folder}:{ROOT}"}
+        environment["WATCHED"] = str(folder / "run")
+        self.processes = []
+        for i, log in enumerate(self.logs):
+            with log.open("a") as output:
+                self.processes.append(
+                    subprocess.Popen(
+                        [*common, f"--process_id={i}"],
+                        stdout=output,
+                        stderr=output,
+                        env={**environment, "WROTE": str(folder / f"{i}.wrote")},
+                    )
+                )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def wait(self, timeout):
+        return [process.wait(timeout) for process in self.processes]
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """The records that all runs have in common."""
+    workdir = tmp_path_factory.mktemp("prepared")
+    main.run(tiny_config(), workdir, "prepare")
+    return workdir / "records"
+
+
+@pytest.fixture(scope="module", params=[(2, "first"), (4, "second")], ids=["2-first", "4-second"])
+def run(request):
+    """How many processes there are, and the order of their search."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def count(run):
+    return run[0]
+
+
+@pytest.fixture(scope="module")
+def order(run):
+    return run[1]
+
+
+@pytest.fixture(scope="module")
+def one(records, count, order, tmp_path_factory):
+    """The workdir of one process with as many devices."""
+    workdir = tmp_path_factory.mktemp("one")
+    config = tiny_config()
+    config.unlock()
+    config.devices = count
+    config.data.records = str(records)
+    for name, value in SETTINGS.items():
+        section, field = name.split(".")
+        config[section][field] = value
+    config.search.orders = (order,)
+    main.run(config, workdir, "all")
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def several(records, count, order, tmp_path_factory):
+    """The workdir of several processes with a device each."""
+    folder = tmp_path_factory.mktemp("several")
+    with Processes(folder, records, "all", count, **{"search.orders": (order,)}) as running:
+        statuses = running.wait(timeout=600)
+        assert statuses == [0] * count, "\n".join(log.read_text()[-3000:] for log in running.logs)
+    return folder / "run"
+
+
+class TestSeveralProcesses:
+    def test_alphas_and_losses_are_those_of_one_process(self, one, several, order):
+        where = f"search/{order}/seed_0/fold_0/metrics.jsonl"
+        (mine,), (theirs,) = read(several / where), read(one / where)
+        for cell in ("normal", "reduction"):
+            np.testing.assert_allclose(mine["alphas"][cell], theirs["alphas"][cell], rtol=1e-4, atol=1e-6)
+        assert mine["train"] == pytest.approx(theirs["train"], rel=1e-4)
+        assert mine["val"] == pytest.approx(theirs["val"], rel=1e-3)
+        assert mine["genotype"] == theirs["genotype"]
+
+    def test_weights_are_those_of_one_process(self, one, several, order):
+        """Of the supernet and of the trained network, with their optimisers: all that the checkpoints hold."""
+        for where in (f"search/{order}/seed_0/fold_0", f"train/{order}/search_0/fold_0/seed_0"):
+            mine, theirs = (last_checkpoint(workdir / where) for workdir in (several, one))
+            assert len(jax.tree.leaves(mine)) > 10
+            close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+            jax.tree.map(close, mine, theirs)
+
+    def test_training_goes_the_same_way(self, one, several, order):
+        where = f"train/{order}/search_0/fold_0/seed_0/metrics.jsonl"
+        (mine,), (theirs,) = read(several / where), read(one / where)
+        assert mine["train"] == pytest.approx(theirs["train"], rel=1e-4)
+        assert mine["validation"] == pytest.approx(theirs["validation"])
+
+    def test_every_test_utterance_is_answered_once_and_alike(self, one, several, order):
+        """64 of them in batches of 48: of the last one, the last of four processes have no utterance at all."""
+        where = f"train/{order}/search_0/fold_0/seed_0/answers.json"
+        mine, theirs = (json.loads((workdir / where).read_text()) for workdir in (several, one))
+        assert len(set(mine["ids"])) == len(mine["ids"]) == 64
+        assert mine == theirs
+
+
+def last_checkpoint(folder):
+    """Name -> array, of the last state that was saved."""
+    with Checkpoints(folder / "checkpoints") as kept:
+        about = json.loads((folder / "checkpoints" / str(kept.steps[-1]) / "about" / "metadata").read_text())
+        target = {
+            name: np.empty(spec["shape"], spec["dtype"]) for name, spec in about["about"]["leaves"].items()
+        }
+        return kept.restore_latest(target)[1]
+
+
+def test_only_process_0_writes(one, several, count, order):
+    wrote = lambda i: (several.parent / f"{i}.wrote").exists()
+    assert [wrote(i) for i in range(count)] == [True] + [False] * (count - 1)
+    files = lambda workdir: {p.relative_to(workdir) for p in workdir.rglob("*") if "tfevents" not in p.name}
+    named = lambda workdir: {path for path in files(workdir) if path.suffix in (".json", ".jsonl", ".txt")}
+    assert named(several) == {path for path in named(one) if path.parts[0] != "records"}
+    events = lambda workdir: len(list(workdir.glob(f"search/{order}/seed_0/fold_0/*tfevents*")))
+    assert events(several) == events(one) == 1
+
+
+def test_a_process_that_dies_ends_the_other_with_a_message_and_both_go_on(records, tmp_path):
+    longer = {"search.epochs": 400, "search.orders": ("first",)}
+    metrics = tmp_path / "run/search/first/seed_0/fold_0/metrics.jsonl"
+
+    def wait_for(lines, pair):
+        end = time.monotonic() + 200
+        while not metrics.exists() or len(metrics.read_bytes().splitlines()) < lines:
+            assert time.monotonic() < end
+            assert all(process.poll() is None for process in pair.processes), pair.logs[0].read_text()[-3000:]
+            time.sleep(0.1)
+
+    with Processes(tmp_path, records, "search", **longer) as pair:
+        wait_for(2, pair)
+        pair.processes[1].kill()
+        assert pair.processes[0].wait(timeout=120) not in (0, None)
+        assert "another process died" in pair.logs[0].read_text()
+    reached = [line["epoch"] for line in read(metrics)]
+    with Processes(tmp_path, records, "search", **longer) as pair:
+        wait_for(len(reached) + 2, pair)
+    lines = [line["epoch"] for line in read(metrics)]
+    assert lines == list(range(len(lines))), "no epoch is missing, none is there twice"
+
+
+def test_a_mode_of_one_process_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(main.hosts, "_count", 2)
+    with pytest.raises(main.ConfigError, match="several processes do not share"):
+        main.run(tiny_config(), tmp_path, "export")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return random_subset(4)
+
+
+def together(streams, count):
+    """The first batches of all processes, each put together of its shares."""
+    for shares in itertools.islice(zip(*streams, strict=True), count):
+        yield {name: np.concatenate([share[name] for share in shares]) for name in shares[0]}
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_an_epoch_of_all_processes_has_every_utterance(data, count):
+    """And once, but for those that fill its last batch."""
+    size = 8
+    options = {
+        "normalisation": Normalisation.of(data),
+        "batch_size": size,
+        "frames": data.corpus.frames(),
+        "seed": 3,
+    }
+    steps = steps_per_epoch(data, batch_size=size)
+    streams = (
+        itertools.islice(train_batches(data, share=(i, count), **options), steps) for i in range(count)
+    )
+    shares = [np.concatenate([batch["index"] for batch in stream]) for stream in streams]
+    assert {len(share) for share in shares} == {steps * size // count}, "each reads its own share"
+    seen, times = np.unique(np.concatenate(shares), return_counts=True)
+    assert seen.tolist() == sorted(data.indices.tolist())
+    assert times.sum() - len(seen) == -len(data) % size
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation(time_masks=1, noise=0.1)])
+def test_the_shares_of_a_training_batch_are_the_batch(data, augmentation):
+    options = {
+        "normalisation": Normalisation.of(data),
+        "batch_size": 6,
+        "frames": data.corpus.frames(),
+        "seed": 3,
+        "augmentation": augmentation,
+    }
+    streams = [train_batches(data, share=(i, 3), **options) for i in range(3)]
+    for whole, parts in zip(train_batches(data, **options), together(streams, 5), strict=False):
+        for name in whole:
+            np.testing.assert_array_equal(parts[name], whole[name])
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_every_utterance_is_evaluated_once_whatever_the_number_of_processes(data, count):
+    options = {
+        "normalisation": Normalisation.of(data),
+        "batch_size": 8,
+        "frames": data.corpus.frames(),
+    }
+    shares = ((i, count) for i in range(count))
+    seen = [batch["index"] for share in shares for batch in eval_batches(data, share=share, **options)]
+    seen = np.concatenate(seen)
+    assert sorted(seen[seen >= 0]) == data.indices.tolist()
+
+
+def test_a_batch_that_processes_cannot_share_is_an_error(data):
+    stream = train_batches(
+        data,
+        normalisation=Normalisation.of(data),
+        batch_size=5,
+        frames=data.corpus.frames(),
+        seed=0,
+        share=(0, 2),
+    )
+    with pytest.raises(ValueError, match="a batch of 5 cannot be divided over 2 processes"):
+        next(stream)

@@ -1,0 +1,117 @@
+"""The SVM baseline: it learns from the training speakers alone, and validation speakers choose its C."""
+
+import numpy as np
+import pytest
+from random_corpora import random_corpus
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from jax_ser_darts import config
+from jax_ser_darts.bookkeeping.experiment import set_up
+from jax_ser_darts.config import ConfigError
+from jax_ser_darts.data.records import subset
+from jax_ser_darts.training import svm
+from jax_ser_darts.training.scores import score
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """Five groups or more, one out; C to be chosen."""
+    for seed in range(100):
+        corpus = random_corpus(seed)
+        c = config.default()
+        c.folds.count = 0
+        c.folds.validation_groups = 1
+        c.methods.svm_c = (0.01, 1.0)
+        if len(corpus.groups) >= 5:
+            return set_up(c, tmp_path, corpus)
+    raise AssertionError("no usable random corpus")
+
+
+def learnable(corpus, noise=0.3):
+    """Functionals `[N, 3]` that tell the class, on a scale that an SVM cannot use as it is."""
+    rng = np.random.default_rng(0)
+    values = np.eye(3)[corpus.label] + noise * rng.standard_normal((len(corpus), 3))
+    return (values * [1e-4, 1.0, 1e4] + 100).astype(np.float64)
+
+
+def test_it_learns_what_there_is_to_learn(experiment):
+    values = learnable(experiment.corpus)
+    for fold in experiment.folds:
+        result = svm.result(experiment, values, fold)
+        test = subset(experiment.corpus, fold.test)
+        assert list(result.answers.ids) == experiment.corpus.id[test.indices].tolist()
+        assert list(result.answers.labels) == test.labels.tolist()
+        assert score(result.answers, resamples=2).ua.value > 0.8
+
+
+def test_nothing_but_the_training_speakers_matters_to_it(experiment):
+    """Other sound of the test and validation speakers changes neither scale nor model."""
+    fold = experiment.folds[0]
+    values = learnable(experiment.corpus)
+    train, test = (subset(experiment.corpus, part) for part in (fold.train, fold.test))
+    changed = np.full_like(values, 1e6)
+    changed[train.indices] = values[train.indices]
+    one, other = (svm.fit(of, train, 1.0) for of in (values, changed))
+    np.testing.assert_array_equal(
+        one.decision_function(values[test.indices]), other.decision_function(values[test.indices])
+    )
+
+
+def test_it_is_fitted_to_each_folds_training_part(experiment, monkeypatch):
+    heard, fit = [], svm.fit
+
+    def listening(values, data, c):
+        heard.append(set(data.corpus.group[data.indices].tolist()))
+        return fit(values, data, c)
+
+    monkeypatch.setattr(svm, "fit", listening)
+    for fold in experiment.folds:
+        heard.clear()
+        svm.result(experiment, learnable(experiment.corpus), fold)
+        assert len(heard) == 4, "each C, the chosen one, and once more for the answers"
+        assert all(groups == set(fold.train) for groups in heard)
+
+
+def test_the_validation_speakers_choose_c(experiment):
+    fold = experiment.folds[0]
+    values = learnable(experiment.corpus)
+    summary = svm.train(experiment, values, fold)
+    ua = dict(map(tuple, summary["validation_ua"]))
+    assert set(ua) == {0.01, 1.0}
+    assert summary["c"] == max(ua, key=ua.get) == 1.0
+    assert ua[1.0] > ua[0.01], "or this test shows nothing"
+
+
+def test_one_c_is_taken_as_it_is(experiment):
+    experiment.config.methods.svm_c = (0.5,)
+    summary = svm.train(experiment, learnable(experiment.corpus), experiment.folds[0])
+    assert (summary["c"], summary["validation_ua"]) == (0.5, [])
+
+
+def test_what_is_done_is_not_done_again(experiment, monkeypatch):
+    values, fold = learnable(experiment.corpus), experiment.folds[0]
+    first = svm.result(experiment, values, fold)
+    monkeypatch.setattr(svm, "fit", None)
+    assert svm.result(experiment, values, fold) == first
+
+
+def test_other_settings_in_the_place_of_one_that_is_done(experiment):
+    values, fold = learnable(experiment.corpus), experiment.folds[0]
+    svm.train(experiment, values, fold)
+    experiment.config.methods.svm_c = (3.0,)
+    with pytest.raises(ConfigError, match="another setup"):
+        svm.train(experiment, values, fold)
+
+
+def test_rare_classes_count_as_much(experiment):
+    """Where classes overlap, the rarest is answered more often than by an SVM to which every utterance is one."""
+    train = subset(experiment.corpus, experiment.folds[0].train)
+    rarest = np.argmin(np.bincount(train.labels))
+    values = learnable(experiment.corpus, noise=1.0)
+    balanced = svm.fit(values, train, 1.0).predict(values)
+    plain = (
+        make_pipeline(StandardScaler(), SVC(C=1.0)).fit(values[train.indices], train.labels).predict(values)
+    )
+    assert np.sum(balanced == rarest) > np.sum(plain == rarest)
