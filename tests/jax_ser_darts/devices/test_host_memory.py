@@ -8,7 +8,7 @@ import pytest
 PROGRAM = """
 import resource, sys
 import numpy as np
-from jax_ser_darts import host_memory
+from jax_ser_darts.devices import host_memory
 kept = host_memory.keep_freed_memory() if sys.argv[1] == "keep" else True
 np.ones(25_000_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
