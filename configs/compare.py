@@ -16,7 +16,8 @@ All have searches and trainings of the size of `ravdess.py:quick`, on two cores:
                87 jobs in about 4 hours
     quick      full in small, to see the machinery: searches of 4 epochs and trainings of 10 say nothing of the methods
 
-The SVM needs pip install '.[baselines]'; `--config.methods.svm=True` adds it to the others.
+`full` and `joint` differ in their grids alone: either takes over what the other has done in its workdir. The SVM needs
+pip install '.[baselines]'; `--config.methods.svm=True` adds it to the others.
 """
 
 from configs import joint, ravdess
@@ -42,7 +43,8 @@ def get_config(variant: str = "full"):
 
 
 def _base():
-    c = ravdess.get_config("quick")
+    c = joint.search_jointly(ravdess.get_config("quick"), quick=True)
+    c.search.sequence = FIXED  # unless a variant says otherwise
     c.compare.workers = 2
     c.methods.random = 2
     return c
@@ -87,8 +89,7 @@ def _collapse():
 
 def _joint():
     """Both orders of both papers' searches, random architectures, all baselines at both sizes, the SVM."""
-    c = joint.search_jointly(_base(), quick=True)
-    c.search.sequence = FIXED  # of the seed paper's searches, and of the random architectures
+    c = _base()
     for order in bilevel.ORDERS:
         c.search.variants[f"joint_{order}"] = {"order": order, "sequence": ALL}
     c.search.orders = (*bilevel.ORDERS, *(f"joint_{order}" for order in bilevel.ORDERS))

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from jax_ser_darts import config
+from jax_ser_darts.bookkeeping.workdir import check_workdir, claim_workdir
 from jax_ser_darts.config import ConfigError, search_variant
 from jax_ser_darts.config_checks import validate
 
@@ -76,6 +77,15 @@ def test_the_comparison_of_hypergradients_has_enough_seeds_and_folds_to_tell_the
     assert (len(c.search.seeds), len(c.train.seeds), len(c.folds.run)) == (3, 2, 2)
     assert c.methods.random
     assert c.methods.baselines
+
+
+@pytest.mark.parametrize(("first", "then"), [("full", "joint"), ("joint", "full")])
+def test_comparisons_on_the_same_classes_take_over_each_others_jobs(tmp_path, first, then):
+    get_config = importlib.import_module("configs.compare").get_config
+    claim_workdir(get_config(first), tmp_path, "corpus")
+    check_workdir(get_config(then), tmp_path, "corpus")
+    with pytest.raises(ConfigError, match="emotions"):
+        check_workdir(get_config("joint,8"), tmp_path, "corpus")
 
 
 def test_the_comparison_against_a_collapse_has_every_way_and_time_to_collapse():
