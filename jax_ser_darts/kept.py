@@ -10,15 +10,13 @@ FOLDER/matched.json                          parameters that the baselines of ma
 FOLDER/search/METHOD/seed_R/fold_K.json      a search: its small files, a line each, and a line an epoch
 FOLDER/train/METHOD/fold_K/seed_S.json       a training or an SVM, with the answers to its test speakers
 
-No sound, no features and no weights are kept, nor where on a machine the corpus lies. Floats of metrics.jsonl are
-rounded to DIGITS, but for those of EXACT, which tables are made of. A workdir that is still at work can be collected: a
-job is taken when it is done.
+No sound, no features and no weights are kept, nor where on a machine the corpus lies; see comparison/job_files.py. A
+workdir that is still at work can be collected: a job is taken when it is done.
 """
 
 import argparse
 import collections
 import contextlib
-import json
 import pathlib
 import shutil
 import sys
@@ -26,7 +24,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jax_ser_darts.bookkeeping import metrics
 from jax_ser_darts.bookkeeping.environment import environment, run_with
 from jax_ser_darts.bookkeeping.experiment import digest, set_up
 from jax_ser_darts.bookkeeping.metrics import MetricsError
@@ -39,7 +36,7 @@ from jax_ser_darts.bookkeeping.workdir import (
     read_claim,
     read_object,
 )
-from jax_ser_darts.comparison import jobs, outputs
+from jax_ser_darts.comparison import job_files, jobs, outputs
 from jax_ser_darts.comparison.results import CORPUS_FILE, Results
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.data.folds import FoldError
@@ -47,30 +44,14 @@ from jax_ser_darts.data.records import RecordsError, load_records
 from jax_ser_darts.files import sync_folder, write_json, write_text
 from jax_ser_darts.training.scores import ScoreError
 
-# What is kept of a job's folder.
-FILES = (
-    "search.json",
-    "genotype.json",
-    "baseline.json",
-    "setup.json",
-    "svm.json",
-    "network.json",
-    metrics.FILE_NAME,
-    "answers.json",
-    jobs.FILE_NAME,
-)
-PARTS = ("search", "train")  # of a workdir
 CHECKPOINTS = "checkpoints"  # of a job that is begun
 UNFINISHED = ".restoring"  # of a workdir: what a restore that was killed leaves
 MATCHED = pathlib.Path("train", "matched.json")
-DIGITS = 4  # significant ones: the page shows thousandths
 PLACES = ("source", "records")  # of config.data: paths of one machine
-EXACT = ("val", "orders")  # of an epoch: what the agreement of the two orders is computed from
 ALIKE = {
     "network.json": "matched_parameters",
     "setup.json": "c",
 }  # what jobs of one grid have in common, if any
-LEFT_OUT = ("normalisation",)  # of network.json: only the weights need it, and it is of the features
 USER_ERRORS = (ConfigError, FoldError, MetricsError, OSError, RecordsError, ScoreError)
 
 
@@ -93,25 +74,23 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
     found, (config, corpus) = read_workdir(workdir), read_claim(workdir)
     told = {**run_with(), "commit": commit, "told": "when collected"} if commit else None
     new = {}
-    for path in _done(workdir):
-        job = _read_job(path.parent)
+    for path in job_files.done_in(workdir):
+        job = job_files.read(path)
         if told and not job[jobs.FILE_NAME].get("run_with"):
             job[jobs.FILE_NAME]["run_with"] = told
-        target = folder / path.parent.relative_to(workdir)
-        new[target.with_name(f"{target.name}.json")] = job
+        new[job_files.place(folder, path.relative_to(workdir))] = job
     if not new:
         raise ConfigError(f"{workdir}: no job of --mode=compare is done")
-    matched = _read(workdir / MATCHED) if (workdir / MATCHED).exists() else None
-    for path, job in [*new.items(), *([(folder / MATCHED.name, matched)] if matched else [])]:
-        if path.exists() and _without_origin(kept := _read(path)) != _without_origin(job):
-            raise ConfigError(
-                f"{path} has another result than {workdir}: remove it, or keep this workdir in another folder"
-            )
-        if path.exists() and path in new and kept[jobs.FILE_NAME].get("run_with"):
-            new[path] = kept
-    _check_alike(
-        {**{folder / path.with_name(f"{path.name}.json"): job for path, job in _jobs(folder)}, **new}
-    )
+    matched = read_object(workdir / MATCHED) if (workdir / MATCHED).exists() else None
+    old = {job_files.place(folder, path): job for path, job in job_files.kept_in(folder)}
+    for path in sorted({*old} & {*new}):
+        if not job_files.same_result(old[path], new[path]):
+            raise _other_result(path, workdir)
+        if old[path][jobs.FILE_NAME].get("run_with"):
+            new[path] = old[path]
+    if matched and (folder / MATCHED.name).exists() and read_object(folder / MATCHED.name) != matched:
+        raise _other_result(folder / MATCHED.name, workdir)
+    _check_alike({**old, **new})
     if (folder / FILE_NAME).exists():
         check_workdir(config, folder, corpus)
         config = joined(config, read_claim(folder)[0])
@@ -121,8 +100,14 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
     if matched:
         write_json(folder / MATCHED.name, matched)
     for path, job in new.items():
-        write_text(path, _text(job))
+        job_files.keep(job, path)
     return _told(folder)
+
+
+def _other_result(path, workdir):
+    return ConfigError(
+        f"{path} has another result than {workdir}: remove it, or keep this workdir in another folder"
+    )
 
 
 def rebuild(folder: pathlib.Path, output: pathlib.Path) -> str:
@@ -143,7 +128,7 @@ def rebuild(folder: pathlib.Path, output: pathlib.Path) -> str:
     is_kept = (folder / CORPUS_FILE.name).exists()
     with _unpacked(folder) if is_kept else contextlib.nullcontext(folder) as workdir:
         found = read_workdir(workdir)
-        done = [path.parent.relative_to(workdir) for path in _done(workdir)]
+        done = [path.relative_to(workdir) for path in job_files.done_in(workdir)]
         return outputs.write(output, found, environment=environment("kept")) + _outside(found, done)
 
 
@@ -166,12 +151,13 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
     """
     config, corpus = read_claim(folder)
     check_workdir(config, workdir, corpus)
-    kept = dict(_jobs(folder))
+    kept = dict(job_files.kept_in(folder))
     workdir.mkdir(parents=True, exist_ok=True)
     with only_run(workdir):
         missing = {path: job for path, job in kept.items() if not _is_there(workdir / path, job)}
         matched = folder / MATCHED.name
-        if matched.exists() and (workdir / MATCHED).exists() and _read(matched) != _read(workdir / MATCHED):
+        both = matched.exists() and (workdir / MATCHED).exists()
+        if both and read_object(matched) != read_object(workdir / MATCHED):
             raise ConfigError(f"{workdir / MATCHED} is another size than {matched}: use another workdir")
         if (workdir / FILE_NAME).exists():
             config = joined(read_claim(workdir)[0], config)
@@ -183,7 +169,7 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
 def _is_there(place: pathlib.Path, job: Mapping[str, Any]) -> bool:
     """Whether a job's folder of a workdir has a kept result already."""
     if (place / jobs.FILE_NAME).exists():
-        if _without_origin(_read_job(place)) != _without_origin(job):
+        if not job_files.same_result(job_files.read(place), job):
             raise ConfigError(f"{place} has another result than what is kept: use another workdir")
         return True
     if (place / CHECKPOINTS).exists():
@@ -204,8 +190,7 @@ def _write_back(folder: pathlib.Path, kept: Mapping[pathlib.Path, Any], workdir:
     unfinished = workdir / UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
     for path, job in kept.items():
-        for name, value in job.items():
-            write_text(unfinished / path / name, _file(name, value))
+        job_files.lay_out(job, unfinished / path)
         _put(unfinished / path, workdir / path, aside=unfinished / "replaced" / path)
     shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -248,13 +233,8 @@ def _unpacked(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     with tempfile.TemporaryDirectory() as temporary:
         workdir = pathlib.Path(temporary)
         shutil.copyfile(folder / FILE_NAME, workdir / FILE_NAME)
-        _write_back(folder, dict(_jobs(folder)), workdir)
+        _write_back(folder, dict(job_files.kept_in(folder)), workdir)
         yield workdir
-
-
-def _done(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """The job.json of each job that is done."""
-    return sorted(path for part in PARTS for path in (workdir / part).rglob(jobs.FILE_NAME))
 
 
 def _check_alike(kept: Mapping[pathlib.Path, Mapping[str, Any]]) -> None:
@@ -279,87 +259,22 @@ def _outside(found: Results, done: Iterable[pathlib.Path]) -> str:
     return f"\nNOT compared, being outside the grid of config.json: {', '.join(names)}"
 
 
-def _jobs(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
-    """The folder of each kept job, below a workdir, and its files."""
-    for path in sorted(path for part in PARTS for path in (folder / part).rglob("*.json")):
-        job = read_object(path, jobs.FILE_NAME)
-        strange, about = set(job) - set(FILES), job[jobs.FILE_NAME]
-        if strange or not isinstance(about, dict) or not about.keys() >= {*jobs.ENTRIES}:
-            why = f"it has {strange}" if strange else f"its job.json has not all of {jobs.ENTRIES}"
-            raise ConfigError(f"{path} is not a job that was kept: {why}")
-        yield path.relative_to(folder).with_name(path.stem), job
-
-
-def _read_job(folder: pathlib.Path) -> dict[str, Any]:
-    """What is kept of a job: name of a file -> what it holds."""
-    job = {name: _read(folder / name) for name in FILES if (folder / name).exists()}
-    if metrics.FILE_NAME in job:
-        job[metrics.FILE_NAME] = [
-            {key: value if key in EXACT else _rounded(value) for key, value in line.items()}
-            for line in job[metrics.FILE_NAME]
-        ]
-    for name in LEFT_OUT:
-        job.get("network.json", {}).pop(name, None)
-    return job
-
-
-def _read(path: pathlib.Path) -> Any:
-    """A file of a job's folder, or of the kept results."""
-    if path.name == metrics.FILE_NAME:
-        return metrics.read(path)
-    return read_object(path, *(jobs.ENTRIES if path.name == jobs.FILE_NAME else ()))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_rounded(inner) for inner in value]
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
-
-
-def _without_origin(job: Mapping[str, Any]) -> dict[str, Any]:
-    """A job without what it was run with, which may have been told later."""
-    return {
-        name: {key: inner for key, inner in value.items() if key != "run_with"}
-        if name == jobs.FILE_NAME
-        else value
-        for name, value in job.items()
-    }
-
-
-def _text(job: Mapping[str, Any]) -> str:
-    """JSON with a line for each file, and for each epoch."""
-    parts = []
-    for name, value in job.items():
-        lines = [json.dumps(line) for line in value] if name == metrics.FILE_NAME else None
-        shown = "[\n" + ",\n".join(lines) + "\n]" if lines else json.dumps(value)
-        parts.append(f"{json.dumps(name)}: {shown}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
-def _file(name: str, value: Any) -> str:
-    """A job's file as it was, but for what has been rounded."""
-    if name == metrics.FILE_NAME:
-        return "".join(json.dumps(line) + "\n" for line in value)
-    return json.dumps(value, indent=2) + "\n"
-
-
 def _told(folder: pathlib.Path) -> str:
     """How much is kept, and what is not known of it."""
+    kept = dict(job_files.kept_in(folder))
     sizes, counts, unknown = collections.Counter(), collections.Counter(), 0
-    for path, job in _jobs(folder):
+    for path, job in kept.items():
         kind = job[jobs.FILE_NAME]["kind"]
-        sizes[kind] += (folder / path.with_name(f"{path.name}.json")).stat().st_size
+        sizes[kind] += job_files.place(folder, path).stat().st_size
         counts[kind] += 1
         unknown += not job[jobs.FILE_NAME].get("run_with")
     parts = ", ".join(f"{counts[kind]} {kind} ({size / 1e6:.2f} MB)" for kind, size in sizes.items())
     said = f"{folder}: {counts.total()} jobs, {sizes.total() / 1e6:.2f} MB: {parts}"
     if unknown:
         said += f"\n{unknown} of them do not say what they were run with: --commit=HASH says it"
-    corpus, (config, _) = _read(folder / CORPUS_FILE.name), read_claim(folder)
+    corpus, (config, _) = read_object(folder / CORPUS_FILE.name), read_claim(folder)
     found = Results.from_json(corpus, config=config, workdir=folder)
-    return said + _outside(found, [path for path, _ in _jobs(folder)])
+    return said + _outside(found, kept)
 
 
 def main(arguments: list[str] | None = None) -> int:

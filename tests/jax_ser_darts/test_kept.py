@@ -6,14 +6,12 @@ import os
 import shutil
 
 import grids
-import numpy as np
 import pytest
 
 from jax_ser_darts import kept
-from jax_ser_darts.bookkeeping import metrics
 from jax_ser_darts.bookkeeping.environment import environment
 from jax_ser_darts.bookkeeping.workdir import claim_workdir, only_run, read_claim
-from jax_ser_darts.comparison import jobs, outputs
+from jax_ser_darts.comparison import job_files, jobs, outputs
 from jax_ser_darts.comparison.results import Results
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.report import html
@@ -49,23 +47,6 @@ def test_the_tables_are_rebuilt_from_what_is_kept_alone(run, tmp_path):
     for name in TABLES:
         assert (tmp_path / "again" / name).read_text() == (tmp_path / "away/compare" / name).read_text()
     assert summary_of(tmp_path / "again") == summary_of(tmp_path / "away/compare")
-
-
-def test_a_job_is_one_file_with_rounded_epochs_and_without_statistics_of_the_features(run, tmp_path):
-    folder = tmp_path / "kept"
-    kept.collect(run.workdir, folder)
-    assert len(list(folder.rglob("*.json"))) == len(run.jobs) + 3
-    text = (folder / "train/first/search_0/fold_0/seed_0.json").read_text()
-    assert "normalisation" not in text
-    search = (folder / "search/second/seed_0/fold_0.json").read_text()
-    assert sum(line.startswith('{"epoch": ') for line in search.splitlines()) == 2, "a line an epoch"
-    now = json.loads(search)["metrics.jsonl"]
-    was = metrics.read(run.workdir / "search/second/seed_0/fold_0/metrics.jsonl")
-    for mine, theirs in zip(now, was, strict=True):
-        assert (mine["val"], mine["orders"]) == (theirs["val"], theirs["orders"])
-        for kind in mine["alphas"]:
-            np.testing.assert_allclose(mine["alphas"][kind], theirs["alphas"][kind], rtol=1e-3)
-        assert len(json.dumps(mine["alphas"])) < len(json.dumps(theirs["alphas"])) / 2
 
 
 def test_collecting_twice_changes_nothing_and_another_workdir_adds(run, tmp_path):
@@ -265,22 +246,23 @@ class TestRestore:
         kept.collect(run.workdir, tmp_path / "kept")
         kept.restore(tmp_path / "kept", tmp_path / "whole")
         steps = []
-        real = {name: getattr(kept, name) for name in ("write_text", "write_json", "_put")}
+        places = [(kept, "write_text"), (kept, "write_json"), (kept, "_put"), (job_files, "write_text")]
+        real = {place: getattr(*place) for place in places}
 
         def killed_after(last):
             steps.clear()
 
-            def of(name):
+            def of(place):
                 def step(*arguments, **more):
-                    real[name](*arguments, **more)
-                    steps.append(name)
+                    real[place](*arguments, **more)
+                    steps.append(place)
                     if len(steps) == last:
                         raise KeyboardInterrupt
 
                 return step
 
-            for name in real:
-                monkeypatch.setattr(kept, name, of(name))
+            for place in places:
+                monkeypatch.setattr(*place, of(place))
 
         last, ended = 0, False
         while not ended:
