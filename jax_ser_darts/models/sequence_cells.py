@@ -221,8 +221,9 @@ class RelaxedSequenceCell(nn.Module):
                 for i in range(self.nodes)
             ]
         )
+        # Computed again on the way back: in the loops that costs less than to keep what it needs for all nodes.
         loop = nn.scan(
-            _LoopedNode,
+            nn.remat(_LoopedNode, prevent_cse=False),
             variable_axes={"params": 0},
             split_rngs={"params": True},
             in_axes=(0, 0, nn.broadcast),
