@@ -1,4 +1,4 @@
-"""The demo: both orders on synthetic speech, small enough for two cores and ten minutes.
+"""The demo: both orders on synthetic speech, small enough for two cores and five to nine minutes.
 
 python -m jax_ser_darts.main --config=configs/demo.py --workdir=/tmp/demo
 

@@ -2,7 +2,8 @@
 
     python -m jax_ser_darts.main --config=configs/manifest.py:quick --config.data.source=FILE.csv --workdir=DIR
 
-Emotions are taken as they are; choose and merge them by --config.data.emotions in a config of your own.
+Emotions are taken as they are; choose and merge them by
+--config.data.emotions="{'angry':'angry','happy':'happy','excited':'happy'}".
 """
 
 from configs import ravdess

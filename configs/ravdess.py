@@ -2,8 +2,9 @@
 
 python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
 
-Measured with `quick` on actors 1 to 12, three folds, seed 0, 2 cores: UA 0.615 (first order), 0.630 (second order); a
-search takes up to 5 minutes, all of it about 40. `full` has not been run: it is for an accelerator.
+Measured with `quick` on actors 1 to 12, three folds, seed 0, 2 cores: UA 0.596 by either order (search seeds 0
+and 1 of `compare.py:joint`, whose searches are these); a search takes up to 5 minutes, all of it about 40.
+`full` has not been run: it is for an accelerator.
 """
 
 from configs import joint

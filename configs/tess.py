@@ -1,9 +1,10 @@
 """TESS, seven classes, two speakers: trained on the one, tested on the other.
 
-    python -m jax_ser_darts.main --config=configs/tess.py:quick --config.data.source=DIR --workdir=DIR
+    python -m jax_ser_darts.main --config=configs/tess.py:quick --config.data.source=DIR --workdir=DIR \
+        --config.train.genotype=FILE
 
 With two speakers none is left to validate or to give the alphas speech of their own, so a search is not possible:
-name a genotype that was found elsewhere with --config.train.genotype=FILE.
+the genotype is one that was found elsewhere.
 """
 
 from configs import ravdess

@@ -216,7 +216,7 @@ def default() -> ml_collections.ConfigDict:
 
     c.bundle = ml_collections.ConfigDict()
     c.bundle.method = (
-        ""  # whose network is exported; "" is the best on validation speakers, see export.choose
+        ""  # whose network is exported; "" is the best on validation speakers, see bundles/export.py
     )
     c.bundle.fold = -1  # of which fold; -1 is any
     c.bundle.seed = -1  # of which training seed; -1 is any

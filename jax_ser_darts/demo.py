@@ -1,6 +1,6 @@
 """A page to try a bundle: record, or drop a file, and see what the network hears, when, and what the network is.
 
-    pip install 'jax_ser_darts[demo]'
+    pip install -e '.[demo]'
     python -m jax_ser_darts.demo BUNDLE
 
 It serves this machine alone (--host changes that), asks nothing of the network, sends no statistics to anybody, and
@@ -37,7 +37,7 @@ for _name in ("overlap", "silence", "cache"):
 
 _HERE = pathlib.Path(__file__).parent
 _KEPT_SECONDS = 600  # a recording is removed soon after, even while the page is served
-_INSTALL = "the page needs gradio: pip install 'jax_ser_darts[demo]'"
+_INSTALL = "the page needs gradio: pip install -e '.[demo]'"
 
 
 class Page:

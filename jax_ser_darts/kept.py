@@ -111,7 +111,7 @@ def _other_result(path, workdir):
 
 
 def rebuild(folder: pathlib.Path, output: pathlib.Path) -> str:
-    """Makes the tables and the page of what is kept; see compare.py for the files.
+    """Makes the tables and the page of what is kept; see comparison/compare.py for the files.
 
     Of a grid that is not done, the methods are compared whose jobs are all there; the others are named.
 

@@ -6,7 +6,7 @@
 Modes: prepare (sound -> TFRecords), search (the cells, for each method, seed and fold), train (the found networks and
 what config.methods compares them with, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle
 on the config's corpus), all (the four of them), compare (the same by several processes, then tests of the differences
-and a report, see compare.py), export (a trained network as a bundle, for jax_ser_darts.predict), plan (the memory that
+and a report), export (a trained network as a bundle, for jax_ser_darts.predict), plan (the memory that
 the run will take of each device; runs nothing). Each goes on where it was stopped, and needs the ones before it. Every
 setting can be given as --config.SECTION.NAME=VALUE; see jax_ser_darts/config.py.
 """

@@ -14,7 +14,7 @@ from jax_ser_darts.report import html, tables
 
 
 def write(where: pathlib.Path, results: Results, *, environment: Mapping[str, Any]) -> str:
-    """Writes the tables and the page, see compare.py, and returns the table as text.
+    """Writes the tables and the page, see comparison/compare.py, and returns the table as text.
 
     Methods with a job that is not done are left out, and named.
 

@@ -71,7 +71,8 @@ def make_folds(
     if largest_test + validation_groups >= len(names):
         raise FoldError(
             f"No training group is left: of {len(names)} groups, {largest_test} are for testing and "
-            f"{validation_groups} for validation. Take more folds or fewer validation groups."
+            f"{validation_groups} for validation. Take more folds or fewer validation groups "
+            "(config.folds.count, config.folds.validation_groups)."
         )
     strata = _strata(names, sexes, "sexes")
     shuffled = _shuffle(names, seed)
@@ -176,7 +177,8 @@ def halves(
     if len(groups) < 2:
         raise FoldError(
             "A search needs two training groups, one for weights and one for alphas; here is "
-            f"{sorted(groups)}. Take more folds or fewer validation groups, or prepare smaller groups."
+            f"{sorted(groups)}. Take more folds or fewer validation groups (config.folds.count, "
+            "config.folds.validation_groups)."
         )
     mixed = _mix(_shuffle(sorted(groups), seed), _strata(groups, sexes, "sexes"))
     cut = min(max(round(share * len(mixed)), 1), len(mixed) - 1)
@@ -216,7 +218,7 @@ def _complete(
         if not train:
             raise FoldError(
                 f"No training group is left in fold {index}: of {len(groups)} groups, {len(test)} are for testing "
-                f"and {len(validation)} for validation. Take fewer validation groups."
+                f"and {len(validation)} for validation. Take fewer validation groups (config.folds.validation_groups)."
             )
         fold = Fold(index, tuple(sorted(test)), tuple(sorted(validation)), tuple(sorted(train)))
         check_speakers(fold, groups)
