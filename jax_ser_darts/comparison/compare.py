@@ -11,6 +11,7 @@ WORKDIR/compare/corpus.json          what has to be known of the corpus, so that
 WORKDIR/compare/logs/                what the processes write
 """
 
+import contextlib
 import pathlib
 
 import jax
@@ -21,6 +22,7 @@ from jax_ser_darts.bookkeeping.experiment import Experiment
 from jax_ser_darts.comparison import jobs as grid
 from jax_ser_darts.comparison import outputs, workers
 from jax_ser_darts.comparison.results import CORPUS_FILE, Results
+from jax_ser_darts.config import ConfigError
 from jax_ser_darts.files import write_json
 
 
@@ -35,7 +37,7 @@ def compare(experiment: Experiment, *, folder: pathlib.Path, records_root: pathl
 
     Raises:
         ConfigError: what is done is of a setting that has changed since.
-        workers.JobError: jobs failed; those that did not are done.
+        workers.JobError: jobs failed; those that did not are done, and methods that are whole have a report.
     """
     config, workdir = experiment.config, experiment.workdir
     found = Results.of(experiment)
@@ -44,22 +46,28 @@ def compare(experiment: Experiment, *, folder: pathlib.Path, records_root: pathl
     finished = {job: about for job in jobs if (about := job.done(workdir))}
     for job in finished:
         grid.check_same(job, config, workdir)
-    workers.run(
-        jobs,
-        needs={job: grid.needed_by(job, jobs, config) for job in jobs},
-        done={job: about["wall"] for job, about in finished.items()},
-        make=grid.Worker,
-        arguments=(
-            config.to_dict(),
-            workdir,
-            folder,
-            records_root,
-            jax.config.jax_compilation_cache_dir or "",
-        ),
-        count=config.compare.workers,
-        logs=workdir / "compare" / "logs",
-    )
     where = workdir / "compare"
+    try:
+        workers.run(
+            jobs,
+            needs={job: grid.needed_by(job, jobs, config) for job in jobs},
+            done={job: about["wall"] for job, about in finished.items()},
+            make=grid.Worker,
+            arguments=(
+                config.to_dict(),
+                workdir,
+                folder,
+                records_root,
+                jax.config.jax_compilation_cache_dir or "",
+            ),
+            count=config.compare.workers,
+            logs=where / "logs",
+        )
+    except workers.JobError:
+        with contextlib.suppress(ConfigError):  # no method is whole
+            outputs.write(where, found, environment=environment())
+            logging.warning("The report is of the methods that are whole: %s", where / "report.html")
+        raise
     text = outputs.write(where, found, environment=environment())
     logging.info("The report: %s", where / "report.html")
     return f"{text}\n\nThe report: {where / 'report.html'}"

@@ -28,8 +28,9 @@ def bootstrap(
     """How else it could have come out, with other speakers, other searches and other trainings.
 
     Each resample draws the speakers with replacement, the same ones for every method, so that differences are paired;
-    then for each method its search seeds, and within each drawn one its training seeds. What there is one of is not
-    drawn: an interval does not cover what was not repeated.
+    then for each method its search seeds, and within each drawn one its training seeds. Of n seeds n - 1 are drawn (Rao
+    and Wu 1988): with n, the few that there are would vary by (n - 1) / n of what they must, half of it with two. What
+    there is one of is not drawn: an interval does not cover what was not repeated.
 
     Args:
         tables: method -> counts, see the module. All with the same speakers.
@@ -46,9 +47,10 @@ def bootstrap(
         searches, trainings, _, classes, _ = table.shape
         weights = np.zeros((resamples, searches, trainings))
         rows = np.arange(resamples)
-        for drawn in rng.integers(searches, size=(searches, resamples)):
-            within = rng.multinomial(trainings, np.full(trainings, 1 / trainings), size=resamples)
-            weights[rows, drawn] += within / (searches * trainings)
+        of_searches, of_trainings = max(searches - 1, 1), max(trainings - 1, 1)
+        for drawn in rng.integers(searches, size=(of_searches, resamples)):
+            within = rng.multinomial(of_trainings, np.full(trainings, 1 / trainings), size=resamples)
+            weights[rows, drawn] += within / (of_searches * of_trainings)
         counts = np.einsum("nu,rsuc->nrsc", heard, table.reshape(*table.shape[:3], classes**2))
         figures = figures_of(counts.reshape(*counts.shape[:3], classes, classes))
         found[method] = {name: np.sum(figures[name] * weights, axis=(1, 2)) for name in FIGURES}
@@ -73,8 +75,9 @@ def sign_flip(differences: np.ndarray, *, permutations: int, seed: int = 0) -> f
 
     Exact where 2^clusters is at most `permutations`. If two methods are equally good, the difference of a speaker is as
     likely to have the other sign; nothing is assumed of its distribution, and speakers are independent of each other
-    where utterances, folds' trainings and seeds are not: those are averaged before. No p is below `smallest_p`, which
-    is 1 for a single cluster.
+    where utterances, folds' trainings and seeds are not: those are averaged before. So a p-value is of the networks
+    that were trained: it says nothing of other searches, trainings or draws. No p is below `smallest_p`, which is 1
+    for a single cluster.
     """
     if len(differences) < 2 or not np.any(differences):
         return 1.0

@@ -1,9 +1,7 @@
 """What the results of a grid come to: figures and intervals of every method, tests of every pair, and what it took."""
 
 import collections
-import math
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,11 +52,11 @@ def summarise(results: Results, jobs: Sequence[Job], *, environment: Mapping[str
             "confusion": table.sum(axis=(0, 1, 2)).tolist(),
             "ua_of_networks": _by_fold(rows[method]).tolist(),
             **{name: _mean(rows[method], name) for name in ("parameters", "flops")},
+            **{name: _median(rows[method], name) for name in ("search_seconds", "train_seconds")},
             **{
-                name: _mean(rows[method], name)
-                for name in ("search_seconds", "search_compiling", "train_seconds")
+                name: _most(rows[method], name)
+                for name in ("search_compiling", "search_memory", "train_memory")
             },
-            **{name: _most(rows[method], name) for name in ("search_memory", "train_memory")},
         }
     return {
         "corpus": results.corpus,
@@ -81,7 +79,7 @@ def summarise(results: Results, jobs: Sequence[Job], *, environment: Mapping[str
             ),
         },
         "agreement": agreement(searches(results, jobs)),
-        "wall_seconds": sum(job.done(results.workdir)["wall"] for job in jobs),
+        "wall_seconds": sum(_took(job.done(results.workdir)) for job in jobs),
         "environment": {**environment, "jobs": made_with(results, jobs)},
     }
 
@@ -94,18 +92,16 @@ def agreement(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float
 
     Returns:
         `cosine` of the two orders' gradients, at an epoch's first step; `term_share`: norm of the second-order term
-        over that of the direct part. Epochs of warm-up, which move no alpha, are left out.
+        over that of the direct part. Epochs of warm-up, which move no alpha, are left out, and figures that were not
+        finite.
     """
     methods = collections.defaultdict(lambda: collections.defaultdict(list))
     for one in found:
         for line in one["epochs"]:
             if "orders" in line:
-                term, direct, cosine = (
-                    math.nan if x is None else x  # what was not finite is null in JSON
-                    for x in (line["val"]["term"], line["val"]["direct"], line["orders"]["cosine"])
-                )
-                share = term / max(direct, sys.float_info.min)
-                methods[one["method"]][line["epoch"]].append((cosine, share))
+                term, direct, cosine = line["val"]["term"], line["val"]["direct"], line["orders"]["cosine"]
+                if None not in (term, direct, cosine) and direct:  # what was not finite is null in JSON
+                    methods[one["method"]][line["epoch"]].append((cosine, term / direct))
     return {
         method: {
             name: [statistics.fmean(pair[i] for pair in pairs) for _, pairs in sorted(epochs.items())]
@@ -128,7 +124,11 @@ def _tests(config, counts, values, draws, clusters):
         difference = significance.estimate(
             values[a]["ua"] - values[b]["ua"], draws[a]["ua"] - draws[b]["ua"], config.scores.level
         )
-        found.append({"a": a, "b": b, **_json_of(difference), "p": p, "p_holm": adjusted})
+        # The test takes the networks as they are, the interval draws them too: what differs does by both.
+        apart = adjusted <= 1 - config.scores.level and not difference.low <= 0 <= difference.high
+        found.append(
+            {"a": a, "b": b, **_json_of(difference), "p": p, "p_holm": adjusted, "differs": bool(apart)}
+        )
     return found
 
 
@@ -163,6 +163,17 @@ def _by_fold(rows):
 def _mean(rows, name):
     values = [row[name] for row in rows if row[name] is not None]
     return statistics.fmean(values) if values else None
+
+
+def _median(rows, name):
+    """Of seconds: a job beside which the machine had others to do is no measure of a method."""
+    values = [row[name] for row in rows if row[name] is not None]
+    return statistics.median(values) if values else None
+
+
+def _took(about):
+    """Seconds of a job; `wall` starts anew where it was gone on with."""
+    return max(about["wall"], about.get("seconds", 0) + (about.get("compiling") or 0))
 
 
 def _most(rows, name):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from jax_ser_darts.report import style
-from jax_ser_darts.report.tables import ranked
+from jax_ser_darts.report.tables import p_text, ranked
 
 WIDTH = 8.4  # inches
 
@@ -42,12 +42,11 @@ def accuracy(summary: Mapping[str, Any]) -> Figure:
 
 
 def differences(summary: Mapping[str, Any]) -> Figure:
-    """The paired difference of every two methods, with its interval; full colour where it survives the correction."""
+    """The paired difference of every two methods, with its interval; coloured where the two differ."""
     tests = sorted(summary["tests"], key=lambda of: -of["value"])
     figure, axes = _figure(0.8 + 0.3 * len(tests))
-    alpha = 1 - summary["level"]
     for row, of in enumerate(tests):
-        colour = style.ACCENT if of["p_holm"] <= alpha else style.MUTED
+        colour = style.ACCENT if of["differs"] else style.MUTED
         axes.plot([of["low"], of["high"]], [row, row], color=colour, lw=2.5)
         axes.plot(of["value"], row, "o", ms=6.5, color=colour)
     axes.axvline(0, color=style.MUTED, lw=1)
@@ -57,7 +56,10 @@ def differences(summary: Mapping[str, Any]) -> Figure:
     )
     axes.grid(axis="y", visible=False)
     right = axes.secondary_yaxis("right")
-    right.set_yticks(range(len(tests)), [f"p = {of['p_holm']:.3f}" for of in tests])
+    right.set_yticks(
+        range(len(tests)),
+        [f"p {p if p.startswith('<') else '= ' + p}" for p in (p_text(of["p_holm"]) for of in tests)],
+    )
     for side in (axes, right):
         side.tick_params(axis="y", length=0, labelsize=8.5)
     right.spines["right"].set_visible(False)
@@ -66,7 +68,7 @@ def differences(summary: Mapping[str, Any]) -> Figure:
 
 def cost(summary: Mapping[str, Any]) -> Figure:
     """UA against what a network costs: seconds to find and train it, parameters, arithmetic."""
-    colours = style.colours(summary["methods"])
+    colours, markers = style.colours(summary["methods"]), style.markers(summary["methods"])
     panels = {
         "seconds to find and train one": lambda of: (of["search_seconds"] or 0) + of["train_seconds"],
         "parameters": lambda of: of["parameters"],
@@ -79,7 +81,7 @@ def cost(summary: Mapping[str, Any]) -> Figure:
                 continue
             ua = of["ua"]
             axes.plot([x, x], [ua["low"], ua["high"]], color=colours[name], lw=1.5, alpha=0.6)
-            axes.plot(x, ua["value"], "o", color=colours[name], ms=8, label=name)
+            axes.plot(x, ua["value"], markers[name], color=colours[name], ms=8, label=name)
         axes.set(xscale="log", xlabel=label)
         low, high = axes.get_xlim()
         axes.set_xlim(low / 1.5, high * 1.5)

@@ -67,10 +67,10 @@ def headline(summary: Mapping[str, Any]) -> str:
     """What came out, in a sentence that claims no more than the tests do."""
     names, alpha = tables.ranked(summary), 1 - summary["level"]
     best = summary["methods"][names[0]]["ua"]["value"]
-    sure = [of for of in summary["tests"] if of["p_holm"] <= alpha]
-    first = f"{names[0]} has the highest UA, {best:.3f}"
+    sure = [of for of in summary["tests"] if of["differs"]]
     if len(names) == 1:
-        return f"{first}; it is the only method."
+        return f"{names[0]} has UA {best:.3f}; it is the only method."
+    first = f"{names[0]} has the highest UA of {len(names)} methods on these test speakers, {best:.3f}"
     tests = len(summary["tests"])
     if not sure:
         return f"{first}, but no difference between two methods survives the correction for {tests} tests."
@@ -87,7 +87,7 @@ def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     networks = sum(of["searches"] * of["trainings"] for of in summary["methods"].values()) * len(
         summary["folds"]
     )
-    sure = sum(of["p_holm"] <= 1 - summary["level"] for of in summary["tests"])
+    sure = sum(of["differs"] for of in summary["tests"])
     level = f"{100 * summary['level']:g} %"
     found = [
         (

@@ -13,6 +13,7 @@ from jax_ser_darts.files import writing
 TEXT, LINE, MUTED = "#1f2329", "#d5d9df", "#848d97"  # on the page TEXT and LINE become the theme's
 ACCENT = "#3d7fc4"
 COLOURS = ("#3d7fc4", "#dd8320", "#2a9d7f", "#9b6dd0", "#d4566a", "#7d8690", "#b3892b", "#3ba3b8", "#c465a8")
+MARKERS = ("o", "D", "^", "s")
 _OPERATIONS = (
     ("pool", "#b3741d"),
     ("skip", "#747d87"),
@@ -54,6 +55,11 @@ def settings() -> contextlib.AbstractContextManager:
 def colours(names) -> dict[str, str]:
     """Name -> colour, the same in all figures; the first ones differ the most."""
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+
+
+def markers(names) -> dict[str, str]:
+    """Name -> marker of dots: another one where the colours begin again."""
+    return {name: MARKERS[i // len(COLOURS) % len(MARKERS)] for i, name in enumerate(names)}
 
 
 def operation_colour(operation: str) -> str:

@@ -11,6 +11,7 @@ from jax_ser_darts.bookkeeping.progress import duration
 
 Table = list[list[str]]
 UNKNOWN = "-"
+FEW_SPEAKERS, FEW_SEEDS = 10, 5  # below, the reader is warned
 
 
 def interval(estimate: Mapping[str, float] | None, digits: int = 3, sign: str = "") -> str:
@@ -49,7 +50,7 @@ def costs(summary: Mapping[str, Any]) -> Table:
         "parameters",
         "MFLOP",
         "search s",
-        "compiling s",
+        "compiling s (most)",
         "search GB",
         "training s",
         "training GB",
@@ -72,11 +73,16 @@ def costs(summary: Mapping[str, Any]) -> Table:
     return [head, *rows]
 
 
+def p_text(p: float) -> str:
+    """A p-value; none is 0."""
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
 def tests(summary: Mapping[str, Any]) -> Table:
     """The difference of every two methods, the surest first."""
     head = ["a", "b", "UA of a - b", "p", "p (Holm)"]
     rows = [
-        [of["a"], of["b"], interval(of, 3, "+"), f"{of['p']:.4f}", f"{of['p_holm']:.4f}"]
+        [of["a"], of["b"], interval(of, 3, "+"), p_text(of["p"]), p_text(of["p_holm"])]
         for of in sorted(summary["tests"], key=lambda of: (of["p"], -abs(of["value"])))
     ]
     return [head, *rows]
@@ -89,7 +95,9 @@ def variances(summary: Mapping[str, Any]) -> Table:
         [
             name,
             *(
-                _with(summary["methods"][name]["variance"][part], ".3f")
+                "not above 0"
+                if summary["methods"][name]["variance"][part] == 0
+                else _with(summary["methods"][name]["variance"][part], ".3f")
                 for part in ("fold", "search", "training")
             ),
         ]
@@ -100,11 +108,21 @@ def variances(summary: Mapping[str, Any]) -> Table:
 
 def agreement(summary: Mapping[str, Any]) -> Table:
     """How far the two orders agree along the search, and how large the second-order term is."""
-    head = ["method", "cosine, first epoch", "last", "mean", "term / direct, first epoch", "last", "mean"]
+    head = [
+        "method",
+        "cosine, first epoch",
+        "lowest",
+        "mean",
+        "term / direct, first epoch",
+        "highest",
+        "mean",
+    ]
     rows = []
     for name, of in summary["agreement"].items():
-        curves = (of["cosine"], of["term_share"])
-        rows.append([name, *(f"{x:.3f}" for c in curves for x in (c[0], c[-1], statistics.fmean(c)))])
+        curves = ((of["cosine"], min), (of["term_share"], max))
+        rows.append(
+            [name, *(f"{x:.3f}" for c, worst in curves for x in (c[0], worst(c), statistics.fmean(c)))]
+        )
     return [head, *rows]
 
 
@@ -128,8 +146,18 @@ def missing(left_out: Mapping[str, Any]) -> str:
 
 def notes(summary: Mapping[str, Any]) -> list[str]:
     """What a reader has to know, a sentence or two each."""
-    test, level = summary["test"], 100 * summary["level"]
-    speakers, folds = len(summary["speakers"]), len(summary["folds"])
+    return [
+        *about_scores(summary),
+        *(about_tests(summary) if summary["tests"] else []),
+        *about_variances(summary),
+        *(about_agreement() if summary["agreement"] else []),
+        *about_costs(),
+    ]
+
+
+def about_scores(summary: Mapping[str, Any]) -> list[str]:
+    """What the figures are of, and how far they can be trusted."""
+    level, speakers, folds = 100 * summary["level"], len(summary["speakers"]), len(summary["folds"])
     kind = "SYNTHETIC speech, which says nothing about people" if summary["synthetic"] else "real speech"
     found = [
         f"Corpus {summary['corpus']} ({kind}): {folds} speaker-independent fold(s), {speakers} test speakers, "
@@ -137,30 +165,77 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
         f"Figures are means over all networks of a method, of the pooled folds. Intervals ({level:g} %): bootstrap, "
         f"{summary['resamples']} resamples, of speakers, search seeds and training seeds; what there is one of is not "
         "drawn.",
+        "RI is the relative improvement of the UA over that of random architectures"
+        f"{_spaces(summary)}; networks that were not searched are compared with the same.",
+    ]
+    if summary["left_out"]:
+        found.insert(1, f"NOT the whole grid. Left out: {'; '.join(map(missing, summary['left_out']))}.")
+    if speakers < FEW_SPEAKERS:
+        found.append(f"Only {speakers} test speakers: the intervals are too narrow.")
+    few = [name for name in ranked(summary) if 1 < summary["methods"][name]["searches"] < FEW_SEEDS]
+    if few:
+        found.append(
+            f"Fewer than {FEW_SEEDS} searches, or draws of random architectures, of each of {', '.join(few)}: "
+            "their spread is hardly known, nor is the interval of a figure or an RI that rests on it."
+        )
+    return found
+
+
+def about_tests(summary: Mapping[str, Any]) -> list[str]:
+    """What was tested, and what no test can say."""
+    test, alpha = summary["test"], 1 - summary["level"]
+    speakers, folds = len(summary["speakers"]), len(summary["folds"])
+    found = [
         f"Tests: two-sided sign-flip permutation of the paired differences in UA of {test['clusters']} "
         f"{test['cluster']}s, averaged over seeds; no p can be below {test['smallest_p']:.2g}. Holm's correction is "
         f"for all {len(summary['tests'])} pairs. A difference in the table is one of pooled UA: where "
         f"{test['cluster']}s have unequal numbers of utterances it is not quite the mean that is tested.",
+        "A p-value is of the networks that were trained, and not of other searches, trainings or draws of random "
+        "architectures, whose draws all folds share. So two methods are said to differ only where the interval, which "
+        "draws those too, leaves out 0 as well.",
     ]
-    if summary["left_out"]:
-        found.insert(1, f"NOT the whole grid. Left out: {'; '.join(map(missing, summary['left_out']))}.")
-    if speakers < 10:
-        found.append(f"Only {speakers} test speakers: the intervals are too narrow.")
     if test["cluster"] == "speaker" and speakers > folds:
         found.append(
             "The test takes speakers as independent, but those of one fold are heard by the same networks; "
             "config.compare.cluster='fold' does not, and needs many folds."
         )
-    if summary["test"]["smallest_p"] * len(summary["tests"]) > 0.05:
+    if test["smallest_p"] * len(summary["tests"]) > alpha:
         found.append(
-            f"With {test['clusters']} {test['cluster']}s no difference can reach a corrected p of 0.05, however large."
+            f"With {test['clusters']} {test['cluster']}s no difference can reach a corrected p of {alpha:.2g}, "
+            "however large."
         )
-    found.append(
-        f"RI is the relative improvement of the UA over that of random architectures{_spaces(summary)}. Memory is the "
-        "peak of the process, which does one method's searches or trainings and keeps what it frees. MFLOP: one "
-        "forward pass of the corpus's longest utterance, convolutions and matrix products alone."
-    )
     return found
+
+
+def about_variances(summary: Mapping[str, Any]) -> list[str]:
+    """How to read the standard deviations."""
+    found = [
+        "Standard deviations are of a fold's UA on this test set, by mean squares of nested fold, search (or draw) and "
+        "training; those of few seeds are rough. -: there was one alone, whose share is in the column before."
+    ]
+    if any(of["trainings"] == 1 for of in summary["methods"].values()):
+        found.append(
+            "With one training seed, what trainings differ by is in the search's share, or the fold's."
+        )
+    return found
+
+
+def about_agreement() -> list[str]:
+    """How to read the agreement of the orders."""
+    return [
+        "The cosine is of one batch an epoch, the second-order term of all its steps. The term is proportional to the "
+        "learning rate of the weights: where that falls over the search, the orders agree more and more for that alone."
+    ]
+
+
+def about_costs() -> list[str]:
+    """What the costs hold."""
+    return [
+        "Cost: medians of seconds, those of the training with its compilation, those of the search without; compiling "
+        "is the most that one took, as later ones of a process find it done. Memory is the host's peak of the process, "
+        "which does one method's searches or trainings, compiles, and keeps what it frees. MFLOP: one forward pass of "
+        "the corpus's longest utterance, convolutions and matrix products alone."
+    ]
 
 
 def aligned(table: Table) -> str:
@@ -193,15 +268,14 @@ def latex(summary: Mapping[str, Any]) -> str:
     best = ranked(summary)[0]
     size = [[row[0], row[1], row[2]] for row in costs(summary)]
     joined = [[*row, *of[1:]] for row, of in zip(scores(summary), size, strict=True)]
-    caption = " ".join(notes(summary)[:3])
+    of_tests = " ".join(["Paired differences in UA.", *about_tests(summary)])
+    of_variances = " ".join(["Standard deviations of a fold's UA.", *about_variances(summary)])
     return "\n".join(
         [
             "% \\usepackage{booktabs}",
-            _tabular(joined, caption=caption, label="tab:comparison", bold=best),
-            _tabular(tests(summary), caption="Paired differences in UA.", label="tab:tests"),
-            _tabular(
-                variances(summary), caption="Standard deviations of a fold's UA.", label="tab:variances"
-            ),
+            _tabular(joined, caption=" ".join(about_scores(summary)), label="tab:comparison", bold=best),
+            _tabular(tests(summary), caption=of_tests, label="tab:tests"),
+            _tabular(variances(summary), caption=of_variances, label="tab:variances"),
             "",
         ]
     )
@@ -233,7 +307,12 @@ def _tabular(table: Table, *, caption: str, label: str, bold: str = "") -> str:
     )
 
 
-_SPECIAL: Sequence[tuple[str, str]] = [("\\", r"\textbackslash{}")] + [(c, "\\" + c) for c in "&%$#_{}"]
+_SPECIAL: Sequence[tuple[str, str]] = [
+    ("\\", r"\textbackslash{}"),
+    ("~", r"\textasciitilde{}"),
+    ("^", r"\textasciicircum{}"),
+    *((c, "\\" + c) for c in "&%$#_{}"),
+]
 
 
 def _escaped(cell: str) -> str:

@@ -72,6 +72,7 @@ def summary() -> dict:
                 **estimate(methods[a]["ua"]["value"] - methods[b]["ua"]["value"], 0.08),
                 "p": 0.004 * (i + 1),
                 "p_holm": min(0.024 * (i + 1), 1.0),
+                "differs": 0.024 * (i + 1) <= 0.05,
             }
             for i, (a, b) in enumerate(pairs)
         ],

@@ -202,9 +202,33 @@ def test_any_cell_is_drawn_with_all_its_operations(inputs):
 def test_the_headline_claims_what_the_tests_do(p_values, said):
     summary = example.summary()
     for test, p in zip(summary["tests"], p_values, strict=True):
-        test["p_holm"] = p
+        test.update(p_holm=p, differs=p <= 0.05)
     assert said in html.headline(summary)
-    assert html.headline(summary).startswith("second has the highest UA, 0.750")
+    assert html.headline(summary).startswith(
+        "second has the highest UA of 4 methods on these test speakers, 0.750"
+    )
+
+
+@pytest.mark.parametrize(("p", "shown"), [(0.0312, "0.0312"), (2e-5, "< 0.0001"), (1.0, "1.0000")])
+def test_no_p_value_is_shown_as_0(p, shown):
+    assert tables.p_text(p) == shown
+
+
+def test_captions_say_what_their_table_needs():
+    """The test and its limits below the tests, what RI is over below the scores, of a part of a grid too."""
+    summary = example.summary()
+    summary["left_out"] = [{"method": "x", "done": 3, "jobs": 9, "first": "search x seed 0 fold 1"}]
+    scores, tests, variances = re.findall(r"\\caption\{(.*)\}", tables.latex(summary))
+    assert "RI is the relative improvement" in scores
+    assert "sign-flip" in tests
+    assert "Holm" in tests
+    assert "there was one alone" in variances
+
+
+def test_dots_of_the_cost_can_be_told_apart_however_many_methods_there_are():
+    names = [f"method_{i}" for i in range(2 * len(style.COLOURS))]
+    looks = {(style.colours(names)[name], style.markers(names)[name]) for name in names}
+    assert len(looks) == len(names)
 
 
 def test_few_clusters_are_said_to_decide_nothing():
