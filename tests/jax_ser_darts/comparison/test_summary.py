@@ -1,10 +1,13 @@
 """The summary of a grid: each method is compared with the random architectures of its own search space."""
 
+import json
+
 import grids
 import pytest
 
 from jax_ser_darts.bookkeeping.environment import environment
-from jax_ser_darts.comparison.summary import summarise
+from jax_ser_darts.comparison import jobs, significance
+from jax_ser_darts.comparison.summary import agreement, summarise
 from jax_ser_darts.report import tables
 
 
@@ -22,3 +25,38 @@ def test_the_improvement_is_over_the_random_architectures_of_a_methods_own_space
         expected = 100 * (of[method]["ua"]["value"] / of[base]["ua"]["value"] - 1)
         assert of[method]["ri"]["value"] == pytest.approx(expected)
     assert any("joint over random_rnn" in note for note in tables.notes({**summary, "left_out": []}))
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_what_differs_does_by_test_and_by_interval(tmp_path, monkeypatch, p):
+    config = grids.grid_config()
+    config.scores.level = 0.2  # intervals so narrow that some leave out 0 and some do not
+    found = grids.make(tmp_path, config)
+    monkeypatch.setattr(significance, "sign_flip", lambda *_, **__: p)
+    tests = summarise(found, found.jobs, environment=environment())["tests"]
+    apart = [not test["low"] <= 0 <= test["high"] for test in tests]
+    assert any(apart)
+    assert not all(apart)
+    assert [test["differs"] for test in tests] == [p == 0 and one for one in apart]
+
+
+def test_epochs_whose_gradients_were_not_finite_are_left_out_of_the_agreement():
+    line = lambda epoch, term, direct, cosine: {
+        "epoch": epoch,
+        "val": {"term": term, "direct": direct},
+        "orders": {"cosine": cosine},
+    }
+    lines = [line(0, 1.0, 4.0, 0.5), line(1, None, 4.0, 0.9), line(2, 1.0, 0.0, 0.9), {"epoch": 3}]
+    found = agreement([{"method": "second", "epochs": lines}])
+    assert found == {"second": {"cosine": [0.5], "term_share": [0.25]}}
+
+
+def test_a_job_that_was_gone_on_with_took_all_of_its_seconds(tmp_path):
+    found = grids.make(tmp_path, grids.grid_config())
+    job = found.jobs[0]
+    before = summarise(found, found.jobs, environment=environment())["wall_seconds"]
+    path = job.folder(tmp_path) / jobs.FILE_NAME
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({**about, "seconds": about["wall"] + 1000, "compiling": 100}))
+    after = summarise(found, found.jobs, environment=environment())["wall_seconds"]
+    assert after == pytest.approx(before + 1100)
