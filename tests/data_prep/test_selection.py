@@ -61,7 +61,7 @@ def test_an_emotion_that_the_corpus_lacks_is_an_error_that_lists_what_it_has(cor
     ("change", "message"),
     [
         ({"source": "/no/such/folder"}, "does not exist: /no/such/folder"),
-        ({"source": ""}, "give --config.data.source=DIR"),
+        ({"source": ""}, r"give --config.data.source=FILE\.csv"),
         ({"corpus": "nonesuch"}, "unknown corpus 'nonesuch'; known:"),
         ({"group_by": "sex"}, "data.group_by is 'sex'; it must be one of speaker, session, part"),
         ({"parts": ("improvised",)}, "data.parts names improvised; the corpus has: no parts"),
