@@ -89,6 +89,14 @@ def prepare(
             return folder
         _sweep(folder.parent)
         print(counts.tables(utterances, emotions=emotions), flush=True)
+        if (known := selection.bad_files) and data.on_bad_file == "error":
+            logging.warning(
+                "%d file(s) cannot be used, such as %s (%s): this will end in an error, once all others have been read "
+                "and those named too that are damaged; stop it to mend these first",
+                len(known),
+                known[0].path,
+                known[0].reason,
+            )
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".scratch_") as temporary:
             scratch = pathlib.Path(temporary)
             if beam is None:

@@ -14,6 +14,7 @@ setting can be given as --config.SECTION.NAME=VALUE; see jax_ser_darts/config.py
 import itertools
 import os
 import pathlib
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -280,9 +281,13 @@ def main(argv: list[str]) -> int:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser, with one message for a --config flag that the config does not take."""
+    """absl's parser, with one message where a flag, or the config that it names, is not as it must be."""
     try:
-        return app.parse_flags_with_usage(argv)
+        return flags.FLAGS(argv)
+    except flags.Error as error:  # with a traceback, where the config's own file has refused its variant
+        cause = re.sub(r"^\w+Error: ", "", str(error).strip().splitlines()[-1].strip())
+        print(f"error: {cause}\n--help explains the flags.", file=sys.stderr)
+        sys.exit(1)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         print(
             f"error: the config does not take these flags: {error}\nEvery setting, its default and its meaning: "

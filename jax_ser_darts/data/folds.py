@@ -178,7 +178,7 @@ def halves(
         raise FoldError(
             "A search needs two training groups, one for weights and one for alphas; here is "
             f"{sorted(groups)}. Take more folds or fewer validation groups (config.folds.count, "
-            "config.folds.validation_groups)."
+            "config.folds.validation_groups), or train a genotype that was found elsewhere (config.train.genotype)."
         )
     mixed = _mix(_shuffle(sorted(groups), seed), _strata(groups, sexes, "sexes"))
     cut = min(max(round(share * len(mixed)), 1), len(mixed) - 1)

@@ -73,10 +73,10 @@ def headline(summary: Mapping[str, Any]) -> str:
     first = f"{names[0]} has the highest UA of {len(names)} methods on these test speakers, {best:.3f}"
     tests = len(summary["tests"])
     if not sure:
-        return f"{first}, but no difference between two methods survives the correction for {tests} tests."
+        return f"{first}, but no two methods differ by corrected test and interval, in {tests} pairs."
     beaten = [of["b"] for of in sure if of["a"] == names[0]]
     if not beaten:
-        return f"{first}; {len(sure)} of {tests} differences survive the correction, none of them its own."
+        return f"{first}; {len(sure)} of {tests} pairs differ by corrected test and interval, none of them with it."
     return f"{first}, above {' and '.join(beaten)} at a corrected p of at most {alpha:.2g}."
 
 

@@ -342,6 +342,8 @@ def command(*arguments):
         (["--config.data.corpus=ravdess", "--config.data.source=/nowhere"], "/nowhere"),
         (["--mode=dance"], "mode"),
         (["extra"], "unexpected arguments"),
+        (["--config=configs/ravdess.py:nope"], "configs/ravdess.py has the variants quick and full"),
+        (["--config=configs/demo.py:quick"], "configs/demo.py has no variants"),
     ],
 )
 def test_the_command_says_what_is_wrong(tmp_path, arguments, message):

@@ -60,3 +60,14 @@ def test_a_job_that_was_gone_on_with_took_all_of_its_seconds(tmp_path):
     path.write_text(json.dumps({**about, "seconds": about["wall"] + 1000, "compiling": 100}))
     after = summarise(found, found.jobs, environment=environment())["wall_seconds"]
     assert after == pytest.approx(before + 1100)
+
+
+def test_one_slow_job_does_not_change_the_seconds_of_its_method(tmp_path):
+    found = grids.make(tmp_path, grids.grid_config())
+    of = summarise(found, found.jobs, environment=environment())["methods"]["first"]
+    job = next(job for job in found.jobs if job.kind == jobs.TRAIN and job.method == "first")
+    path = job.folder(tmp_path) / jobs.FILE_NAME
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({**about, "seconds": about["seconds"] + 1e6}))
+    slow = summarise(found, found.jobs, environment=environment())["methods"]["first"]
+    assert slow["train_seconds"] < of["train_seconds"] + 1e3

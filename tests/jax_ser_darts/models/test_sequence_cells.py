@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from jax_ser_darts import bilevel
+from jax_ser_darts.models import sequence_cells
 from jax_ser_darts.models.backend import PLAIN
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import Network
@@ -363,3 +364,17 @@ def test_both_orders_are_autodiff_through_the_step_of_the_weights(problem):
             scale = np.abs(b[name]).max()
             assert scale > 1e-7
             np.testing.assert_allclose(a[name], b[name], rtol=0, atol=1e-9 * scale)
+
+
+def test_what_the_nodes_need_on_the_way_back_is_computed_again_and_not_kept(monkeypatch):
+    def memory():
+        part = SequenceCells(operations=("lstm_2", "none"), nodes=4, **{**COMMON, "cells": 4, "width": 8})
+        x, frames = jnp.ones((C, 32, F, 8)), jnp.full(8, 32)
+        weights = jnp.full((num_edges(4), 2), 0.5)
+        shapes = jax.eval_shape(lambda: part.init(jax.random.key(0), x, frames, False, weights=weights))
+        loss = lambda variables: jnp.sum(part.apply(variables, x, frames, False, weights=weights))
+        return jit(jax.grad(loss)).lower(shapes).compile().memory_analysis().temp_size_in_bytes
+
+    now = memory()
+    monkeypatch.setattr(sequence_cells.nn, "remat", lambda module, **_: module)
+    assert now < memory() / 3

@@ -194,9 +194,12 @@ def test_any_cell_is_drawn_with_all_its_operations(inputs):
 @pytest.mark.parametrize(
     ("p_values", "said"),
     [
-        ([0.9] * 6, "no difference between two methods survives the correction for 6 tests"),
+        ([0.9] * 6, "no two methods differ by corrected test and interval, in 6 pairs"),
         ([0.01, 0.9, 0.9, 0.9, 0.9, 0.9], "above first at a corrected p of at most 0.05"),
-        ([0.9, 0.9, 0.9, 0.01, 0.9, 0.9], "1 of 6 differences survive the correction, none of them its own"),
+        (
+            [0.9, 0.9, 0.9, 0.01, 0.9, 0.9],
+            "1 of 6 pairs differ by corrected test and interval, none of them with it",
+        ),
     ],
 )
 def test_the_headline_claims_what_the_tests_do(p_values, said):
