@@ -46,7 +46,7 @@ from absl import app, flags
 from jax_ser_darts.benchmark import sizes
 from jax_ser_darts.benchmark.cases import DARTS_V2, SEARCHES, WHAT, Setting, make_case
 from jax_ser_darts.benchmark.peer import Peer, PeerError, check
-from jax_ser_darts.benchmark.rates import gemm_rate, memory_rate, seconds_of
+from jax_ser_darts.benchmark.rates import gemm_rate, memory_rate, seconds_of, seconds_until_ready
 from jax_ser_darts.benchmark.traffic import traffic
 from jax_ser_darts.devices import compilation, host_memory, parallel
 from jax_ser_darts.files import write_json
@@ -115,13 +115,7 @@ def measure(what: str) -> dict:
     with tempfile.TemporaryDirectory() as cache:
         compilation.cache_compilations(cache)
         case = make_case(what, here)
-        # The first call compiles and runs; the run is taken off, by the second.
-        ready = {}
-        for name in ("cold", "cached"):
-            jax.clear_caches()
-            (first,) = seconds_of(case.compile, 1)
-            (again,) = seconds_of(case.compile, 1)
-            ready[name] = max(first - again, 0.0)
+        ready = seconds_until_ready(case.compile)
         jax.block_until_ready(case.step())
         seconds, theirs = [], []
         with peer_of(what, here.genotype) as peer:

@@ -21,6 +21,20 @@ def seconds_of(step: Callable, repeats: int) -> list[float]:
     return found
 
 
+def seconds_until_ready(step: Callable) -> dict[str, float]:
+    """How long a step compiles, "cold" at first and "cached" once the persistent cache holds what it keeps.
+
+    A first call compiles and runs; the run is taken off, by a second.
+    """
+    ready = {}
+    for name in ("cold", "cached"):
+        jax.clear_caches()
+        (first,) = seconds_of(step, 1)
+        (again,) = seconds_of(step, 1)
+        ready[name] = max(first - again, 0.0)
+    return ready
+
+
 def gemm_rate() -> float:
     """GFLOP/s of a float32 matrix product."""
     x = jnp.ones((GEMM_SIZE, GEMM_SIZE), jnp.float32)
