@@ -239,7 +239,7 @@ def _search_step(method, order, settings, searcher, state, devices, compiler):
 def train_step(experiment: Experiment, devices: Sequence[jax.Device], compiler: Compiler):
     """("train", step): of `train.genotype`, or of a random architecture where none is found yet."""
     path = experiment.config.train.genotype
-    design = genotype_design(experiment, genotypes.load(path)) if path else random_design(experiment, 0)
+    design = genotype_design(experiment, genotypes.load(path)) if path else random_design(experiment, 0, 0)
     trainer = make_trainer(experiment, design)
     state = trainer.fresh_state(0)
     rate = np.float32(0)

@@ -134,7 +134,7 @@ def check_same(job: Job, config: ml_collections.ConfigDict, workdir: pathlib.Pat
     """Whether what a job that is done has left is what the config asks for: some settings may change in a workdir.
 
     Raises:
-        ConfigError: it is of another genotype, size or grid of C.
+        ConfigError: it is of another genotype, draw, size or grid of C.
     """
     file, entry, asked = _asked(job, config)
     path = job.folder(workdir) / file
@@ -148,6 +148,8 @@ def _asked(job, config) -> tuple[str, str, Any]:
     """A file of a job's folder, an entry of it, and its value, where it hangs on a setting of workdir.FREE."""
     if job.kind == SVM:
         return "setup.json", "c", [float(c) for c in config.methods.svm_c]
+    if is_random(job.method):
+        return "network.json", "random_seed", designs.random_seed(config, job.search_seed, job.fold)
     if job.method == designs.FOUND_BY_HAND:
         return "network.json", "genotype", genotypes.load(config.train.genotype).to_json()
     if job.search_seed is None and job.method.endswith(f"_{MATCHED}") and config.methods.parameters:
@@ -215,7 +217,7 @@ class Worker:
     def _design(self, job: Job) -> Design:
         experiment = self._experiment
         if is_random(job.method):
-            return designs.random_design(experiment, job.search_seed, job.method)
+            return designs.random_design(experiment, job.search_seed, job.fold, job.method)
         if job.method == designs.FOUND_BY_HAND:
             return designs.genotype_design(experiment, genotypes.load(experiment.config.train.genotype))
         if job.search_seed is not None:

@@ -191,8 +191,8 @@ def about_tests(summary: Mapping[str, Any]) -> list[str]:
         f"for all {len(summary['tests'])} pairs. A difference in the table is one of pooled UA: where "
         f"{test['cluster']}s have unequal numbers of utterances it is not quite the mean that is tested.",
         "A p-value is of the networks that were trained, and not of other searches, trainings or draws of random "
-        "architectures, whose draws all folds share. So two methods are said to differ only where the interval, which "
-        "draws those too, leaves out 0 as well.",
+        "architectures. So two methods are said to differ only where the interval, which draws those too, leaves out 0 "
+        "as well.",
     ]
     if test["cluster"] == "speaker" and speakers > folds:
         found.append(

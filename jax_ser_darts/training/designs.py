@@ -45,7 +45,7 @@ def all_designs(
     each_fold = len(experiment.folds)
     for method, names in random_methods(experiment.config).items():
         for draw, name in enumerate(names):
-            designs[name] = [random_design(experiment, draw, method)] * each_fold
+            designs[name] = [random_design(experiment, draw, fold.index, method) for fold in experiment.folds]
     for kind in experiment.config.methods.baselines:
         for size in experiment.config.methods.sizes:
             designs[f"{kind}_{size}"] = [baseline_design(experiment, kind, size, found)] * each_fold
@@ -64,9 +64,13 @@ def genotype_design(experiment: Experiment, genotype: Genotype, **notes) -> Desi
     return Design(kind="genotype", value=genotype.to_json(), network=network, notes=notes)
 
 
-def random_design(experiment: Experiment, draw: int, method: str = RANDOM) -> Design:
-    """The draw-th random architecture of a random method's search space: the same for every fold."""
-    config, seed = experiment.config, [experiment.config.seed, draw]
+def random_design(experiment: Experiment, draw: int, fold: int, method: str = RANDOM) -> Design:
+    """The draw-th random architecture of a fold (its index), from a random method's search space.
+
+    Each fold has draws of its own, as it has searches of its own: else the luck of few draws would be common to all
+    test speakers, whom the tests of a comparison take as independent.
+    """
+    config, seed = experiment.config, random_seed(experiment.config, draw, fold)
     sequence = Space.of(config.search) if method == RANDOM else random_spaces(config)[method]
     genotype = random_genotype(
         np.random.default_rng(seed),
@@ -76,6 +80,11 @@ def random_design(experiment: Experiment, draw: int, method: str = RANDOM) -> De
         sequence_operations=sequence_operations(sequence.sequence),
     )
     return genotype_design(experiment, genotype, random_seed=seed)
+
+
+def random_seed(config: ml_collections.ConfigDict, draw: int, fold: int) -> list[int]:
+    """The seed of one random architecture, kept beside its network."""
+    return [config.seed, draw, fold]
 
 
 def baseline_design(

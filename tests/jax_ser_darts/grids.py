@@ -14,6 +14,8 @@ from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.search_space.genotype import num_edges, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.training import svm
+from jax_ser_darts.training.designs import random_seed
+from jax_ser_darts.training.spaces import is_random
 
 SPEAKERS = "abcd"
 CLASSES = ("angry", "happy", "sad")
@@ -69,9 +71,15 @@ def make_job(job, results, rng):
         lines = [{"epoch": e, "train": {"loss": rng.random()}, "seconds": rng.random()} for e in range(2)]
     if job.kind == jobs.TRAIN:
         about |= {"parameters": int(rng.integers(1000)), "validation_ua": rng.random(), "epoch": 1}
+        drawn = {"random_seed": random_seed(results.config, job.search_seed, job.fold)}
         write(
             folder / "network.json",
-            {"fold": dataclasses.asdict(fold), **about, "normalisation": {"mean": [0.1] * 64}},
+            {
+                "fold": dataclasses.asdict(fold),
+                **about,
+                **(drawn if is_random(job.method) else {}),
+                "normalisation": {"mean": [0.1] * 64},
+            },
         )
     if job.kind == jobs.SVM:
         about |= {"parameters": None}

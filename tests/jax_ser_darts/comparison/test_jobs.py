@@ -113,6 +113,7 @@ def test_what_is_done_is_not_taken_for_what_another_setting_asks_for(config, tmp
     config.methods.parameters = 1000
     left = {
         Job(TRAIN, designs.FOUND_BY_HAND, None, 0, 0): ("network.json", {"genotype": genotype.to_json()}),
+        Job(TRAIN, RANDOM, 1, 2, 0): ("network.json", {"random_seed": [config.seed, 1, 2]}),
         Job(TRAIN, "cnn_matched", None, 0, 0): ("network.json", {"matched_parameters": 1000}),
         Job(SVM, svm.METHOD, None, 0, svm.SEED): ("setup.json", {"c": [1.0], "values": 88}),
     }
@@ -121,7 +122,7 @@ def test_what_is_done_is_not_taken_for_what_another_setting_asks_for(config, tmp
         (job.folder(tmp_path) / name).write_text(json.dumps(value))
         check_same(job, config, tmp_path)
     Genotype(normal=cell, reduction=cell * 2).save(config.train.genotype)
-    config.methods.parameters, config.methods.svm_c = 2000, (1.0, 10.0)
+    config.methods.parameters, config.methods.svm_c, config.seed = 2000, (1.0, 10.0), config.seed + 1
     for job in left:
         with pytest.raises(ConfigError, match="use another --workdir"):
             check_same(job, config, tmp_path)

@@ -1,5 +1,7 @@
 """What is trained beside the found networks: drawn from the same space, or designed by hand to their size."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -53,25 +55,34 @@ def test_nothing_is_added_by_default(experiment):
 
 def test_draws_differ_and_come_back_with_their_seed(experiment):
     experiment.config.space.nodes = 4
-    draws = [random_design(experiment, draw) for draw in range(4)]
-    assert len({design.key for design in draws}) == 4
-    assert random_design(experiment, 2).key == draws[2].key
+    draws = [random_design(experiment, draw, fold) for draw in range(4) for fold in range(2)]
+    assert len({design.key for design in draws}) == 8, "each fold has draws of its own"
+    assert random_design(experiment, 1, 0).key == draws[2].key
     seed = draws[2].notes["random_seed"]
     space = experiment.config.space
     again = random_genotype(np.random.default_rng(seed), nodes=space.nodes, operations=space.operations)
     assert from_json(draws[2].value) == again
     experiment.config.seed = 1
-    assert random_design(experiment, 2).key != draws[2].key
+    assert random_design(experiment, 1, 0).key != draws[2].key
+
+
+def test_a_fold_has_the_same_draws_whatever_other_folds_are_run(experiment):
+    experiment.config.methods.random = 1
+    (both,) = all_designs(experiment, {}).values()
+    assert both[0].key != both[1].key
+    for fold, expected in zip(experiment.folds, both, strict=True):
+        (alone,) = all_designs(dataclasses.replace(experiment, folds=(fold,)), {}).values()
+        assert [design.key for design in alone] == [expected.key]
 
 
 def test_draws_of_a_joint_space_have_a_sequence_cell_and_the_same_cnn(experiment):
-    alone = random_design(experiment, 0).value
+    alone = random_design(experiment, 0, 0).value
     experiment.config.search.sequence, experiment.config.search.sequence_nodes = "rnn", 2
-    joint = random_design(experiment, 0)
+    joint = random_design(experiment, 0, 0)
     assert len(joint.value["sequence"]) == 2
     assert {name: joint.value[name] for name in alone} == alone
     experiment.config.train.sequence_cells = 1
-    fewer = random_design(experiment, 0)
+    fewer = random_design(experiment, 0, 0)
     assert size(experiment, fewer) < size(experiment, joint)
 
 
