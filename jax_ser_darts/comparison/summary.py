@@ -12,6 +12,14 @@ from jax_ser_darts.comparison.jobs import SEARCH, Job
 from jax_ser_darts.comparison.results import Results, answers_of, made_with, networks, searches
 from jax_ser_darts.training.spaces import is_random, random_method
 
+# The questions that a comparison is made for, fixed before any result: each is corrected for its own pairs alone, since
+# with all pairs in one family two searches could differ only by what is beyond any doubt of all others.
+SEARCHES = "search or search"
+SEARCH_OR_RANDOM = "search or random"
+SEARCH_OR_DESIGN = "search or baseline"
+OTHERS = "others"
+FAMILIES = (SEARCHES, SEARCH_OR_RANDOM, SEARCH_OR_DESIGN, OTHERS)
+
 
 def summarise(results: Results, jobs: Sequence[Job], *, environment: Mapping[str, Any]) -> dict[str, Any]:
     """All there is to say of jobs that are done, as JSON has it; other arguments as of `report.outputs.write`."""
@@ -70,7 +78,7 @@ def summarise(results: Results, jobs: Sequence[Job], *, environment: Mapping[str
         "level": level,
         "resamples": config.scores.resamples,
         "methods": methods,
-        "tests": _tests(config, counts, values, draws, clusters),
+        "tests": _tests(config, counts, values, draws, clusters, methods),
         "test": {
             "cluster": config.compare.cluster,
             "clusters": len(set(clusters)),
@@ -111,7 +119,24 @@ def agreement(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float
     }
 
 
-def _tests(config, counts, values, draws, clusters):
+def family(a: str, b: str, methods: Mapping[str, Mapping[str, Any]]) -> str:
+    """The question that a pair of methods answers, one of FAMILIES; p-values are corrected for those of one question.
+
+    Args:
+        a, b: the methods. methods: each one's `searched` and `over`, as of `summarise`.
+    """
+    searched = [name for name in (a, b) if methods[name]["searched"]]
+    if len(searched) == 2:
+        return SEARCHES
+    if not searched:
+        return OTHERS
+    (other,) = {a, b} - {*searched}
+    if not is_random(other):
+        return SEARCH_OR_DESIGN
+    return SEARCH_OR_RANDOM if methods[searched[0]]["over"] == other else OTHERS
+
+
+def _tests(config, counts, values, draws, clusters, methods):
     names = sorted(counts, key=lambda method: -values[method]["ua"])
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     of_clusters = {method: significance.of_clusters(table, clusters) for method, table in counts.items()}
@@ -119,15 +144,27 @@ def _tests(config, counts, values, draws, clusters):
         significance.sign_flip(of_clusters[a] - of_clusters[b], permutations=config.compare.permutations)
         for a, b in pairs
     ]
+    families = np.array([family(a, b, methods) for a, b in pairs])
+    corrected = np.zeros(len(pairs))
+    for one in FAMILIES:
+        corrected[families == one] = significance.holm(np.asarray(p_values)[families == one])
     found = []
-    for (a, b), p, adjusted in zip(pairs, p_values, significance.holm(p_values), strict=True):
+    for (a, b), of, p, adjusted in zip(pairs, families.tolist(), p_values, corrected.tolist(), strict=True):
         difference = significance.estimate(
             values[a]["ua"] - values[b]["ua"], draws[a]["ua"] - draws[b]["ua"], config.scores.level
         )
         # The test takes the networks as they are, the interval draws them too: what differs does by both.
         apart = adjusted <= 1 - config.scores.level and not difference.low <= 0 <= difference.high
         found.append(
-            {"a": a, "b": b, **_json_of(difference), "p": p, "p_holm": adjusted, "differs": bool(apart)}
+            {
+                "a": a,
+                "b": b,
+                "family": of,
+                **_json_of(difference),
+                "p": p,
+                "p_holm": adjusted,
+                "differs": bool(apart),
+            }
         )
     return found
 

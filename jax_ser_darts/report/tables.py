@@ -3,6 +3,7 @@
 A table is a list of rows of strings, the first of them its head. What is unknown is "-".
 """
 
+import collections
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -79,10 +80,10 @@ def p_text(p: float) -> str:
 
 
 def tests(summary: Mapping[str, Any]) -> Table:
-    """The difference of every two methods, the surest first."""
-    head = ["a", "b", "UA of a - b", "p", "p (Holm)"]
+    """The difference of every two methods, the surest first, with the question it answers."""
+    head = ["question", "a", "b", "UA of a - b", "p", "p (Holm)"]
     rows = [
-        [of["a"], of["b"], interval(of, 3, "+"), p_text(of["p"]), p_text(of["p_holm"])]
+        [of["family"], of["a"], of["b"], interval(of, 3, "+"), p_text(of["p"]), p_text(of["p_holm"])]
         for of in sorted(summary["tests"], key=lambda of: (of["p"], -abs(of["value"])))
     ]
     return [head, *rows]
@@ -185,10 +186,12 @@ def about_tests(summary: Mapping[str, Any]) -> list[str]:
     """What was tested, and what no test can say."""
     test, alpha = summary["test"], 1 - summary["level"]
     speakers, folds = len(summary["speakers"]), len(summary["folds"])
+    families = collections.Counter(of["family"] for of in summary["tests"])
+    sizes = ", ".join(f"{name} ({pairs})" for name, pairs in families.items())
     found = [
         f"Tests: two-sided sign-flip permutation of the paired differences in UA of {test['clusters']} "
         f"{test['cluster']}s, averaged over seeds; no p can be below {test['smallest_p']:.2g}. Holm's correction is "
-        f"for all {len(summary['tests'])} pairs. A difference in the table is one of pooled UA: where "
+        f"for the pairs of one question: {sizes}. A difference in the table is one of pooled UA: where "
         f"{test['cluster']}s have unequal numbers of utterances it is not quite the mean that is tested.",
         "A p-value is of the networks that were trained, and not of other searches, trainings or draws of random "
         "architectures. So two methods are said to differ only where the interval, which draws those too, leaves out 0 "
@@ -199,10 +202,11 @@ def about_tests(summary: Mapping[str, Any]) -> list[str]:
             "The test takes speakers as independent, but those of one fold are heard by the same networks; "
             "config.compare.cluster='fold' does not, and needs many folds."
         )
-    if test["smallest_p"] * len(summary["tests"]) > alpha:
+    hopeless = [name for name, pairs in families.items() if test["smallest_p"] * pairs > alpha]
+    if hopeless:
         found.append(
-            f"With {test['clusters']} {test['cluster']}s no difference can reach a corrected p of {alpha:.2g}, "
-            "however large."
+            f"With {test['clusters']} {test['cluster']}s no difference of these can reach a corrected p of "
+            f"{alpha:.2g}, however large: {', '.join(hopeless)}."
         )
     return found
 

@@ -27,6 +27,17 @@ def estimate(value, width=0.06):
     return {"value": value, "low": value - width, "high": value + width}
 
 
+# Of second, first, random and cnn_lstm_matched, in pairs.
+FAMILIES = (
+    "search or search",
+    "search or random",
+    "search or baseline",
+    "search or random",
+    "search or baseline",
+    "others",
+)
+
+
 def summary() -> dict:
     """As `summary.summarise` makes it."""
     rng = np.random.default_rng(0)
@@ -69,12 +80,13 @@ def summary() -> dict:
             {
                 "a": a,
                 "b": b,
+                "family": family,
                 **estimate(methods[a]["ua"]["value"] - methods[b]["ua"]["value"], 0.08),
                 "p": 0.004 * (i + 1),
                 "p_holm": min(0.024 * (i + 1), 1.0),
                 "differs": 0.024 * (i + 1) <= 0.05,
             }
-            for i, (a, b) in enumerate(pairs)
+            for i, ((a, b), family) in enumerate(zip(pairs, FAMILIES, strict=True))
         ],
         "test": {"cluster": "speaker", "clusters": 4, "smallest_p": 0.125},
         "agreement": {"second": {"cosine": [0.991, 0.95, 0.9], "term_share": [0.01, 0.05, 0.1234]}},

@@ -1,5 +1,6 @@
 """The summary of a grid: each method is compared with the random architectures of its own search space."""
 
+import collections
 import json
 
 import grids
@@ -7,7 +8,7 @@ import pytest
 
 from jax_ser_darts.bookkeeping.environment import environment
 from jax_ser_darts.comparison import jobs, significance
-from jax_ser_darts.comparison.summary import agreement, summarise
+from jax_ser_darts.comparison.summary import agreement, family, summarise
 from jax_ser_darts.report import tables
 
 
@@ -38,6 +39,44 @@ def test_what_differs_does_by_test_and_by_interval(tmp_path, monkeypatch, p):
     assert any(apart)
     assert not all(apart)
     assert [test["differs"] for test in tests] == [p == 0 and one for one in apart]
+
+
+METHODS = {
+    "first": {"searched": True, "over": "random"},
+    "joint": {"searched": True, "over": "random_all"},
+    "random": {"searched": False, "over": None},
+    "random_all": {"searched": False, "over": None},
+    "svm": {"searched": False, "over": "random"},
+    "cnn_paper": {"searched": False, "over": "random"},
+}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "question"),
+    [
+        ("first", "joint", "search or search"),
+        ("first", "random", "search or random"),
+        ("random_all", "joint", "search or random"),
+        ("joint", "random", "others"),
+        ("svm", "first", "search or baseline"),
+        ("svm", "cnn_paper", "others"),
+        ("random", "random_all", "others"),
+        ("random", "svm", "others"),
+    ],
+)
+def test_a_pair_of_methods_answers_one_question_whichever_comes_first(a, b, question):
+    assert family(a, b, METHODS) == family(b, a, METHODS) == question
+
+
+def test_p_values_are_corrected_for_the_pairs_of_their_own_question(tmp_path, monkeypatch):
+    found = grids.make(tmp_path, grids.grid_config())
+    monkeypatch.setattr(significance, "sign_flip", lambda *_, **__: 0.01)
+    tests = summarise(found, found.jobs, environment=environment())["tests"]
+    # Two searches, one random method, two baselines: the correction multiplies by the number of pairs.
+    sizes = {"search or search": 1, "search or random": 2, "search or baseline": 4, "others": 3}
+    assert collections.Counter(test["family"] for test in tests) == sizes
+    for test in tests:
+        assert test["p_holm"] == pytest.approx(0.01 * sizes[test["family"]])
 
 
 def test_epochs_whose_gradients_were_not_finite_are_left_out_of_the_agreement():
