@@ -10,15 +10,8 @@ import numpy as np
 from jax_ser_darts.comparison import significance
 from jax_ser_darts.comparison.jobs import SEARCH, Job
 from jax_ser_darts.comparison.results import Results, answers_of, made_with, networks, searches
+from jax_ser_darts.report.tables import FAMILIES, OTHERS, SEARCH_OR_DESIGN, SEARCH_OR_RANDOM, SEARCHES
 from jax_ser_darts.training.spaces import is_random, random_method
-
-# The questions that a comparison is made for, fixed before any result: each is corrected for its own pairs alone, since
-# with all pairs in one family two searches could differ only by what is beyond any doubt of all others.
-SEARCHES = "search or search"
-SEARCH_OR_RANDOM = "search or random"
-SEARCH_OR_DESIGN = "search or baseline"
-OTHERS = "others"
-FAMILIES = (SEARCHES, SEARCH_OR_RANDOM, SEARCH_OR_DESIGN, OTHERS)
 
 
 def summarise(results: Results, jobs: Sequence[Job], *, environment: Mapping[str, Any]) -> dict[str, Any]:

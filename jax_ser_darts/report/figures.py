@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from jax_ser_darts.report import style
-from jax_ser_darts.report.tables import p_text, ranked
+from jax_ser_darts.report.tables import FAMILIES, OTHERS, p_text, ranked
 
 WIDTH = 8.4  # inches
 
@@ -42,22 +42,29 @@ def accuracy(summary: Mapping[str, Any]) -> Figure:
 
 
 def differences(summary: Mapping[str, Any]) -> Figure:
-    """The paired difference of every two methods, with its interval; coloured where the two differ."""
-    tests = sorted(summary["tests"], key=lambda of: -of["value"])
-    figure, axes = _figure(0.8 + 0.3 * len(tests))
-    for row, of in enumerate(tests):
+    """The paired difference of two methods, with its interval, question by question; coloured where the two differ.
+
+    Pairs that answer none of the named questions are drawn where there are no others: the table has them all.
+    """
+    asked = [of for of in summary["tests"] if of["family"] != OTHERS] or summary["tests"]
+    families = [family for family in FAMILIES if any(of["family"] == family for of in asked)]
+    tests = sorted(asked, key=lambda of: (families.index(of["family"]), -of["value"]))
+    rows = [row + 1 + families.index(of["family"]) for row, of in enumerate(tests)]  # a row for each heading
+    figure, axes = _figure(0.8 + 0.3 * (len(tests) + len(families)))
+    for row, of in zip(rows, tests, strict=True):
         colour = style.ACCENT if of["differs"] else style.MUTED
         axes.plot([of["low"], of["high"]], [row, row], color=colour, lw=2.5)
         axes.plot(of["value"], row, "o", ms=6.5, color=colour)
     axes.axvline(0, color=style.MUTED, lw=1)
+    for family in families:
+        row = next(row for row, of in zip(rows, tests, strict=True) if of["family"] == family)
+        axes.text(0, row - 1, f"{family}?", transform=axes.get_yaxis_transform(), va="center", weight="bold")
     labels = [f"{of['a']} - {of['b']}" for of in tests]
-    axes.set(
-        yticks=range(len(tests)), yticklabels=labels, ylim=(len(tests) - 0.5, -0.5), xlabel="difference in UA"
-    )
+    axes.set(yticks=rows, yticklabels=labels, ylim=(rows[-1] + 0.5, -0.5), xlabel="difference in UA")
     axes.grid(axis="y", visible=False)
     right = axes.secondary_yaxis("right")
     right.set_yticks(
-        range(len(tests)),
+        rows,
         [f"p {p if p.startswith('<') else '= ' + p}" for p in (p_text(of["p_holm"]) for of in tests)],
     )
     for side in (axes, right):
