@@ -96,6 +96,7 @@ def _joint():
     c.search.orders = (*bilevel.ORDERS, *(f"joint_{order}" for order in bilevel.ORDERS))
     c.search.seeds = (0, 1)
     c.train.seeds = (0, 1)
+    c.methods.random = 3
     c.methods.baselines = BASELINES
     c.methods.sizes = SIZES
     c.methods.svm = True
