@@ -343,6 +343,10 @@ def command(*arguments):
         (["--mode=dance"], "mode"),
         (["extra"], "unexpected arguments"),
         (["--config=configs/ravdess.py:nope"], "configs/ravdess.py has the variants quick and full"),
+        (
+            ["--config=configs/nope.py:quick"],
+            "there is no config file configs/nope.py; in configs are: configs/c",
+        ),
         (["--config=configs/demo.py:quick"], "configs/demo.py has no variants"),
     ],
 )
