@@ -20,7 +20,7 @@ All have searches and trainings of the size of `ravdess.py:quick`, on two cores:
     quick      full in small, to see the machinery: searches of 4 epochs and trainings of 10 say nothing of the methods
 
 `full` and `joint` differ in their grids alone: either takes over what the other has done in its workdir. The SVM needs
-pip install '.[baselines]'; `--config.methods.svm=True` adds it to the others.
+pip install -e '.[baselines]'; `--config.methods.svm=True` adds it to the others.
 """
 
 from configs import joint, ravdess

@@ -117,7 +117,7 @@ def make(
     """
     if importlib.util.find_spec("apache_beam") is None:
         raise BeamError(
-            "--beam_runner needs Apache Beam: pip install '.[beam]', in an environment of its own"
+            "--beam_runner needs Apache Beam: pip install -e '.[beam]', in an environment of its own"
         )
     import apache_beam
 

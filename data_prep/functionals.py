@@ -37,7 +37,7 @@ def check_installed() -> None:
     """
     if importlib.util.find_spec("opensmile") is None:
         raise MissingError(
-            "the SVM needs openSMILE: pip install '.[baselines]', or --config.methods.svm=False"
+            "the SVM needs openSMILE: pip install -e '.[baselines]', or --config.methods.svm=False"
         )
 
 

@@ -200,7 +200,7 @@ def default() -> ml_collections.ConfigDict:
     c.methods.baselines = ()  # of cnn, lstm, cnn_lstm, cnn_lstm_attention
     c.methods.sizes = SIZES  # of the baselines: as published, as many parameters as the found networks
     c.methods.parameters = 0  # of the matched size; 0 is the mean of the found networks
-    c.methods.svm = False  # an SVM on openSMILE's eGeMAPS functionals: pip install '.[baselines]'
+    c.methods.svm = False  # an SVM on openSMILE's eGeMAPS functionals: pip install -e '.[baselines]'
     c.methods.svm_c = (1.0,)  # several are tried on the validation speakers
 
     c.compare = ml_collections.ConfigDict()

@@ -1,6 +1,6 @@
 """Adds model.onnx to a bundle: waveform -> probabilities for ONNX Runtime, one sound at a time.
 
-    pip install '.[onnx]'; python -m jax_ser_darts.onnx_model BUNDLE
+    pip install -e '.[onnx]'; python -m jax_ser_darts.onnx_model BUNDLE
 
     session = onnxruntime.InferenceSession("BUNDLE/model.onnx")
     session.run(None, {"waveform": waveform, "num_samples": num_samples})    # float32 [1, window_samples], int32 [1]
@@ -55,7 +55,7 @@ def make(bundle: Bundle) -> bytes:
         import jax2onnx
         import onnxruntime
     except ImportError as error:
-        raise BundleError(f"{error.name} is not installed: pip install '.[onnx]'") from None
+        raise BundleError(f"{error.name} is not installed: pip install -e '.[onnx]'") from None
     function = functools.partial(
         probabilities,
         bundle.weights(),

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 def test_the_command_of_the_readme_makes_a_page_of_every_module(tmp_path):
     if importlib.util.find_spec("pdoc") is None:
-        pytest.skip("pdoc is not installed: pip install '.[docs]'")
+        pytest.skip("pdoc is not installed: pip install -e '.[docs]'")
     command = re.search(r"^python (-W error -m pdoc .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)[1]
     done = subprocess.run(
         [sys.executable, *shlex.split(command)],

@@ -24,7 +24,7 @@ THREADS = Beam("DirectRunner", "--direct_running_mode=multi_threading --direct_n
 @pytest.fixture
 def installed():
     pytest.importorskip(
-        "apache_beam", reason="Apache Beam is absent: pip install '.[beam]', in its own environment"
+        "apache_beam", reason="Apache Beam is absent: pip install -e '.[beam]', in its own environment"
     )
 
 
@@ -167,7 +167,7 @@ def test_without_apache_beam_it_is_told_what_to_install(corpus, tmp_path, monkey
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "apache_beam" else find(name)
     )
-    with pytest.raises(BeamError, match=r"pip install '.\[beam\]'"):
+    with pytest.raises(BeamError, match=r"pip install -e '.\[beam\]'"):
         prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "records", beam=HERE)
 
 

@@ -53,7 +53,7 @@ def get(data, tmp_path, ids, fingerprint="x"):
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("opensmile") is None, reason="openSMILE is absent: pip install '.[baselines]'"
+    importlib.util.find_spec("opensmile") is None, reason="openSMILE is absent: pip install -e '.[baselines]'"
 )
 def test_they_are_opensmiles_in_the_order_of_the_ids(corpus, tmp_path):
     values = get(corpus, tmp_path, ["part", "whole", "other"])

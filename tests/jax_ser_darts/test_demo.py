@@ -162,9 +162,9 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, message):
 def served(tmp_path_factory):
     """(address, folder for temporary files, stop): the command with 0.1 minutes and 1 MB, without a network."""
     if importlib.util.find_spec("gradio") is None:
-        pytest.skip("gradio is not installed: pip install '.[demo]'")
+        pytest.skip("gradio is not installed: pip install -e '.[demo]'")
     if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed: pip install '.[browser]'")
+        pytest.skip("playwright is not installed: pip install -e '.[browser]'")
     if BROWSER is None:
         pytest.skip("no Chromium on this machine")
     folder = tmp_path_factory.mktemp("served")

@@ -102,7 +102,7 @@ JOINT = NETWORK.clone(
 
 def converted(bundle):
     for name in ("jax2onnx", "onnxruntime"):
-        pytest.importorskip(name, reason="needs `pip install '.[onnx]'`")
+        pytest.importorskip(name, reason="needs `pip install -e '.[onnx]'`")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter's
         return onnx_model.make(bundle)
