@@ -15,7 +15,7 @@ All have searches and trainings of the size of `ravdess.py:quick`, on two cores:
                takes its time; 24 searches, 28 trainings, planned for 3 hours, not yet run
     joint      searches of the CNN alone and of CNN and sequence cells together, both orders, two of each fold, random
                architectures of both spaces, every baseline at both sizes, the SVM; 24 searches; with one training seed
-               93 jobs in about 4 hours: UA 0.604 (joint, first order), 0.596 (CNN, either order), 0.606 and 0.552
+               93 jobs, 7 hours of work: UA 0.604 (joint, first order), 0.596 (CNN, either order), 0.606 and 0.552
                (random, of the CNN's and the joint space)
     quick      full in small, to see the machinery: searches of 4 epochs and trainings of 10 say nothing of the methods
 

@@ -140,7 +140,8 @@ def check_same(job: Job, config: ml_collections.ConfigDict, workdir: pathlib.Pat
     path = job.folder(workdir) / file
     if entry and (there := json.loads(path.read_text()).get(entry)) != asked:
         raise ConfigError(
-            f"{path} is of another {entry} ({there}) than the config's ({asked}): use another --workdir"
+            f"{path} is of another {entry} ({there}) than the config's ({asked}): use another --workdir, or "
+            "remove that folder to do the job again"
         )
 
 

@@ -56,7 +56,7 @@ def differences(summary: Mapping[str, Any]) -> Figure:
         axes.plot([of["low"], of["high"]], [row, row], color=colour, lw=2.5)
         axes.plot(of["value"], row, "o", ms=6.5, color=colour)
     axes.axvline(0, color=style.MUTED, lw=1)
-    for family in families:
+    for family in families if families != [OTHERS] else ():
         row = next(row for row, of in zip(rows, tests, strict=True) if of["family"] == family)
         axes.text(0, row - 1, f"{family}?", transform=axes.get_yaxis_transform(), va="center", weight="bold")
     labels = [f"{of['a']} - {of['b']}" for of in tests]

@@ -15,8 +15,8 @@ UNKNOWN = "-"
 FEW_SPEAKERS, FEW_SEEDS = 10, 5  # below, the reader is warned
 
 
-# The questions that a comparison is made for, fixed before any result: each is corrected for its own pairs alone, since
-# with all pairs in one family two searches could differ only by what is beyond any doubt of all others.
+# The questions that a comparison is made for; they hang on no result. Each is corrected for its own pairs alone: in one
+# family of all pairs, baselines beside baselines would cost the searches their power.
 SEARCHES = "search or search"
 SEARCH_OR_RANDOM = "search or random"
 SEARCH_OR_DESIGN = "search or baseline"
@@ -215,8 +215,8 @@ def about_tests(summary: Mapping[str, Any]) -> list[str]:
     hopeless = [name for name, pairs in families.items() if test["smallest_p"] * pairs > alpha]
     if hopeless:
         found.append(
-            f"With {test['clusters']} {test['cluster']}s no difference of these can reach a corrected p of "
-            f"{alpha:.2g}, however large: {', '.join(hopeless)}."
+            f"With {test['clusters']} {test['cluster']}s no difference can reach a corrected p of {alpha:.2g}, "
+            f"however large, in: {', '.join(hopeless)}."
         )
     return found
 

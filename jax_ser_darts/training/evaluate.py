@@ -101,9 +101,9 @@ def summarise(
 def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) -> str:
     """The text that a run ends with: the table, mean and deviation over folds, a confusion matrix a row.
 
-    Random architectures have a row each, and one of their mean a search space: what an architecture of this space is
-    worth without a search. RI is the relative improvement of a row's UA over that of its space. Also written to
-    scores.json and scores.txt of the workdir.
+    Random architectures have a row a draw, which is another one in every fold, and one of their mean a search space:
+    what an architecture of this space is worth without a search. RI is the relative improvement of a row's UA over that
+    of its space. Also written to scores.json and scores.txt of the workdir.
     """
     metadata = experiment.corpus.metadata
     kind = "SYNTHETIC speech: says nothing about people" if experiment.corpus.synthetic else "real speech"

@@ -227,7 +227,7 @@ def test_captions_say_what_their_table_needs():
     assert "Holm" in tests
     sizes = "search or search (1), search or random (2), search or baseline (2), others (1)"
     assert f"of one question: {sizes}." in tests
-    assert re.search(r"With 4 speakers no difference of these .*: search or search, .*, others\.", tests)
+    assert re.search(r"With 4 speakers no difference .*, in: search or search, .*, others\.", tests)
     assert "there was one alone" in variances
 
 
@@ -239,9 +239,9 @@ def test_dots_of_the_cost_can_be_told_apart_however_many_methods_there_are():
 
 def test_few_clusters_are_said_to_decide_nothing():
     summary = example.summary()
-    assert any("no difference of these can reach" in note for note in tables.notes(summary))
+    assert any("no difference can reach" in note for note in tables.notes(summary))
     summary["test"]["smallest_p"] = 1e-5
-    assert not any("no difference of these can reach" in note for note in tables.notes(summary))
+    assert not any("no difference can reach" in note for note in tables.notes(summary))
 
 
 def test_a_part_of_a_grid_is_not_taken_for_the_whole():
