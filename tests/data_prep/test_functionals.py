@@ -132,5 +132,5 @@ def test_sound_that_cannot_be_read_is_named(corpus, tmp_path):
 
 def test_without_opensmile_the_message_says_how_to_get_it(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(functionals.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingError, match=r"pip install '\.\[baselines\]'"):
+    with pytest.raises(MissingError, match=r"pip install -e '\.\[baselines\]'"):
         get(corpus, tmp_path, ["part"])

@@ -145,5 +145,5 @@ def test_a_wrong_conversion_is_refused(monkeypatch):
 
 def test_without_the_converter_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
-    with pytest.raises(BundleError, match=r"jax2onnx is not installed: pip install '\.\[onnx\]'"):
+    with pytest.raises(BundleError, match=r"jax2onnx is not installed: pip install -e '\.\[onnx\]'"):
         onnx_model.make(make_bundle())
