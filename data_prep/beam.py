@@ -55,8 +55,14 @@ class Beam:
     options: str = ""
 
 
+FLAGS = ("beam_runner", "beam_options")
+
+
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> Callable[[], Beam | None]:
-    """Defines --beam_runner and --beam_options; the function returned reads them, once they are parsed."""
+    """Defines FLAGS; the function returned reads them, once they are parsed.
+
+    Whose --help is to list them declares them its own: `flags.declare_key_flag`.
+    """
     runner = flags.DEFINE_enum(
         "beam_runner",
         None,

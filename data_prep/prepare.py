@@ -214,5 +214,7 @@ if __name__ == "__main__":
     _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, such as configs/ravdess.py.")
     _RECORDS = flags.DEFINE_string("records", "records", "The folder of all records.")
     _BEAM = beams.define_flags()
+    for _name in beams.FLAGS:
+        flags.declare_key_flag(_name)
     flags.mark_flag_as_required("config")
     app.run(main)

@@ -93,6 +93,8 @@ MEMORY = flags.DEFINE_float(
     "memory", 0.0, "plan: GiB of one device; 0 is what the device says, or the CPU's share.", lower_bound=0.0
 )
 BEAM = beams.define_flags()
+for _name in beams.FLAGS:
+    flags.declare_key_flag(_name)
 CACHE = flags.DEFINE_string(
     "compilation_cache",
     str(pathlib.Path.home() / ".cache" / "jax_ser_darts"),

@@ -356,3 +356,18 @@ def test_the_command_says_what_is_wrong(tmp_path, arguments, message):
     assert done.returncode != 0
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_help_has_every_flag_of_the_command():
+    told = command("--help").stdout
+    flags = (
+        "config",
+        "workdir",
+        "mode",
+        "bundle",
+        "memory",
+        "compilation_cache",
+        "beam_runner",
+        "beam_options",
+    )
+    assert [name for name in flags if f"--{name}:" not in told] == []
