@@ -11,6 +11,7 @@ from jax_ser_darts.comparison import significance
 from jax_ser_darts.comparison.jobs import SEARCH, Job
 from jax_ser_darts.comparison.results import Results, answers_of, made_with, networks, searches
 from jax_ser_darts.report.tables import FAMILIES, OTHERS, SEARCH_OR_DESIGN, SEARCH_OR_RANDOM, SEARCHES
+from jax_ser_darts.training.designs import FOUND_BY_HAND
 from jax_ser_darts.training.spaces import is_random, random_method
 
 
@@ -118,7 +119,7 @@ def family(a: str, b: str, methods: Mapping[str, Mapping[str, Any]]) -> str:
     Args:
         a, b: the methods. methods: each one's `searched` and `over`, as of `summarise`.
     """
-    searched = [name for name in (a, b) if methods[name]["searched"]]
+    searched = [name for name in (a, b) if methods[name]["searched"] or name == FOUND_BY_HAND]
     if len(searched) == 2:
         return SEARCHES
     if not searched:

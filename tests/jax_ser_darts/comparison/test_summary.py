@@ -47,6 +47,7 @@ METHODS = {
     "random": {"searched": False, "over": None},
     "random_all": {"searched": False, "over": None},
     "svm": {"searched": False, "over": "random"},
+    "genotype": {"searched": False, "over": "random"},  # that of a file: found, if not here
     "cnn_paper": {"searched": False, "over": "random"},
 }
 
@@ -59,6 +60,8 @@ METHODS = {
         ("random_all", "joint", "search or random"),
         ("joint", "random", "others"),
         ("svm", "first", "search or baseline"),
+        ("genotype", "random", "search or random"),
+        ("genotype", "cnn_paper", "search or baseline"),
         ("svm", "cnn_paper", "others"),
         ("random", "random_all", "others"),
         ("random", "svm", "others"),
