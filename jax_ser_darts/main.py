@@ -284,9 +284,10 @@ def main(argv: list[str]) -> int:
 
 def parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, with one message where a flag, or the config that it names, is not as it must be."""
-    for flag, _, value in (argument.partition("=") for argument in argv):
-        path = pathlib.Path(value.partition(":")[0])  # what follows is the variant
-        if flag.lstrip("-") == "config" and value and not path.is_file():
+    for argument, following in itertools.pairwise([*argv, ""]):
+        flag, given, value = argument.partition("=")
+        path = pathlib.Path((value if given else following).partition(":")[0])  # what follows is the variant
+        if flag in ("--config", "-config") and path.name and not path.is_file():
             there = ", ".join(str(one) for one in sorted(path.parent.glob("[!_]*.py"))) or "none"
             print(f"error: there is no config file {path}; in {path.parent} are: {there}", file=sys.stderr)
             sys.exit(1)
