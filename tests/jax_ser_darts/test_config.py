@@ -347,6 +347,7 @@ def command(*arguments):
             ["--config=configs/nope.py:quick"],
             "there is no config file configs/nope.py; in configs are: configs/c",
         ),
+        (["--config", "nope.py"], "there is no config file nope.py; in . are: none"),
         (["--config=configs/demo.py:quick"], "configs/demo.py has no variants"),
     ],
 )
