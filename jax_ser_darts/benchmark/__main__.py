@@ -23,6 +23,9 @@ Beside the authors' PyTorch code (github jayaneetha/emoDARTS, cloned by you), st
 
     python -m jax_ser_darts.benchmark --peer=CLONE/emoDARTS --peer_python=VENV_WITH_TORCH/bin/python
 
+With --peer_alone theirs is started for each turn and ended after it, and ours gives its memory back meanwhile: for
+steps that do not fit into memory beside each other. Either does one step that is not counted before each that is.
+
     theirs         median seconds of their step at the same size, without their sequence cells unless
                    --sequence=all; their second order is by finite differences
     ratio          median of ours over theirs, turn by turn
@@ -34,11 +37,11 @@ import datetime
 import json
 import pathlib
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 
 import jax
 from absl import app, flags
@@ -62,6 +65,11 @@ _PEER = flags.DEFINE_string(
     "peer", "", "The folder of the authors' search.py, to be timed in turns with ours."
 )
 _PEER_PYTHON = flags.DEFINE_string("peer_python", "", "An interpreter that has torch, for --peer.")
+_PEER_ALONE = flags.DEFINE_bool(
+    "peer_alone",
+    False,
+    "In turns of which each has the memory to itself: slower, since theirs starts anew for each.",
+)
 _JSON = flags.DEFINE_string("json", "", "Where the figures go as JSON, besides the table.")
 
 # (heading, figure); those of the peer are there only with --peer.
@@ -97,6 +105,31 @@ def peer_of(what: str, genotype: genotypes.Genotype):
     return contextlib.closing(Peer(what, python=_PEER_PYTHON.value, folder=_PEER.value, sizes=size))
 
 
+def together(what: str, step: Callable, genotype: genotypes.Genotype) -> tuple[list[float], list[dict], str]:
+    """Seconds of our steps, answers of theirs after each of them if there is --peer, and the version of torch."""
+    seconds, theirs = [], []
+    with peer_of(what, genotype) as peer:
+        for _ in range(_STEPS.value):
+            seconds += seconds_of(step, 1)
+            theirs += [peer.step()] if peer else []
+    return seconds, theirs, peer.torch if peer else ""
+
+
+def alone(what: str, step: Callable, genotype: genotypes.Genotype) -> tuple[list[float], list[dict], str]:
+    """As `together`, in turns that each have the memory to themselves."""
+    seconds, theirs, torch = [], [], ""
+    for turn in range(_STEPS.value):
+        if turn:
+            jax.block_until_ready(step())  # its memory is there again
+        seconds += seconds_of(step, 1)
+        host_memory.give_back_memory()
+        with peer_of(what, genotype) as peer:
+            if peer:
+                theirs.append(peer.step())
+                torch = peer.torch
+    return seconds, theirs, torch
+
+
 def analyse(programs: dict) -> tuple[int, int]:
     """Largest temporary memory of a program, and traffic of a step, in bytes; all are in the compilation cache."""
     temporary, moved = 0, 0
@@ -117,12 +150,8 @@ def measure(what: str) -> dict:
         case = make_case(what, here)
         ready = seconds_until_ready(case.compile)
         jax.block_until_ready(case.step())
-        seconds, theirs = [], []
-        with peer_of(what, here.genotype) as peer:
-            for _ in range(_STEPS.value):
-                seconds += seconds_of(case.step, 1)
-                theirs += [peer.step()] if peer else []
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        seconds, theirs, torch = (alone if _PEER_ALONE.value else together)(what, case.step, here.genotype)
+        peak = host_memory.peak_memory()
         temporary, moved = analyse(case.programs)
     median, gflop = statistics.median(seconds), case.gflop()
     looped = what in SEARCHES and here.edges != UNROLLED
@@ -138,7 +167,7 @@ def measure(what: str) -> dict:
         **rates,
         "temporary_gb": temporary / 1e9,
         "peak_gb": peak / 1e9,
-        **(compare(seconds, theirs) | {"torch": peer.torch} if peer else {}),
+        **(compare(seconds, theirs) | {"torch": torch} if theirs else {}),
     }
 
 

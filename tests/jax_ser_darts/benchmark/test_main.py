@@ -75,15 +75,17 @@ def peer(tmp_path):
     return flags
 
 
-def test_the_peer_is_timed_in_turns(tmp_path, peer):
-    body = """
+COUNTS_ITS_STEPS = """
 print(json.dumps({"torch": "9.9"}), flush=True)
 sizes = json.loads(sys.argv[4])
 for k, _ in enumerate(sys.stdin, start=1):
     print(json.dumps({"seconds": k * 1000.0 * sizes["batch"], "peak_gb": 1.0 + k}), flush=True)
 """
+
+
+def test_the_peer_is_timed_in_turns(tmp_path, peer):
     path = tmp_path / "figures.json"
-    done = run("--what=evaluate", f"--json={path}", *SMALL, *peer(body))
+    done = run("--what=evaluate", f"--json={path}", *SMALL, *peer(COUNTS_ITS_STEPS))
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
     (row,) = found["figures"]
@@ -94,6 +96,16 @@ for k, _ in enumerate(sys.stdin, start=1):
     assert row["peer_peak_gb"] == 3.0
     assert found["torch"] == "9.9"
     assert "ratio" in done.stdout
+
+
+def test_a_peer_that_needs_the_memory_alone_is_started_for_each_turn(tmp_path, peer):
+    path = tmp_path / "figures.json"
+    done = run("--what=evaluate", "--peer_alone", f"--json={path}", *SMALL, *peer(COUNTS_ITS_STEPS))
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(path.read_text())["figures"]
+    assert row["peer_seconds"] == [2000.0, 2000.0]  # the first of a process, each time
+    assert len(row["seconds"]) == 2
+    assert row["torch"] == "9.9"
 
 
 def test_a_peer_that_stops_is_an_error_that_says_what_it_said(peer):
