@@ -106,5 +106,8 @@ def _joint():
 
 
 def _eight(c):
+    """Twice the utterances: with half the epochs as many steps as on four classes."""
+    c.search.epochs //= 2
+    c.train.epochs //= 2
     c.data.emotions = {emotion: emotion for emotion in EIGHT}
     return c

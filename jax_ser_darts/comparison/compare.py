@@ -63,9 +63,9 @@ def compare(experiment: Experiment, *, folder: pathlib.Path, records_root: pathl
             count=config.compare.workers,
             logs=where / "logs",
         )
-    except workers.JobError:
+    except workers.JobError as error:
         with contextlib.suppress(ConfigError):  # no method is whole
-            outputs.write(where, found, environment=environment())
+            outputs.write(where, found, environment=environment(), failed=error.failed)
             logging.warning("The report is of the methods that are whole: %s", where / "report.html")
         raise
     text = outputs.write(where, found, environment=environment())

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from jax_ser_darts.comparison.jobs import Job
 from jax_ser_darts.comparison.results import Results, complete, networks, searches, trainings
 from jax_ser_darts.comparison.summary import summarise
 from jax_ser_darts.config import ConfigError
@@ -13,7 +14,13 @@ from jax_ser_darts.files import write_json, write_text
 from jax_ser_darts.report import html, tables
 
 
-def write(where: pathlib.Path, results: Results, *, environment: Mapping[str, Any]) -> str:
+def write(
+    where: pathlib.Path,
+    results: Results,
+    *,
+    environment: Mapping[str, Any],
+    failed: Mapping[Job, str] | None = None,
+) -> str:
     """Writes the tables and the page, see comparison/compare.py, and returns the table as text.
 
     Methods with a job that is not done are left out, and named.
@@ -22,11 +29,12 @@ def write(where: pathlib.Path, results: Results, *, environment: Mapping[str, An
         where: the folder that they go to.
         results: see `Results`.
         environment: of this process, see environment.py.
+        failed: what went wrong with jobs, where it is known.
 
     Raises:
         ConfigError: no method's jobs are all done.
     """
-    jobs, left_out = complete(results)
+    jobs, left_out = complete(results, failed=failed)
     if not jobs:
         raise ConfigError("\n".join(["there is nothing to compare yet:", *map(tables.missing, left_out)]))
     summary = {**summarise(results, jobs, environment=environment), "left_out": left_out}

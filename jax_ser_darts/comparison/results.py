@@ -91,13 +91,20 @@ class Results:
         return grid.all_jobs(self.config, [fold.index for fold in self.folds])
 
 
-def complete(results: Results) -> tuple[list[Job], list[dict[str, Any]]]:
+def complete(
+    results: Results, *, failed: Mapping[Job, str] | None = None
+) -> tuple[list[Job], list[dict[str, Any]]]:
     """What can be compared of a grid that is perhaps not done.
+
+    Args:
+        results: of the grid.
+        failed: what went wrong with jobs, where it is known.
 
     Returns:
         The jobs of the methods all of whose jobs are done; of each other method how many of its jobs are `done`, of
-        how many `jobs`, and the `first` that is not.
+        how many `jobs`, the `first` that is not, one that failed before others, and its `error` or None.
     """
+    failed = failed or {}
     methods = collections.defaultdict(list)
     for job in results.jobs:
         methods[job.method].append(job)
@@ -105,7 +112,9 @@ def complete(results: Results) -> tuple[list[Job], list[dict[str, Any]]]:
     for method, of in methods.items():
         if missing := [job for job in of if not job.done(results.workdir)]:
             done = len(of) - len(missing)
-            left_out.append({"method": method, "done": done, "jobs": len(of), "first": missing[0].name})
+            first = next((job for job in missing if job in failed), missing[0])
+            about = {"done": done, "jobs": len(of), "first": first.name, "error": failed.get(first)}
+            left_out.append({"method": method, **about})
     absent = {one["method"] for one in left_out}
     return [job for job in results.jobs if job.method not in absent], left_out
 

@@ -25,7 +25,15 @@ from jax_ser_darts.bookkeeping.progress import duration, of_ours
 
 
 class JobError(RuntimeError):
-    """Jobs failed; the message names them and their logs."""
+    """Jobs failed; the message names them and their logs.
+
+    Attributes:
+        failed: job -> what went wrong.
+    """
+
+    def __init__(self, message: str, failed: Mapping[Any, str]):
+        super().__init__(message)
+        self.failed = failed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +177,8 @@ def run(
         lines = [f"  {job.name}: {error}" for job, error in failed.items()]
         raise JobError(
             f"{len(failed)} of {total} jobs failed (logs in {logs}); the others are done, and the same command "
-            "tries these again:\n" + "\n".join(lines)
+            "tries these again:\n" + "\n".join(lines),
+            failed,
         )
 
 

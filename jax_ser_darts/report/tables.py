@@ -151,7 +151,9 @@ def _spaces(summary: Mapping[str, Any]) -> str:
 
 def missing(left_out: Mapping[str, Any]) -> str:
     """Of a method that is left out, why."""
-    return "{method}: {done} of {jobs} jobs are done, and not {first}".format(**left_out)
+    error = left_out["error"]  # the first line: XLA's have many
+    why = f" ({error.strip().splitlines()[0]})" if error else ""
+    return "{method}: {done} of {jobs} jobs are done, and not {first}".format(**left_out) + why
 
 
 def notes(summary: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ def run(tmp_path, monkeypatch):
     found = grids.make(tmp_path / "run", grids.grid_config())
 
     def fail(*_, **__):
-        raise JobError("1 of them failed")
+        raise JobError("1 of them failed", {found.jobs[-1]: "ValueError: it is wrong"})
 
     monkeypatch.setattr(compare, "Results", types.SimpleNamespace(of=lambda _: found))
     monkeypatch.setattr(compare.workers, "run", fail)
@@ -37,7 +37,9 @@ def test_methods_that_are_whole_have_a_report_though_a_job_failed(run):
     with pytest.raises(JobError, match="1 of them failed"):
         compared(run)
     summary = json.loads((run.workdir / "compare/summary.json").read_text())
-    assert [one["method"] for one in summary["left_out"]] == [run.jobs[-1].method]
+    (left_out,) = summary["left_out"]
+    assert left_out["method"] == run.jobs[-1].method
+    assert left_out["error"] == "ValueError: it is wrong"
     assert summary["methods"]
 
 

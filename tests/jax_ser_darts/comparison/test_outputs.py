@@ -12,13 +12,19 @@ from jax_ser_darts.config import ConfigError
 from jax_ser_darts.report import html
 
 ROWS = [{"method": "first", "ua": 0.5}, {"method": "svm", "ua": None}]
-LEFT_OUT = {"method": "second", "done": 1, "jobs": 3, "first": "search second seed 0 fold 0"}
+LEFT_OUT = {
+    "method": "second",
+    "done": 1,
+    "jobs": 3,
+    "first": "search second seed 0 fold 0",
+    "error": "it is wrong",
+}
 
 
 @pytest.fixture
 def results(monkeypatch):
     """Made-up results, and no page: test_report.py has that."""
-    monkeypatch.setattr(outputs, "complete", lambda results: (results.jobs, [LEFT_OUT]))
+    monkeypatch.setattr(outputs, "complete", lambda results, failed: (results.jobs, [LEFT_OUT]))
     monkeypatch.setattr(outputs, "networks", lambda *_: ROWS)
     monkeypatch.setattr(outputs, "searches", lambda *_: [])
     monkeypatch.setattr(outputs, "trainings", lambda *_: {})
@@ -36,7 +42,7 @@ def test_the_files_say_the_same_and_name_what_is_left_out(results, tmp_path):
         "table.tex",
     }
     assert (tmp_path / "table.txt").read_text() == text + "\n"
-    assert "second: 1 of 3 jobs are done" in text
+    assert "second: 1 of 3 jobs are done, and not search second seed 0 fold 0 (it is wrong)" in text
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary == {**json.loads(json.dumps(example.summary())), "left_out": [LEFT_OUT]}
     with (tmp_path / "results.csv").open(newline="") as file:

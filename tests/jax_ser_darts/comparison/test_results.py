@@ -66,4 +66,14 @@ def test_a_method_is_complete_when_all_its_jobs_are(tmp_path):
         "done": of_method - 1,
         "jobs": of_method,
         "first": found.jobs[0].name,
+        "error": None,
     }
+
+
+def test_of_a_method_that_is_left_out_the_job_that_failed_is_named_first(tmp_path):
+    found = grids.make(tmp_path, grids.grid_config())
+    never, wrong = [job for job in found.jobs if job.method == "first"][:2]
+    for job in (never, wrong):
+        (job.folder(tmp_path) / "job.json").unlink()
+    _, (left_out,) = results.complete(found, failed={wrong: "ValueError: it is wrong"})
+    assert (left_out["first"], left_out["error"]) == (wrong.name, "ValueError: it is wrong")

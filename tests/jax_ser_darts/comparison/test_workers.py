@@ -67,6 +67,7 @@ def test_a_failure_takes_nothing_with_it_but_what_needs_it(tmp_path):
     with pytest.raises(JobError) as error:
         do(tmp_path, [wrong, killed, after, fine, last], needs={after: [wrong], last: [fine]}, count=2)
     message = str(error.value)
+    assert set(error.value.failed) == {wrong, killed, after}
     assert "3 of 5 jobs failed" in message
     assert "wrong: ValueError: wrong is wrong" in message
     assert "killed: its process was killed by signal 9" in message

@@ -220,9 +220,12 @@ def test_no_p_value_is_shown_as_0(p, shown):
 def test_captions_say_what_their_table_needs():
     """The test and its limits below the tests, what RI is over below the scores, of a part of a grid too."""
     summary = example.summary()
-    summary["left_out"] = [{"method": "x", "done": 3, "jobs": 9, "first": "search x seed 0 fold 1"}]
+    summary["left_out"] = [
+        {"method": "x", "done": 3, "jobs": 9, "first": "search x seed 0 fold 1", "error": "50 %\nand more"}
+    ]
     scores, tests, variances = re.findall(r"\\caption\{(.*)\}", tables.latex(summary))
     assert "RI is the relative improvement" in scores
+    assert r"not search x seed 0 fold 1 (50 \%)" in scores
     assert "sign-flip" in tests
     assert "Holm" in tests
     sizes = "search or search (1), search or random (2), search or baseline (2), others (1)"
@@ -248,9 +251,9 @@ def test_a_part_of_a_grid_is_not_taken_for_the_whole():
     summary = example.summary()
     assert not any("whole grid" in note for note in tables.notes(summary))
     summary["left_out"] = [
-        {"method": "implicit", "done": 3, "jobs": 9, "first": "search implicit seed 0 fold 1"}
+        {"method": "implicit", "done": 3, "jobs": 9, "first": "search implicit seed 0 fold 1", "error": None}
     ]
-    assert "implicit: 3 of 9 jobs are done, and not search implicit seed 0 fold 1" in tables.text(summary)
+    assert "implicit: 3 of 9 jobs are done, and not search implicit seed 0 fold 1." in tables.text(summary)
     assert "whole grid" in tables.latex(summary)
 
 
