@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,6 +52,19 @@ class Reading:
 
 class CorpusError(ValueError):
     """The corpus cannot be used as it is; the message names every file and says what to do."""
+
+
+SHOWN = 10  # files of another corpus: enough to see which it is
+
+
+class NoSpeechError(CorpusError):
+    """Nothing below a folder belongs to the corpus: what is there instead, and what it should look like."""
+
+    def __init__(self, what: str, root: pathlib.Path, bad_files: Sequence[BadFile], *, layout: str):
+        lines = [f"no {what} below {root}", *(f"  {bad.path}: {bad.reason}" for bad in bad_files[:SHOWN])]
+        if len(bad_files) > SHOWN:
+            lines.append(f"  and {len(bad_files) - SHOWN} more")
+        super().__init__("\n".join([*lines, f"expected: {layout}"]))
 
 
 class BadFilesError(CorpusError):

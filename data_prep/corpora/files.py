@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from data_prep.corpora.base import BadFile, CorpusError, Reading, Utterance
+from data_prep.corpora.base import BadFile, NoSpeechError, Reading, Utterance
 
 SOUND_SUFFIXES = (".wav", ".flac")
 
@@ -63,7 +63,7 @@ def read_names(
         layout: the corpus, and what its names look like, for errors.
 
     Raises:
-        CorpusError: not one sound file below `root` belongs to the corpus.
+        NoSpeechError: not one sound file below `root` belongs to the corpus.
     """
     utterances, bad_files = [], []
     for path in find(root, is_sound, bad_files):
@@ -75,8 +75,7 @@ def read_names(
             if utterance is not None:
                 utterances.append(utterance)
     if not utterances:
-        seen = "".join(f"\n  {bad.path}: {bad.reason}" for bad in bad_files)
-        raise CorpusError(f"no sound file of the corpus below {root}\nexpected: {layout}{seen}")
+        raise NoSpeechError("sound file of the corpus", root, bad_files, layout=layout)
     return Reading(tuple(sorted(utterances, key=lambda utterance: utterance.id)), tuple(bad_files))
 
 

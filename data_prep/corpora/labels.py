@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from data_prep.corpora.base import BadFile, CorpusError, Reading, Utterance
+from data_prep.corpora.base import BadFile, CorpusError, NoSpeechError, Reading, Utterance
 from data_prep.corpora.files import UnreadableName, find, is_sound, split_repeated
 
 _Row = TypeVar("_Row")
@@ -125,6 +125,5 @@ def pair(
         BadFile(str(label_of[name].path), f"no sound file of utterance {name}") for name in sorted(silent)
     ]
     if not utterances:
-        seen = "".join(f"\n  {bad.path}: {bad.reason}" for bad in bad_files)
-        raise CorpusError(f"no sound file of the corpus with a label below {root}\nexpected: {layout}{seen}")
+        raise NoSpeechError("sound file of the corpus with a label", root, bad_files, layout=layout)
     return Reading(tuple(sorted(utterances, key=lambda utterance: utterance.id)), tuple(bad_files))

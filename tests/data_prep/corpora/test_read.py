@@ -138,8 +138,19 @@ def test_a_root_without_speech_says_what_names_look_like(tmp_path, corpus):
 
 
 @by_name
-def test_another_corpus_says_so_with_every_file(tmp_path, corpus):
+def test_another_corpus_says_so_with_its_files(tmp_path, corpus):
     names = [f"{name}.wav" for other, name in GOOD.items() if other != corpus]
     with pytest.raises(corpora.CorpusError) as error:
         corpora.read(corpus, make(tmp_path, *names))
     assert all(name in str(error.value) for name in names)
+
+
+@by_name
+def test_a_large_folder_of_another_corpus_does_not_hide_what_is_expected(tmp_path, corpus):
+    with pytest.raises(corpora.CorpusError) as error:
+        corpora.read(corpus, make(tmp_path, *(f"strange {i:03d}.wav" for i in range(500))))
+    *files, more, expected = str(error.value).splitlines()[1:]
+    assert [f"strange {i:03d}.wav" in line for i, line in enumerate(files)] == [True] * 10
+    assert more == "  and 490 more"
+    assert expected.startswith("expected: ")
+    assert GOOD[corpus][:5] in expected
