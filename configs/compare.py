@@ -12,7 +12,9 @@ All have searches and trainings of the size of `ravdess.py:quick`, on two cores:
                (implicit), 0.585 (first), 0.582 (second_differences), 0.553 (second), 0.596 (random), 0.637
                (CNN-LSTM-attention, matched); nothing significant
     collapse   first order beside DARTS-, DARTS+, RobustDARTS, DARTS-PT and PC-DARTS, 50 epochs long, since a collapse
-               takes its time; 24 searches, 28 trainings, begun: see results/ravdess_collapse
+               takes its time; 24 searches, 28 trainings, 3 hours of work: UA 0.586 (first), 0.582 (darts_plus), 0.613
+               (darts_minus), 0.609 (robust_darts), 0.605 (darts_pt), 0.516 (pc_darts), 0.621 (random); nothing
+               significant, and first order does not collapse
     joint      searches of the CNN alone and of CNN and sequence cells together, both orders, two of each fold, random
                architectures of both spaces, every baseline at both sizes, the SVM; 24 searches; with one training seed
                93 jobs, 7 hours of work: UA 0.604 (joint, first order), 0.596 (CNN, either order), 0.606 and 0.552
