@@ -5,7 +5,7 @@
 
 What: `first` and `second` (exact) and `second_differences` are whole search steps, alphas and weights; `train` is a
 training step of a found network and `evaluate` its predictions. Each is measured in a process of its own, with an empty
-compilation cache. Columns:
+compilation cache, or that of --cache. Columns:
 
     cold, cached   seconds until all programs of that step are ready, without and with the persistent cache
     step           median seconds of a step; the results are waited for
@@ -23,9 +23,6 @@ Beside the authors' PyTorch code (github jayaneetha/emoDARTS, cloned by you), st
 
     python -m jax_ser_darts.benchmark --peer=CLONE/emoDARTS --peer_python=VENV_WITH_TORCH/bin/python
 
-With --peer_alone theirs is started for each turn and ended after it, and ours gives its memory back meanwhile: for
-steps that do not fit into memory beside each other. Either does one step that is not counted before each that is.
-
     theirs         median seconds of their step at the same size, without their sequence cells unless
                    --sequence=all; their second order is by finite differences
     ratio          median of ours over theirs, turn by turn
@@ -41,7 +38,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 
 import jax
 from absl import app, flags
@@ -65,10 +61,10 @@ _PEER = flags.DEFINE_string(
     "peer", "", "The folder of the authors' search.py, to be timed in turns with ours."
 )
 _PEER_PYTHON = flags.DEFINE_string("peer_python", "", "An interpreter that has torch, for --peer.")
-_PEER_ALONE = flags.DEFINE_bool(
-    "peer_alone",
-    False,
-    "In turns of which each has the memory to itself: slower, since theirs starts anew for each.",
+_CACHE = flags.DEFINE_string(
+    "cache",
+    "",
+    "A compilation cache that stays: once it is full, nothing is cold, and the compiler takes no memory.",
 )
 _JSON = flags.DEFINE_string("json", "", "Where the figures go as JSON, besides the table.")
 
@@ -105,31 +101,6 @@ def peer_of(what: str, genotype: genotypes.Genotype):
     return contextlib.closing(Peer(what, python=_PEER_PYTHON.value, folder=_PEER.value, sizes=size))
 
 
-def together(what: str, step: Callable, genotype: genotypes.Genotype) -> tuple[list[float], list[dict], str]:
-    """Seconds of our steps, answers of theirs after each of them if there is --peer, and the version of torch."""
-    seconds, theirs = [], []
-    with peer_of(what, genotype) as peer:
-        for _ in range(_STEPS.value):
-            seconds += seconds_of(step, 1)
-            theirs += [peer.step()] if peer else []
-    return seconds, theirs, peer.torch if peer else ""
-
-
-def alone(what: str, step: Callable, genotype: genotypes.Genotype) -> tuple[list[float], list[dict], str]:
-    """As `together`, in turns that each have the memory to themselves."""
-    seconds, theirs, torch = [], [], ""
-    for turn in range(_STEPS.value):
-        if turn:
-            jax.block_until_ready(step())  # its memory is there again
-        seconds += seconds_of(step, 1)
-        host_memory.give_back_memory()
-        with peer_of(what, genotype) as peer:
-            if peer:
-                theirs.append(peer.step())
-                torch = peer.torch
-    return seconds, theirs, torch
-
-
 def analyse(programs: dict) -> tuple[int, int]:
     """Largest temporary memory of a program, and traffic of a step, in bytes; all are in the compilation cache."""
     temporary, moved = 0, 0
@@ -145,12 +116,16 @@ def measure(what: str) -> dict:
     host_memory.keep_freed_memory()
     here = setting()
     rates = {"gemm_gflop_per_second": gemm_rate(), "memory_gb_per_second": memory_rate()}
-    with tempfile.TemporaryDirectory() as cache:
+    with contextlib.nullcontext(_CACHE.value) if _CACHE.value else tempfile.TemporaryDirectory() as cache:
         compilation.cache_compilations(cache)
         case = make_case(what, here)
         ready = seconds_until_ready(case.compile)
         jax.block_until_ready(case.step())
-        seconds, theirs, torch = (alone if _PEER_ALONE.value else together)(what, case.step, here.genotype)
+        seconds, theirs = [], []
+        with peer_of(what, here.genotype) as peer:
+            for _ in range(_STEPS.value):
+                seconds += seconds_of(case.step, 1)
+                theirs += [peer.step()] if peer else []
         peak = host_memory.peak_memory()
         temporary, moved = analyse(case.programs)
     median, gflop = statistics.median(seconds), case.gflop()
@@ -167,7 +142,7 @@ def measure(what: str) -> dict:
         **rates,
         "temporary_gb": temporary / 1e9,
         "peak_gb": peak / 1e9,
-        **(compare(seconds, theirs) | {"torch": torch} if theirs else {}),
+        **(compare(seconds, theirs) | {"torch": peer.torch} if peer else {}),
     }
 
 

@@ -34,12 +34,6 @@ def keep_freed_memory() -> bool:
     return kept
 
 
-def give_back_memory() -> None:
-    """Gives freed memory back to the system once, where it is kept; large arrays made later cost page faults again."""
-    if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
-
-
 def peak_memory() -> int:
     """The most that this process has held in memory so far, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

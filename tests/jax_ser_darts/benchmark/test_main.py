@@ -29,7 +29,8 @@ def test_figures_in_the_table_and_as_json(tmp_path):
     cell = ((Edge("skip_connect", 0), Edge("avg_pool_3x3", 1)),)
     Genotype(normal=cell, reduction=cell).save(tmp_path / "genotype.json")
     path = tmp_path / "figures.json"
-    done = run("--what=evaluate,train", f"--json={path}", f"--genotype={tmp_path / 'genotype.json'}", *SMALL)
+    files = (f"--json={path}", f"--genotype={tmp_path / 'genotype.json'}", f"--cache={tmp_path / 'cache'}")
+    done = run("--what=evaluate,train", *files, *SMALL)
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
     assert [row["what"] for row in found["figures"]] == ["evaluate", "train"]
@@ -46,6 +47,7 @@ def test_figures_in_the_table_and_as_json(tmp_path):
     evaluate, train = found["figures"]
     assert evaluate["gflop"] < train["gflop"]
     assert (found["batch"], found["cells"]) == (2, 1)
+    assert any((tmp_path / "cache").iterdir()), "a later run finds nothing compiled"
 
 
 def test_an_unknown_step_is_an_error_that_names_the_known_ones():
@@ -75,17 +77,15 @@ def peer(tmp_path):
     return flags
 
 
-COUNTS_ITS_STEPS = """
+def test_the_peer_is_timed_in_turns(tmp_path, peer):
+    body = """
 print(json.dumps({"torch": "9.9"}), flush=True)
 sizes = json.loads(sys.argv[4])
 for k, _ in enumerate(sys.stdin, start=1):
     print(json.dumps({"seconds": k * 1000.0 * sizes["batch"], "peak_gb": 1.0 + k}), flush=True)
 """
-
-
-def test_the_peer_is_timed_in_turns(tmp_path, peer):
     path = tmp_path / "figures.json"
-    done = run("--what=evaluate", f"--json={path}", *SMALL, *peer(COUNTS_ITS_STEPS))
+    done = run("--what=evaluate", f"--json={path}", *SMALL, *peer(body))
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
     (row,) = found["figures"]
@@ -96,16 +96,6 @@ def test_the_peer_is_timed_in_turns(tmp_path, peer):
     assert row["peer_peak_gb"] == 3.0
     assert found["torch"] == "9.9"
     assert "ratio" in done.stdout
-
-
-def test_a_peer_that_needs_the_memory_alone_is_started_for_each_turn(tmp_path, peer):
-    path = tmp_path / "figures.json"
-    done = run("--what=evaluate", "--peer_alone", f"--json={path}", *SMALL, *peer(COUNTS_ITS_STEPS))
-    assert done.returncode == 0, done.stderr
-    (row,) = json.loads(path.read_text())["figures"]
-    assert row["peer_seconds"] == [2000.0, 2000.0]  # the first of a process, each time
-    assert len(row["seconds"]) == 2
-    assert row["torch"] == "9.9"
 
 
 def test_a_peer_that_stops_is_an_error_that_says_what_it_said(peer):

@@ -30,25 +30,3 @@ def test_large_arrays_are_made_of_memory_that_is_there():
         pytest.skip("this C library has no mallopt")
     assert found < 1000
     assert found < faults("leave")[1]
-
-
-RESIDENT = """
-import pathlib
-import numpy as np
-from jax_ser_darts.devices import host_memory
-print(int(host_memory.keep_freed_memory()))
-pages = lambda: int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-np.ones(25_000_000)
-print(pages())
-host_memory.give_back_memory()
-print(pages())
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux keeps freed memory")
-def test_kept_memory_can_be_given_back():
-    done = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True)
-    kept, before, after = (int(word) for word in done.stdout.split())
-    if not kept:
-        pytest.skip("this C library has no mallopt")
-    assert before - after > 40_000  # pages of 4 kB, of 200 MB
