@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
 from jax_ser_darts.report import style
 from jax_ser_darts.report.tables import FAMILIES, OTHERS, p_text, ranked
@@ -91,14 +91,21 @@ def cost(summary: Mapping[str, Any]) -> Figure:
             axes.plot(x, ua["value"], markers[name], color=colours[name], ms=8, label=name)
         axes.set(xscale="log", xlabel=label)
         low, high = axes.get_xlim()
-        axes.set_xlim(low / 1.5, high * 1.5)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        low, high = axes.set_xlim(low / 1.5, high * 1.5)
+        axes.xaxis.set_major_locator(_ticks(high / low))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_locator(NullLocator())
     all_axes[0].set_ylabel("UA")
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=9)
     return figure
+
+
+def _ticks(ratio: float) -> Locator:
+    """Few enough for their labels, of a logarithmic axis whose ends have this ratio."""
+    if ratio < 5:
+        return MaxNLocator(4)
+    return LogLocator(subs=(1, 2, 5) if ratio < 100 else (1,), numticks=8)
 
 
 def _groups(searches: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

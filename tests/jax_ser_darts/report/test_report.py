@@ -1,6 +1,7 @@
 """The report of a made-up comparison: tables that agree, figures in both forms, a page that needs nothing else."""
 
 import collections
+import itertools
 import json
 import re
 import shutil
@@ -238,6 +239,24 @@ def test_dots_of_the_cost_can_be_told_apart_however_many_methods_there_are():
     names = [f"method_{i}" for i in range(2 * len(style.COLOURS))]
     looks = {(style.colours(names)[name], style.markers(names)[name]) for name in names}
     assert len(looks) == len(names)
+
+
+@pytest.mark.parametrize("spread", [1.02, 1.5, 3.0, 5.0, 10.0, 40.0, 1000.0, 1e5])
+def test_figures_of_cost_can_be_read_however_far_they_lie_apart(spread):
+    summary = example.summary()
+    for i, of in enumerate(summary["methods"].values()):
+        share = spread ** (i / (len(summary["methods"]) - 1))
+        of.update(
+            search_seconds=None, train_seconds=170 * share, parameters=175_048 * share, flops=36.4e6 * share
+        )
+    figure = figures.cost(summary)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        labels = [label for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
+        assert len(labels) >= 2
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
 
 
 def test_few_clusters_are_said_to_decide_nothing():
