@@ -3,9 +3,9 @@
     python -m jax_ser_darts.main --config=configs/compare.py --config.data.source=DIR --workdir=DIR --mode=compare
     python -m jax_ser_darts.main --config=configs/compare.py:collapse ...  # searches that do not collapse
     python -m jax_ser_darts.main --config=configs/compare.py:joint ...     # both papers' searches, baselines, the SVM
-    python -m jax_ser_darts.main --config=configs/compare.py:joint,8 ...   # the same on eight classes
+    python -m jax_ser_darts.main --config=configs/compare.py:joint,8 ...   # on eight classes, in half the epochs
 
-All have searches and trainings of the size of `ravdess.py:quick`, on two cores:
+All have the cells of `ravdess.py:quick`, and its epochs unless they say otherwise, for two cores:
 
     full       first and second order, by exact products and by finite differences, the implicit gradient; 3 search
                seeds, 2 training seeds, 2 folds: 24 searches, 68 trainings, 4 hours of work: UA 0.604

@@ -64,7 +64,7 @@ _PEER_PYTHON = flags.DEFINE_string("peer_python", "", "An interpreter that has t
 _CACHE = flags.DEFINE_string(
     "cache",
     "",
-    "A compilation cache that stays: once it is full, nothing is cold, and the compiler takes no memory.",
+    "A compilation cache that stays: once it is full, cold is not, and the compiler takes no memory.",
 )
 _JSON = flags.DEFINE_string("json", "", "Where the figures go as JSON, besides the table.")
 
@@ -203,6 +203,7 @@ def describe(figures: list[dict]) -> dict:
     return {
         **sizes.given(),
         **{flag.name: flag.value for flag in (_DEVICES, _STEPS)},
+        **({"cache": _CACHE.value} if _CACHE.value else {}),
         "jax": jax.__version__,
         **({"torch": ", ".join(torch)} if torch else {}),
         "python": platform.python_version(),

@@ -280,18 +280,22 @@ def text(summary: Mapping[str, Any]) -> str:
 
 
 def latex(summary: Mapping[str, Any]) -> str:
-    """The scores and the costs as LaTeX tables, of the package booktabs."""
+    """All tables, the notes as their captions, in LaTeX with the package booktabs."""
     best = ranked(summary)[0]
-    size = [[row[0], row[1], row[2]] for row in costs(summary)]
-    joined = [[*row, *of[1:]] for row, of in zip(scores(summary), size, strict=True)]
     of_tests = " ".join(["Paired differences in UA.", *about_tests(summary)])
     of_variances = " ".join(["Standard deviations of a fold's UA.", *about_variances(summary)])
+    of_agreement = " ".join(["Gradients of the two orders.", *about_agreement()])
+    agreed = [_tabular(agreement(summary), caption=of_agreement, label="tab:agreement")]
     return "\n".join(
         [
             "% \\usepackage{booktabs}",
-            _tabular(joined, caption=" ".join(about_scores(summary)), label="tab:comparison", bold=best),
+            _tabular(
+                scores(summary), caption=" ".join(about_scores(summary)), label="tab:comparison", bold=best
+            ),
             _tabular(tests(summary), caption=of_tests, label="tab:tests"),
             _tabular(variances(summary), caption=of_variances, label="tab:variances"),
+            *(agreed if summary["agreement"] else []),
+            _tabular(costs(summary), caption=" ".join(about_costs()), label="tab:costs"),
             "",
         ]
     )

@@ -69,6 +69,12 @@ def test_the_comparison_of_both_papers_has_two_searches_of_either_kind_and_every
     assert c.methods.random
 
 
+def test_eight_classes_have_twice_the_utterances_and_half_the_epochs():
+    compare = importlib.import_module("configs.compare")
+    four, eight = compare.get_config("joint"), compare.get_config("joint,8")
+    assert (eight.search.epochs, eight.train.epochs) == (four.search.epochs // 2, four.train.epochs // 2)
+
+
 def test_the_comparison_of_hypergradients_has_enough_seeds_and_folds_to_tell_their_variance():
     c = importlib.import_module("configs.compare").get_config()
     ways = [(order, s.product) for order, s in (search_variant(c, method) for method in c.search.orders)]

@@ -47,6 +47,7 @@ def test_figures_in_the_table_and_as_json(tmp_path):
     evaluate, train = found["figures"]
     assert evaluate["gflop"] < train["gflop"]
     assert (found["batch"], found["cells"]) == (2, 1)
+    assert found["cache"] == str(tmp_path / "cache"), "nobody could tell that cold is not"
     assert any((tmp_path / "cache").iterdir()), "a later run finds nothing compiled"
 
 

@@ -224,7 +224,7 @@ def test_captions_say_what_their_table_needs():
     summary["left_out"] = [
         {"method": "x", "done": 3, "jobs": 9, "first": "search x seed 0 fold 1", "error": "50 %\nand more"}
     ]
-    scores, tests, variances = re.findall(r"\\caption\{(.*)\}", tables.latex(summary))
+    scores, tests, variances, agreement, costs = re.findall(r"\\caption\{(.*)\}", tables.latex(summary))
     assert "RI is the relative improvement" in scores
     assert r"not search x seed 0 fold 1 (50 \%)" in scores
     assert "sign-flip" in tests
@@ -233,6 +233,8 @@ def test_captions_say_what_their_table_needs():
     assert f"of one question: {sizes}." in tests
     assert re.search(r"With 4 speakers no difference .*, in: search or search, .*, others\.", tests)
     assert "there was one alone" in variances
+    assert "learning rate of the weights" in agreement
+    assert "medians of seconds" in costs
 
 
 def test_dots_of_the_cost_can_be_told_apart_however_many_methods_there_are():
@@ -278,12 +280,12 @@ def test_a_part_of_a_grid_is_not_taken_for_the_whole():
 
 def test_latex_has_the_same_rows_and_escapes():
     text = tables.latex(example.summary())
-    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 5
     assert r"cnn\_lstm\_matched" in text
     assert not re.search(r"(?<!\\)[_%](?!.*booktabs)", text.replace("% \\usepackage", ""))
     for line in text.splitlines():
         if line.endswith(r"\\") and "textbf" not in line:
-            assert line.count("&") in (3, 5, 7)
+            assert line.count("&") in (3, 5, 6, 7)
 
 
 def test_a_kind_of_cell_that_only_some_methods_search_is_shown_for_these():
@@ -328,3 +330,15 @@ def test_a_browser_shows_it_without_a_complaint(folder, page, tmp_path, scheme):
     assert f"epoch 2 of {example.EPOCHS}" in done.stdout
     assert done.stdout.count('class="chosen"') == 6 + 6 + 4
     assert ("rgb(20, 23, 27)" if scheme == "dark" else "rgb(255, 255, 255)") in done.stdout
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium to print the report with: apt-get install chromium")
+def test_it_is_printed_on_several_sheets_of_a4(folder, tmp_path):
+    """The size is the page's own: a browser's is that of its country."""
+    path = tmp_path / "report.pdf"
+    command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/user"]
+    command += [f"--print-to-pdf={path}", f"file://{folder / 'report.html'}"]
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    sheets = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", path.read_bytes())
+    assert len(sheets) > 3
+    assert {(round(float(x)), round(float(y))) for x, y in sheets} == {(595, 842)}
