@@ -20,7 +20,7 @@ and go on.
   --accelerator=KIND    cpu, gpu or tpu (gpu)
   --gpu_type=TYPE       of the node: cloud.google.com/gke-accelerator (nvidia-l4)
   --tpu_type=TYPE       of the node: cloud.google.com/gke-tpu-accelerator (tpu-v5-lite-podslice)
-  --tpu_topology=AxB    of all hosts: cloud.google.com/gke-tpu-topology (2x4)
+  --tpu_topology=AxB    of the chips of all hosts, or AxBxC: cloud.google.com/gke-tpu-topology (1x1)
   --hosts=N             of a TPU slice (1); several need a claim that all of them may write to (Filestore)
   --chips=N             GPUs, or TPU chips, of a pod (1)
   --cpus=N  --mem=SIZE  that the pod asks for (4, 16Gi)
@@ -36,7 +36,7 @@ TEXT
 
 declare -A option=(
   [image]="" [claim]="" [name]=jax-ser-darts [namespace]=default [accelerator]=gpu [gpu_type]=nvidia-l4
-  [tpu_type]=tpu-v5-lite-podslice [tpu_topology]=2x4 [hosts]=1 [chips]=1 [cpus]=4 [mem]=16Gi [spot]=true [restarts]=20
+  [tpu_type]=tpu-v5-lite-podslice [tpu_topology]=1x1 [hosts]=1 [chips]=1 [cpus]=4 [mem]=16Gi [spot]=true [restarts]=20
 )
 parse "$@"
 need image claim
@@ -61,6 +61,11 @@ case "${option[accelerator]}" in
       "cloud.google.com/gke-tpu-topology" "${option[tpu_topology]}"
     )
     limits="google.com/tpu"
+    [[ "${option[tpu_topology]}" =~ ^[1-9][0-9]*(x[1-9][0-9]*){1,2}$ ]] ||
+      fail "--tpu_topology=${option[tpu_topology]} must be like 2x4, or 2x2x1"
+    slice=$((${option[tpu_topology]//x/*})) asked=$((option[hosts] * option[chips]))
+    [ "$slice" = "$asked" ] || fail "--tpu_topology=${option[tpu_topology]} is of $slice chips, and" \
+      "--hosts=${option[hosts]} with --chips=${option[chips]} each is of $asked: no node would have both"
     ;;
   *) fail "--accelerator=${option[accelerator]} is not one of cpu, gpu, tpu" ;;
 esac

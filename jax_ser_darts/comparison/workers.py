@@ -140,9 +140,9 @@ def run(
     finished = set(done)
     try:
         while left or any(process.job for process in processes):
-            lost = [job for job in left if any(need in failed for need in needs.get(job, ()))]
-            for job in lost:
-                failed[job] = "what it needs has failed"
+            lost = {job: need for job in left for need in needs.get(job, ()) if need in failed}
+            for job, need in lost.items():
+                failed[job] = f"it needs what has failed, {need.name}"
                 left.remove(job)
             for process in processes:
                 ready = [job for job in left if all(need in finished for need in needs.get(job, ()))]

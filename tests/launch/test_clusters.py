@@ -143,7 +143,7 @@ def test_options_may_have_their_value_as_the_next_word(name):
     ("name", "options"),
     [
         ("gke", ("--accelerator=gpu", "--chips=4")),
-        ("gke", ("--accelerator=tpu", "--chips=8", "--spot=false")),
+        ("gke", ("--accelerator=tpu", "--spot=false")),
         ("gke", ("--accelerator=cpu", "--spot=false")),
         ("vertex", ()),
         ("vertex", ("--gpu_type=", "--machine=n2-standard-8", "--spot=false")),
@@ -159,12 +159,35 @@ def test_a_manifest_is_one_of_its_kind(name, options):
 
 
 def test_a_gke_pod_gets_its_chips_and_its_disk():
-    manifest = yaml.safe_load(dry("gke", "--accelerator=tpu", "--chips=8", "--restarts=7"))
+    manifest = yaml.safe_load(
+        dry("gke", "--accelerator=tpu", "--chips=8", "--tpu_topology=2x4", "--restarts=7")
+    )
     assert manifest["spec"]["failurePolicy"]["maxRestarts"] == 7
     pod = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["resources"]["limits"] == {"google.com/tpu": "8"}
     assert pod["nodeSelector"]["cloud.google.com/gke-spot"] == "true"
+    assert pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"] == "2x4"
     assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "ser"
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--tpu_topology=2x4",), "is of 8 chips, and --hosts=1 with --chips=1 each is of 1"),
+        (
+            ("--chips=4", "--hosts=2", "--tpu_topology=2x2x1"),
+            "is of 4 chips, and --hosts=2 with --chips=4 each is of 8",
+        ),
+        (("--tpu_topology=8",), "must be like 2x4"),
+        (("--tpu_topology=2x$(id)",), "must be like 2x4"),
+    ],
+)
+def test_a_tpu_slice_is_as_large_as_its_pods(options, why):
+    """Kubernetes would leave the pods waiting for a node that there is not."""
+    given = (*REQUIRED["gke"], "--accelerator=tpu", *options, f"--workdir={WORKDIR['gke']}")
+    done = run("gke", "--dry-run", *given)
+    assert done.returncode == 2
+    assert why in done.stderr
 
 
 def test_a_slurm_job_is_queued_again_at_the_end_of_its_time(tmp_path):
@@ -196,7 +219,7 @@ def test_several_nodes_are_one_run():
     assert "#SBATCH --ntasks-per-node=4" in text
     assert "#SBATCH --cpus-per-task=4" in text
     assert training_command("slurm", text)[-1] == "--distributed"
-    manifest = yaml.safe_load(dry("gke", "--accelerator=tpu", "--hosts=2", "--tpu_topology=4x4"))
+    manifest = yaml.safe_load(dry("gke", "--accelerator=tpu", "--hosts=2", "--chips=4", "--tpu_topology=2x4"))
     job = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]
     assert job["parallelism"] == job["completions"] == 2
     assert training_command("gke", yaml.safe_dump(manifest))[-1] == "--distributed"

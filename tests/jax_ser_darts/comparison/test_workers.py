@@ -71,7 +71,7 @@ def test_a_failure_takes_nothing_with_it_but_what_needs_it(tmp_path):
     assert "3 of 5 jobs failed" in message
     assert "wrong: ValueError: wrong is wrong" in message
     assert "killed: its process was killed by signal 9" in message
-    assert "after: what it needs has failed" in message
+    assert "after: it needs what has failed, wrong" in message
     assert {path.stem for path in tmp_path.glob("*.done")} == {"fine", "last"}
     assert "Traceback" in "".join(path.read_text() for path in (tmp_path / "logs").iterdir())
 
