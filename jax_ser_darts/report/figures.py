@@ -196,7 +196,8 @@ def eigenvalue(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]
 
 
 def orders(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]) -> Figure | None:
-    """How far the two orders' gradients agree, and how large the second-order term is; None without second order."""
+    """How far the two orders' gradients agree, how large the second-order term is and the rate that it is
+    proportional to; None without second order."""
     second = [one for one in searches if any("orders" in line for line in one["epochs"])]
     if not second:
         return None
@@ -209,7 +210,15 @@ def orders(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]) ->
         _curves(right, ratios, colours[method], method)
     left.set(xlabel="epoch of the search", title="cosine of the two orders' gradients")
     right.set(xlabel="epoch of the search", title="second-order term / direct part, norms")
-    handles, labels = left.get_legend_handles_labels()
+    rates = [_along(line, "learning_rate") for line in max((one["epochs"] for one in second), key=len)]
+    if np.isfinite(rates).any():  # searches of earlier versions have none
+        axes = right.twinx()
+        epochs, name = range(1, len(rates) + 1), "learning rate of the weights (right)"
+        axes.plot(epochs, rates, "--", color=style.MUTED, lw=1.5, label=name)
+        axes.set(ylim=(0, None))
+        axes.grid(visible=False)
+    found = [axes.get_legend_handles_labels() for axes in figure.axes if axes is not right]
+    handles, labels = (list(itertools.chain(*of)) for of in zip(*found, strict=True))
     figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=9)
     return figure
 

@@ -103,6 +103,7 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
                 alphas, means = jax.device_get((state.alphas, collected))
                 summary = summarise(alphas, means, searcher.derive(alphas))
                 _check_finite(summary, alphas, name, epoch)
+                summary["learning_rate"] = float(searcher.learning_rate(epoch * steps_an_epoch))
                 if probe is not None:
                     summary["eigenvalue"] = _eigenvalue(searcher, state, probe)
                 lines.append({"epoch": epoch, **summary})

@@ -59,6 +59,7 @@ class Searcher:
     Both orders of the same settings share one, so that neither compiles what the other has.
 
     Attributes:
+        learning_rate: step -> that of the weights, which is the second order's xi.
         added: step -> what it adds to the softmax weights; None is nothing.
     """
 
@@ -69,6 +70,7 @@ class Searcher:
     steps: SearchSteps
     steps_per_epoch: int
     fresh_state: Callable[[int], SearchState]
+    learning_rate: Callable[[int], jax.Array]
     added: Callable[[jax.Array], dict] | None = None
 
     @property
@@ -178,4 +180,4 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
             devices=devices,
         )
 
-    return Searcher(experiment, settings, devices, model, steps, max(sizes), fresh_state, added)
+    return Searcher(experiment, settings, devices, model, steps, max(sizes), fresh_state, schedule, added)

@@ -135,6 +135,7 @@ def searches() -> list[dict]:
                         "direct": 1.0,
                         "term": 0.1 * share,
                     },
+                    "learning_rate": 0.025 * (1 - share) + 0.001,
                     "entropy": dict.fromkeys(shapes, 2.0 - share),
                     "skip_share": dict.fromkeys(shapes, share / 3),
                     "genotype": late if stop and epoch > stop["genotype_epoch"] else genotype,

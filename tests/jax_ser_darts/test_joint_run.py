@@ -34,6 +34,9 @@ def test_a_joint_search_leaves_a_sequence_cell_whose_network_is_trained_and_scor
         assert 0 <= line["skip_share"]["sequence"] <= 1
         assert set(line["genotype"]) == {"normal", "reduction", "sequence"}
     assert lines[0]["alphas"]["sequence"] != lines[1]["alphas"]["sequence"]
+    rates = [line["learning_rate"] for line in lines]
+    assert rates[0] == pytest.approx(c.search.learning_rate)
+    assert rates == sorted(set(rates), reverse=True), "xi falls from epoch to epoch"
     assert genotypes.from_json(lines[-1]["genotype"]) == found
 
     trained = json.loads(

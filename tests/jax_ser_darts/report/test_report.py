@@ -261,6 +261,18 @@ def test_figures_of_cost_can_be_read_however_far_they_lie_apart(spread):
         assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
 
 
+def test_the_rate_that_the_second_orders_term_is_proportional_to_is_drawn_where_it_is_known():
+    searches = example.searches()
+    *_, rates = figures.orders(example.summary(), searches).axes
+    (line,) = rates.lines
+    whole = max((one["epochs"] for one in searches if one["method"] == "second"), key=len)
+    assert list(line.get_ydata()) == [epoch["learning_rate"] for epoch in whole]
+    for one in searches:
+        for epoch in one["epochs"]:
+            del epoch["learning_rate"]
+    assert len(figures.orders(example.summary(), searches).axes) == 2
+
+
 def test_few_clusters_are_said_to_decide_nothing():
     summary = example.summary()
     assert any("no difference can reach" in note for note in tables.notes(summary))
