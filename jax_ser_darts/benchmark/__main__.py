@@ -17,7 +17,7 @@ compilation cache, or that of --cache. Columns:
     GB             read and written by all kernels of a step, each array once a kernel (see traffic.py); counted only
                    where no edge is looped (--edges=unrolled); the machine's own rate is above the table
     temp           the largest temporary memory of one program, GB, by XLA
-    peak           of the process, compiler included, GB
+    peak           of the process, compiler included, or of the fullest GPU or TPU, GB
 
 Beside the authors' PyTorch code (github jayaneetha/emoDARTS, cloned by you), step by step in turns:
 

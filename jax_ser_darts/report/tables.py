@@ -248,9 +248,9 @@ def about_costs() -> list[str]:
     """What the costs hold."""
     return [
         "Cost: medians of seconds, those of the training with its compilation, those of the search without; compiling "
-        "is the most that one took, as later ones of a process find it done. Memory is the host's peak of the process, "
-        "which does one method's searches or trainings, compiles, and keeps what it frees. MFLOP: one forward pass of "
-        "the corpus's longest utterance, convolutions and matrix products alone."
+        "is the most that one took, as later ones of a process find it done. Memory is the peak of the fullest GPU or "
+        "TPU; on CPUs of the process, which does one method's searches or trainings, compiles, and keeps what it frees."
+        " MFLOP: one forward pass of the corpus's longest utterance, convolutions and matrix products alone."
     ]
 
 
