@@ -16,9 +16,10 @@ All have the cells of `ravdess.py:quick`, and its epochs unless they say otherwi
                (darts_minus), 0.609 (robust_darts), 0.605 (darts_pt), 0.516 (pc_darts), 0.621 (random); nothing
                significant, and first order does not collapse
     joint      searches of the CNN alone and of CNN and sequence cells together, both orders, two of each fold, random
-               architectures of both spaces, every baseline at both sizes, the SVM; 24 searches; with one training seed
-               93 jobs, 7 hours of work: UA 0.604 (joint, first order), 0.596 (CNN, either order), 0.606 and 0.552
-               (random, of the CNN's and the joint space)
+               architectures of both spaces, every baseline at both sizes, the SVM; 3 folds, 24 searches, 132
+               trainings, 10 hours of work: UA 0.600 and 0.579 (CNN, second and first order), 0.590 and 0.568 (joint,
+               first and second), 0.607 and 0.579 (random, of the CNN's and the joint space), 0.630 (CNN-LSTM), 0.557
+               (SVM); nothing significant
     quick      full in small, to see the machinery: searches of 4 epochs and trainings of 10 say nothing of the methods
 
 `full` and `joint` differ in their grids alone: either takes over what the other has done in its workdir. The SVM needs
