@@ -64,7 +64,7 @@ _PEER_PYTHON = flags.DEFINE_string("peer_python", "", "An interpreter that has t
 _CACHE = flags.DEFINE_string(
     "cache",
     "",
-    "A compilation cache that stays: once it is full, cold is not, and the compiler takes no memory.",
+    "A compilation cache that stays; once it is full, the column cold is not cold.",
 )
 _JSON = flags.DEFINE_string("json", "", "Where the figures go as JSON, besides the table.")
 
