@@ -27,6 +27,8 @@ Beside the authors' PyTorch code (github jayaneetha/emoDARTS, cloned by you), st
                    --sequence=all; their second order is by finite differences
     ratio          median of ours over theirs, turn by turn
     their peak     memory of their process, GB
+
+Where both together do not fit in memory, --apart gives each step a fresh process: slower, as each compiles first.
 """
 
 import contextlib
@@ -61,6 +63,11 @@ _PEER = flags.DEFINE_string(
     "peer", "", "The folder of the authors' search.py, to be timed in turns with ours."
 )
 _PEER_PYTHON = flags.DEFINE_string("peer_python", "", "An interpreter that has torch, for --peer.")
+_APART = flags.DEFINE_bool(
+    "apart",
+    False,
+    "With --peer: every step, of ours and theirs, in a fresh process that has the memory alone.",
+)
 _CACHE = flags.DEFINE_string(
     "cache",
     "",
@@ -111,12 +118,17 @@ def analyse(programs: dict) -> tuple[int, int]:
     return temporary, moved
 
 
+def cache_folder():
+    """Where compiled programs go: that of --cache, or an empty one that is removed; to be used in a `with`."""
+    return contextlib.nullcontext(_CACHE.value) if _CACHE.value else tempfile.TemporaryDirectory()
+
+
 def measure(what: str) -> dict:
     """The figures of one step, in this process."""
     host_memory.keep_freed_memory()
     here = setting()
     rates = {"gemm_gflop_per_second": gemm_rate(), "memory_gb_per_second": memory_rate()}
-    with contextlib.nullcontext(_CACHE.value) if _CACHE.value else tempfile.TemporaryDirectory() as cache:
+    with cache_folder() as cache:
         compilation.cache_compilations(cache)
         case = make_case(what, here)
         ready = seconds_until_ready(case.compile)
@@ -128,21 +140,55 @@ def measure(what: str) -> dict:
                 theirs += [peer.step()] if peer else []
         peak = host_memory.peak_memory()
         temporary, moved = analyse(case.programs)
-    median, gflop = statistics.median(seconds), case.gflop()
     looped = what in SEARCHES and here.edges != UNROLLED
     return {
         "what": what,
         **ready,
-        "seconds": seconds,
-        "step": median,
-        "utterances_per_second": here.batch / median,
-        "gflop": gflop,
-        "gflop_per_second": gflop / median,
+        **per_second(seconds, batch=here.batch, gflop=case.gflop()),
         **({} if looped else {"gigabytes": moved / 1e9}),
         **rates,
         "temporary_gb": temporary / 1e9,
         "peak_gb": peak / 1e9,
         **(compare(seconds, theirs) | {"torch": peer.torch} if peer else {}),
+    }
+
+
+def per_second(seconds: list[float], *, batch: int, gflop: float) -> dict:
+    """Figures of the steps that took these seconds."""
+    median = statistics.median(seconds)
+    return {
+        "seconds": seconds,
+        "step": median,
+        "utterances_per_second": batch / median,
+        "gflop": gflop,
+        "gflop_per_second": gflop / median,
+    }
+
+
+def measure_apart(what: str) -> dict:
+    """The figures of one step and of the authors', turn by turn, each turn of either in a fresh process.
+
+    The first turn compiles, unless --cache holds it already; the others find what it has compiled. What the machine
+    does at best is the median over the turns.
+    """
+    ours, theirs = [], []
+    here = setting()
+    with cache_folder() as cache:
+        for turn in range(_STEPS.value):
+            print(f"turn {turn + 1} of {_STEPS.value}: ours, then theirs", file=sys.stderr)
+            alone = ("--peer=", "--noapart", "--steps=1", f"--cache={cache}")
+            ours.append(in_own_process(what, *alone))
+            with peer_of(what, here.genotype) as peer:
+                theirs.append(peer.step() | {"torch": peer.torch})
+    seconds = [row["step"] for row in ours]
+    typical = ("cached", "gemm_gflop_per_second", "memory_gb_per_second")
+    return {
+        **ours[0],
+        **{name: statistics.median(row[name] for row in ours) for name in typical},
+        **per_second(seconds, batch=here.batch, gflop=ours[0]["gflop"]),
+        "peak_gb": max(row["peak_gb"] for row in ours),
+        **compare(seconds, theirs),
+        "torch": theirs[0]["torch"],
     }
 
 
@@ -157,8 +203,8 @@ def compare(seconds: list[float], theirs: list[dict]) -> dict:
     }
 
 
-def in_own_process(what: str) -> dict:
-    """`measure` in a fresh process, with this one's flags.
+def in_own_process(what: str, *others: str) -> dict:
+    """The figures of one step by a fresh process, with this one's flags and, over them, `others`.
 
     Raises:
         RuntimeError: it failed; what it said is on standard error.
@@ -170,6 +216,7 @@ def in_own_process(what: str) -> dict:
             "-m",
             "jax_ser_darts.benchmark",
             *sys.argv[1:],
+            *others,
             f"--what={what}",
             f"--json={path}",
         ]
@@ -203,6 +250,7 @@ def describe(figures: list[dict]) -> dict:
     return {
         **sizes.given(),
         **{flag.name: flag.value for flag in (_DEVICES, _STEPS)},
+        **({"apart": True} if _APART.value else {}),
         **({"cache": _CACHE.value} if _CACHE.value else {}),
         "jax": jax.__version__,
         **({"torch": ", ".join(torch)} if torch else {}),
@@ -222,8 +270,10 @@ def main(argv: list[str]) -> None:
     try:
         if _PEER.value:
             check(_PEER_PYTHON.value, _PEER.value)
+        elif _APART.value:
+            raise PeerError("--apart is for steps beside --peer, which is not given")
         if len(_WHAT.value) == 1:
-            figures.append(measure(*_WHAT.value))
+            figures.append((measure_apart if _APART.value else measure)(*_WHAT.value))
         else:
             for i, what in enumerate(_WHAT.value):
                 print(

@@ -99,6 +99,34 @@ for k, _ in enumerate(sys.stdin, start=1):
     assert "ratio" in done.stdout
 
 
+def test_apart_each_step_of_either_has_a_fresh_process(tmp_path, peer):
+    body = f"""
+with open({str(tmp_path / "started")!r}, "a") as started:
+    started.write("x")
+print(json.dumps({{"torch": "9.9"}}), flush=True)
+for k, _ in enumerate(sys.stdin, start=1):
+    print(json.dumps({{"seconds": k * 1000.0, "peak_gb": 1.0 + k}}), flush=True)
+"""
+    path = tmp_path / "figures.json"
+    done = run("--what=evaluate", "--apart", f"--json={path}", *SMALL, *peer(body))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text())
+    (row,) = found["figures"]
+    assert (tmp_path / "started").read_text() == "xx"
+    assert row["peer_seconds"] == [1000.0, 1000.0], "a process of theirs was asked twice"
+    assert row["peer_ratio"] == pytest.approx(sum(row["seconds"]) / 2 / 1000)
+    assert row["step"] == pytest.approx(sum(row["seconds"]) / 2)
+    assert row["gflop_per_second"] == pytest.approx(row["gflop"] / row["step"])
+    assert (found["apart"], found["steps"], found["torch"]) == (True, 2, "9.9")
+    assert "turn 2 of 2" in done.stderr
+
+
+def test_apart_from_nobody_is_an_error():
+    done = run("--what=evaluate", "--apart", *SMALL)
+    assert done.returncode == 1
+    assert "error: --apart is for steps beside --peer" in done.stderr
+
+
 def test_a_peer_that_stops_is_an_error_that_says_what_it_said(peer):
     done = run("--what=evaluate", *SMALL, *peer("sys.exit('no module named torch')"))
     assert done.returncode == 1
