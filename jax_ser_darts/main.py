@@ -44,7 +44,7 @@ from jax_ser_darts.config import ConfigError, search_variant
 from jax_ser_darts.config_checks import validate
 from jax_ser_darts.data import records
 from jax_ser_darts.data.folds import FoldError
-from jax_ser_darts.devices import compilation, host_memory, hosts
+from jax_ser_darts.devices import compilation, hosts, memory
 from jax_ser_darts.search.search import DivergedError, search
 from jax_ser_darts.search.searcher import make_searchers
 from jax_ser_darts.search_space import genotype as genotypes
@@ -256,7 +256,7 @@ def main(argv: list[str]) -> int:
         return 1
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().addFilter(of_ours)
-    host_memory.keep_freed_memory()
+    memory.keep_freed_memory()
     compilation.cache_compilations(CACHE.value)
     try:
         if DISTRIBUTED.value or COORDINATOR.value:

@@ -49,7 +49,7 @@ from jax_ser_darts.benchmark.cases import DARTS_V2, SEARCHES, WHAT, Setting, mak
 from jax_ser_darts.benchmark.peer import Peer, PeerError, check
 from jax_ser_darts.benchmark.rates import gemm_rate, memory_rate, seconds_of, seconds_until_ready
 from jax_ser_darts.benchmark.traffic import traffic
-from jax_ser_darts.devices import compilation, host_memory, parallel
+from jax_ser_darts.devices import compilation, memory, parallel
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.relaxed import UNROLLED
 from jax_ser_darts.search_space import genotype as genotypes
@@ -125,7 +125,7 @@ def cache_folder():
 
 def measure(what: str) -> dict:
     """The figures of one step, in this process."""
-    host_memory.keep_freed_memory()
+    memory.keep_freed_memory()
     here = setting()
     rates = {"gemm_gflop_per_second": gemm_rate(), "memory_gb_per_second": memory_rate()}
     with cache_folder() as cache:
@@ -138,7 +138,7 @@ def measure(what: str) -> dict:
             for _ in range(_STEPS.value):
                 seconds += seconds_of(case.step, 1)
                 theirs += [peer.step()] if peer else []
-        peak = host_memory.peak_memory()
+        peak = memory.peak_memory()
         temporary, moved = analyse(case.programs)
     looped = what in SEARCHES and here.edges != UNROLLED
     return {

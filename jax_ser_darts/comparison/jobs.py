@@ -25,7 +25,7 @@ from jax_ser_darts.bookkeeping.experiment import check_devices, found_by, set_up
 from jax_ser_darts.bookkeeping.workdir import read_object
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.data import records
-from jax_ser_darts.devices import compilation, host_memory
+from jax_ser_darts.devices import compilation, memory
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.baselines import MATCHED
 from jax_ser_darts.models.cost import flops
@@ -180,7 +180,7 @@ class Worker:
         records_root: pathlib.Path,
         cache: str,
     ):
-        host_memory.keep_freed_memory()
+        memory.keep_freed_memory()
         compilation.cache_compilations(cache)
         config = ml_collections.ConfigDict(config)
         check_devices(config)
@@ -247,4 +247,4 @@ class Worker:
             path=experiment.workdir / "functionals.npz",
         )
         result = svm.result(experiment, values, self._folds[job.fold])
-        return {"seconds": result.seconds, "peak_memory": host_memory.peak_memory()}
+        return {"seconds": result.seconds, "peak_memory": memory.peak_memory()}

@@ -19,7 +19,7 @@ from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.batches import train_batches
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.prefetch import prefetch
-from jax_ser_darts.devices import host_memory, hosts, parallel
+from jax_ser_darts.devices import hosts, memory, parallel
 from jax_ser_darts.files import write_json
 from jax_ser_darts.search import perturbation
 from jax_ser_darts.search.search_step import SearchState
@@ -140,7 +140,7 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
             "stopped": dataclasses.asdict(stop) if stop else None,
             "seconds": seconds,
             "compiling": compiling,
-            "peak_memory": host_memory.peak_memory(),
+            "peak_memory": memory.peak_memory(),
         },
     )
     found.save(folder / "genotype.json")

@@ -27,7 +27,7 @@ from jax_ser_darts.data.batches import eval_batches, steps_per_epoch, train_batc
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.prefetch import prefetch
 from jax_ser_darts.data.records import Subset, subset
-from jax_ser_darts.devices import compilation, host_memory, hosts, parallel
+from jax_ser_darts.devices import compilation, hosts, memory, parallel
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import count_parameters
@@ -234,7 +234,7 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
             "validation_ua": best["ua"] if fold.validation else None,
             "parameters": count_parameters(kept),
             "seconds": seconds,
-            "peak_memory": host_memory.peak_memory(),
+            "peak_memory": memory.peak_memory(),
             "classes": list(experiment.corpus.classes),
             design.kind: design.value,
             **design.notes,

@@ -8,13 +8,13 @@ import types
 import jax
 import pytest
 
-from jax_ser_darts.devices import host_memory
+from jax_ser_darts.devices import memory
 
 PROGRAM = """
 import resource, sys
 import numpy as np
-from jax_ser_darts.devices import host_memory
-kept = host_memory.keep_freed_memory() if sys.argv[1] == "keep" else True
+from jax_ser_darts.devices import memory
+kept = memory.keep_freed_memory() if sys.argv[1] == "keep" else True
 np.ones(25_000_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(3):
@@ -47,16 +47,16 @@ def test_large_arrays_are_made_of_memory_that_is_there():
 def test_the_peak_is_that_of_the_fullest_device(monkeypatch, told, expected):
     devices = [types.SimpleNamespace(memory_stats=lambda of=of: of) for of in told]
     monkeypatch.setattr(jax, "local_devices", lambda: devices)
-    assert host_memory.peak_memory() == expected
+    assert memory.peak_memory() == expected
 
 
 HELD = """
 import jax
-from jax_ser_darts.devices import host_memory
+from jax_ser_darts.devices import memory
 assert jax.devices("cpu")[0].memory_stats() is None, "it tells: compare with what it says"
-before = host_memory.peak_memory()
+before = memory.peak_memory()
 held = bytearray(before + 100_000_000)
-print(host_memory.peak_memory() - before)
+print(memory.peak_memory() - before)
 """
 
 
