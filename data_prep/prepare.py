@@ -80,6 +80,7 @@ def prepare(
     )
     name = f"{data.corpus}_{fingerprint[:8]}"
     folder = records / name / VERSION
+    print(counts.tables(utterances, emotions=emotions), flush=True)
     if folder.is_dir():  # renamed to this name when whole, never before
         logging.info("Records of this corpus and config are there already, nothing to do: %s", folder)
         return folder
@@ -88,7 +89,6 @@ def prepare(
         if folder.is_dir():  # by another process, while this one waited
             return folder
         _sweep(folder.parent)
-        print(counts.tables(utterances, emotions=emotions), flush=True)
         if (known := selection.bad_files) and data.on_bad_file == "error":
             logging.warning(
                 "%d file(s) cannot be used, such as %s (%s): this will end in an error, once all others have been read "

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from data_prep.corpora.base import CorpusError, Utterance
 
+TEST = "test"  # test parts of a corpus begin so: test1, test2
+
 
 def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[Utterance]]:
     r"""Split name (`\w+`) -> its utterances, both sorted.
@@ -14,6 +16,8 @@ def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[
     Args:
         utterances: in any order.
         group_by: "speaker", "session" or "part": what a split is; splits of "part" are a part's speakers.
+
+    The test parts of a corpus may share speakers: training hears none of them.
 
     Raises:
         CorpusError: an utterance has no such group, or a speaker is in two.
@@ -25,7 +29,7 @@ def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[
         without = members[""]
         raise CorpusError(
             f"{len(without)} utterance(s) have no {group_by}, such as {without[0].path}: "
-            "they cannot be grouped by it (data.group_by)"
+            f"they cannot be grouped by it (data.group_by); {_other_groups(utterances, group_by)}"
         )
     where = collections.defaultdict(lambda: collections.defaultdict(list))
     for group, of in members.items():
@@ -34,13 +38,13 @@ def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[
     problems = [
         f"  speaker {speaker} is in {group_by} {group}: {', '.join(sorted(set(paths)))}"
         for speaker, groups in sorted(where.items())
-        if len(groups) > 1
+        if len(groups) > 1 and not (group_by == "part" and all(part.startswith(TEST) for part in groups))
         for group, paths in sorted(groups.items())
     ]
     if problems:
         raise CorpusError(
             f"a speaker may be in one {group_by} only, or the same voice is in training and test; "
-            "mend the labels, or take --config.data.group_by=speaker:\n" + "\n".join(problems)
+            f"mend the labels, or {_other_groups(utterances, group_by)}:\n" + "\n".join(problems)
         )
     if group_by == "part":  # its speakers stay apart, so that a search can divide them
         speakers = collections.defaultdict(list)
@@ -52,10 +56,22 @@ def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[
     return {names[group]: members[group] for group in sorted(members)}
 
 
+def _other_groups(utterances: Sequence[Utterance], group_by: str) -> str:
+    """What to do where a grouping cannot be had."""
+    whole = [kind for kind in ("session", "part") if all(getattr(one, kind) for one in utterances)]
+    if all(one.speaker not in ("", _unknown(one.part)) for one in utterances):
+        whole = ["speaker", *whole]
+    others = [f"--config.data.group_by={kind}" for kind in whole if kind != group_by]
+    return f"take {' or '.join(others)}" if others else "choose other parts of the corpus (data.parts)"
+
+
 def keep_in_part(utterance: Utterance) -> Utterance:
     """Where nobody knows who speaks, someone of this part does: another person than the unknown of the others."""
-    speaker = utterance.speaker or f"unknown_{utterance.part}"
-    return dataclasses.replace(utterance, speaker=speaker)
+    return dataclasses.replace(utterance, speaker=utterance.speaker or _unknown(utterance.part))
+
+
+def _unknown(part: str) -> str:
+    return f"unknown_{part}"
 
 
 def _split_names(groups: Sequence[str], *, prefix: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import collections
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from data_prep.corpora.base import BadFile, NoSpeechError, Reading, Utterance
 
@@ -15,12 +15,17 @@ class UnreadableName(ValueError):
 
 
 def find(
-    root: pathlib.Path, wanted: Callable[[str], bool], bad_files: list[BadFile]
+    root: pathlib.Path,
+    wanted: Callable[[str], bool],
+    bad_files: list[BadFile],
+    *,
+    passed_over: Collection[str] = (),
 ) -> Iterator[pathlib.Path]:
     """Yields the files below `root` whose name is `wanted`, in a fixed order.
 
-    Hidden files and folders (macOS leaves `._name.wav` beside every `name.wav`) are passed over. Symbolic
-    links are followed, each folder once. A folder that cannot be opened goes to `bad_files`.
+    Hidden files and folders (macOS leaves `._name.wav` beside every `name.wav`) are passed over, and so are the
+    folders that are named in `passed_over`, in lower case. Symbolic links are followed, each folder once. A folder
+    that cannot be opened goes to `bad_files`.
     """
 
     def unreadable(error: OSError) -> None:
@@ -29,8 +34,11 @@ def find(
     seen = set()
     for folder, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
         real = os.path.realpath(folder)
-        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and name.lower() not in passed_over
+        )
         if real in seen:
+            folders.clear()
             continue
         seen.add(real)
         for name in sorted(names):

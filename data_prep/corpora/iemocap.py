@@ -34,7 +34,7 @@ SEXES = {"F": "female", "M": "male"}
 LABELS_FOLDER = "EmoEvaluation"
 
 _DIALOGUE = r"Ses(0[1-5])[FM]_(impro|script)0\d[ab]?(?:_\db?)?"
-_NAME = re.compile(_DIALOGUE + r"_([FM])\d{3}")
+_NAME = re.compile(rf"(?P<dialogue>{_DIALOGUE})_([FM])\d{{3}}")
 _WHOLE = re.compile(_DIALOGUE)
 _LABEL = re.compile(r"\[[^\]]*\]\s+(\S+)\s+(\S+)\s+\[[^\]]*\]")  # times, utterance, label, ratings
 _NO_LABEL = ("%", "C-", "A-")  # a comment; a rater's category; a rater's attributes
@@ -44,12 +44,20 @@ def read(root: pathlib.Path) -> Reading:
     """Reads the corpus; the speaker is session and sex, "01F" to "05M", the part "improvised" or "scripted"."""
     labels: list[Utterance] = []
     bad_files: list[BadFile] = []
+    tables = set()
     # What the walk cannot open is reported by the walk for sound.
     for table in find(root, lambda name: name.lower().endswith(".txt"), []):
         # The folders below have one file a rater, in another form.
         if table.parent.name.lower() == LABELS_FOLDER.lower():
             labels += parse_rows(table, text_lines(table), _parse, bad_files)
-    return pair(root, labels, _identify, layout=LAYOUT, bad_files=bad_files)
+            tables.add(table.stem.lower())
+
+    def no_label(path: pathlib.Path) -> str:
+        dialogue = _match(path.stem)["dialogue"]
+        there = "has no label of it" if dialogue.lower() in tables else "is not there"
+        return f"no label: {LABELS_FOLDER}/{dialogue}.txt {there}"
+
+    return pair(root, labels, _identify, layout=LAYOUT, bad_files=bad_files, no_label=no_label)
 
 
 def _parse(source: pathlib.Path, line: str) -> Utterance | None:
@@ -59,7 +67,7 @@ def _parse(source: pathlib.Path, line: str) -> Utterance | None:
     if not match:
         raise UnreadableName("the line is not [start - end], utterance, label and [ratings]")
     name, label = match.groups()
-    session, kind, sex = _match(name).groups()
+    _, session, kind, sex = _match(name).groups()
     return Utterance(
         id=name,
         path=source,

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 from data_prep.corpora.base import BadFile, CorpusError, NoSpeechError, Reading, Utterance
@@ -13,15 +13,23 @@ from data_prep.corpora.files import UnreadableName, find, is_sound, split_repeat
 _Row = TypeVar("_Row")
 
 
-def find_table(root: pathlib.Path, names: Sequence[str], *, layout: str) -> pathlib.Path:
+def find_table(
+    root: pathlib.Path, names: Sequence[str], *, layout: str, passed_over: Collection[str] = ()
+) -> pathlib.Path:
     """The one file below `root` that has one of these names, in whatever case.
+
+    Args:
+        root: the folder.
+        names: of the file.
+        layout: the corpus, and what its files look like, for errors.
+        passed_over: folders, as of `find`.
 
     Raises:
         CorpusError: there is none, or more than one.
     """
     wanted = {name.lower() for name in names}
     # What the walk cannot open is reported by the walk for sound.
-    tables = list(find(root, lambda name: name.lower() in wanted, []))
+    tables = list(find(root, lambda name: name.lower() in wanted, [], passed_over=passed_over))
     if not tables:
         raise CorpusError(f"no file {' or '.join(names)} below {root}\nexpected: {layout}")
     if len(tables) > 1:
@@ -31,8 +39,14 @@ def find_table(root: pathlib.Path, names: Sequence[str], *, layout: str) -> path
 
 
 def text_lines(table: pathlib.Path) -> list[tuple[int, str]]:
-    """(line number, stripped line) of every line that is not blank; raters' comments may be in any coding."""
+    """(line number, stripped line) of every line that is not blank; raters' comments may be in any 8-bit coding.
+
+    Raises:
+        CorpusError: it is UTF-16, or no text.
+    """
     text = table.read_text(encoding="utf-8-sig", errors="replace")
+    if "\0" in text:
+        raise CorpusError(f"{table} has zero bytes, as UTF-16 has; save it as UTF-8")
     lines = ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1))
     return [(number, line) for number, line in lines if line]
 
@@ -54,6 +68,22 @@ def csv_rows(table: pathlib.Path) -> list[tuple[int, list[str]]]:
         return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as error:
         raise CorpusError(f"{table}:{reader.line_num}: not CSV: {error}") from None
+
+
+def header_flaws(header: Sequence[str], *, required: Sequence[str], optional: Sequence[str]) -> list[str]:
+    """What is wrong with the first row of a CSV file; columns may have their names in any case."""
+    columns = [name.strip().lower() for name in header]
+    flaws = []
+    if missing := [name for name in required if name.lower() not in columns]:
+        flaws.append(f"no column {', '.join(missing)} among: {', '.join(header) or 'none'}")
+    if any(";" in name or "\t" in name for name in columns):
+        flaws.append("separate the columns with commas")
+    flaws += [
+        f"column {name} comes {columns.count(name.lower())} times"
+        for name in (*required, *optional)
+        if columns.count(name.lower()) > 1
+    ]
+    return flaws
 
 
 def parse_rows(
@@ -91,6 +121,8 @@ def pair(
     *,
     layout: str,
     bad_files: Sequence[BadFile],
+    no_label: Callable[[pathlib.Path], str] = lambda _: "no label",
+    passed_over: Collection[str] = (),
 ) -> Reading:
     """Gives every label its sound file, by their ids; a label or a sound that is left alone is a bad file.
 
@@ -101,6 +133,8 @@ def pair(
             UnreadableName.
         layout: the corpus, and what its files look like, for errors.
         bad_files: what is known already to be unusable.
+        no_label: sound file -> what is to be said of one that has none.
+        passed_over: folders, as of `find`.
 
     Raises:
         CorpusError: not one sound file below `root` has a label.
@@ -110,7 +144,7 @@ def pair(
     reported = {label.id for label in labels} - set(label_of)  # more than one label
     bad_files = [*bad_files, *unique.bad_files]
     utterances = []
-    for path in find(root, is_sound, bad_files):
+    for path in find(root, is_sound, bad_files, passed_over=passed_over):
         try:
             name = identify(path)
         except UnreadableName as error:
@@ -119,7 +153,7 @@ def pair(
         if name in label_of:
             utterances.append(dataclasses.replace(label_of[name], path=path))
         elif name is not None and name not in reported:
-            bad_files.append(BadFile(str(path), "no label"))
+            bad_files.append(BadFile(str(path), no_label(path)))
     silent = set(label_of) - {utterance.id for utterance in utterances}
     bad_files += [
         BadFile(str(label_of[name].path), f"no sound file of utterance {name}") for name in sorted(silent)

@@ -11,7 +11,7 @@ import pathlib
 
 from data_prep.corpora.base import BadFile, CorpusError, Reading, Utterance
 from data_prep.corpora.files import split_repeated
-from data_prep.corpora.labels import csv_rows
+from data_prep.corpora.labels import csv_rows, header_flaws
 
 LAYOUT = (
     "a CSV file, or a folder with manifest.csv; columns path,speaker,emotion[,session][,sex][,start,end][,id]"
@@ -36,7 +36,7 @@ def read(root: pathlib.Path) -> Reading:
         raise CorpusError(f"no manifest {table}\nexpected: {LAYOUT}")
     (_, header), *rows = csv_rows(table) or [(1, [])]
     columns = [name.strip().lower() for name in header]
-    flaws = _flaws(columns) if rows else ["no rows"]
+    flaws = header_flaws(header, required=REQUIRED, optional=OPTIONAL) if rows else ["no rows"]
 
     utterances, bad_files = [], []
     for line, cells in rows:
@@ -54,22 +54,6 @@ def read(root: pathlib.Path) -> Reading:
         raise CorpusError(f"{table}: {'; '.join(flaws)}\nexpected: {LAYOUT}{lines}")
     unique = split_repeated(utterances)
     return Reading(unique.utterances, (*bad_files, *unique.bad_files))
-
-
-def _flaws(columns: list[str]) -> list[str]:
-    """What is wrong with the header."""
-    flaws = []
-    missing = [name for name in REQUIRED if name not in columns]
-    if missing:
-        flaws.append(f"no column {', '.join(missing)} among: {', '.join(columns) or 'none'}")
-    if any(";" in name or "\t" in name for name in columns):
-        flaws.append("separate the columns with commas")
-    flaws += [
-        f"column {name} comes {columns.count(name)} times"
-        for name in (*REQUIRED, *OPTIONAL)
-        if columns.count(name) > 1
-    ]
-    return flaws
 
 
 def _faults(row: dict[str, str], folder: pathlib.Path, *, required: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ one line a turn with the raters' answers after it. Sound is 44.1 kHz; the featur
 import pathlib
 import re
 
-from data_prep.corpora.base import BadFile, Reading, Utterance
+from data_prep.corpora.base import BadFile, CorpusError, Reading, Utterance
 from data_prep.corpora.files import UnreadableName, look_up
 from data_prep.corpora.labels import find_table, pair, parse_rows, text_lines
 
@@ -22,12 +22,13 @@ EMOTIONS = {
     "O": "other",
     "X": "no agreement",
 }
+EXAMPLE = "UTD-IMPROV-S01A-F01-P-FM01.avi; N; ..."
 PARTS = ("P", "R", "S", "T")
 SEXES = {"F": "female", "M": "male"}
 
 _TURN = r"IMPROV-S\d\d([AHSN])-([FM])(0[1-6])-([PRST])-[FM]{1,2}\d{2,3}"
 _NAME = re.compile(f"MSP-{_TURN}")
-_LABEL = re.compile(f"(?:UTD|MSP)-({_TURN})[.]avi")
+_LABEL = re.compile(f"(?:UTD|MSP)-({_TURN})[.]AVI")
 _IN_TABLE = ("UTD-IMPROV", "MSP-IMPROV")  # a label's line begins so, a rater's does not
 
 
@@ -40,18 +41,19 @@ def read(root: pathlib.Path) -> Reading:
     table = find_table(root, TABLES, layout=LAYOUT)
     bad_files: list[BadFile] = []
     labels = parse_rows(table, text_lines(table), _parse, bad_files)
+    if not labels and not bad_files:
+        raise CorpusError(f"{table} has no label, a line as: {EXAMPLE}")
     return pair(root, labels, _identify, layout=LAYOUT, bad_files=bad_files)
 
 
 def _parse(source: pathlib.Path, line: str) -> Utterance | None:
+    line = line.upper()
     if not line.startswith(_IN_TABLE):
         return None
     video, *answers = (field.strip() for field in line.split(";"))
     match = _LABEL.fullmatch(video)
     if not match or not answers:
-        raise UnreadableName(
-            "the line is not video; label; ratings, as in UTD-IMPROV-S01A-F01-P-FM01.avi; N; ..."
-        )
+        raise UnreadableName(f"the line is not video; label; ratings, as in {EXAMPLE}")
     turn, target, sex, session, scenario = match.groups()
     return Utterance(
         id=f"MSP-{turn}",
@@ -66,8 +68,8 @@ def _parse(source: pathlib.Path, line: str) -> Utterance | None:
 
 
 def _identify(path: pathlib.Path) -> str:
-    if not _NAME.fullmatch(path.stem):
+    if not _NAME.fullmatch(path.stem.upper()):
         raise UnreadableName(
             "the name is not sentence, target, speaker, scenario and turn, as in MSP-IMPROV-S01A-F01-P-FM01"
         )
-    return path.stem
+    return path.stem.upper()

@@ -108,7 +108,12 @@ def test_a_label_of_no_use_is_a_bad_file_that_names_the_line(one, line, says):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("Ses01F_impro01_M007", "no label"), ("laughter", "'laughter' is not session")]
+    ("name", "says"),
+    [
+        ("Ses01F_impro01_M007", "no label: EmoEvaluation/Ses01F_impro01.txt has no label of it"),
+        ("Ses01M_script02_2_M007", "no label: EmoEvaluation/Ses01M_script02_2.txt is not there"),
+        ("laughter", "'laughter' is not session"),
+    ],
 )
 def test_sound_of_no_use_is_a_bad_file(one, name, says):
     path = turn(one, name)
@@ -127,6 +132,15 @@ def test_two_labels_of_one_turn_are_bad_and_each_names_the_other(one):
     assert [bad.path for bad in reading.bad_files] == [f"{table}:2", f"{table}:3"]
     assert f"{table}:3" in reading.bad_files[0].reason
     assert [utterance.id for utterance in reading.utterances] == [names[0]]
+
+
+def test_labels_in_utf_16_are_told(one):
+    table = labels(one, [iemocap_line("Ses01F_impro01_F000", "neu")])
+    table.write_text(table.read_text(), encoding="utf-16")
+    with pytest.raises(
+        corpora.CorpusError, match=r"Ses01F_impro01.txt has zero bytes, as UTF-16 has; save it"
+    ):
+        corpora.read("iemocap", one)
 
 
 def test_a_folder_without_labels_says_what_is_expected(tmp_path):

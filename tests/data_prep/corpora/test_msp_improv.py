@@ -90,6 +90,22 @@ def test_sound_of_no_use_is_a_bad_file(one, name, says):
     assert len(reading.utterances) == 1
 
 
+@pytest.mark.parametrize(
+    "text", ["", "rater; Sad; Sad; A:1; V:1; D:1; N:1;\n"], ids=["empty", "raters alone"]
+)
+def test_a_table_without_a_label_is_told(one, text):
+    (one / "Evalution.txt").write_text(text)
+    with pytest.raises(corpora.CorpusError, match=r"Evalution.txt has no label, a line as: UTD-IMPROV-S01A"):
+        corpora.read("msp_improv", one)
+
+
+def test_upper_and_lower_case_do_not_matter(one):
+    table = one / "Evalution.txt"
+    before = corpora.read("msp_improv", one).utterances
+    table.write_text(table.read_text().lower())
+    assert corpora.read("msp_improv", one).utterances == before
+
+
 def test_without_the_table_both_spellings_are_told(one):
     (one / "Evalution.txt").unlink()
     with pytest.raises(corpora.CorpusError, match=r"no file Evalution.txt or Evaluation.txt below"):

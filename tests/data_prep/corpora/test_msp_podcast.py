@@ -11,7 +11,7 @@ GOOD = ["MSP-PODCAST_0001_0008.wav", "N", "4", "4", "4", "1", "Female", "Train"]
 @pytest.mark.parametrize("table", ["Labels/labels_consensus.csv", "labels_concensus.csv"])
 @pytest.mark.parametrize("audio", ["Audios", "Audio"])
 def test_the_awkward_tree_is_read_whole(tmp_path, table, audio):
-    """With a byte order mark, NaN, macOS's ._ files, either spelling and either folder."""
+    """With a byte order mark, NaN, macOS's ._ files, earlier releases, Test3, either spelling and either folder."""
     reading = corpora.read("msp_podcast", msp_podcast(tmp_path, table=table, audio=audio))
     assert reading.bad_files == ()
     words = {"A": "angry", "H": "happy", "S": "sad", "N": "neutral"}
@@ -77,6 +77,18 @@ def test_a_row_of_no_use_is_a_bad_file_that_names_the_line(tmp_path, row, says):
     assert len(reading.utterances) == 1
 
 
+def test_a_sound_of_test3_is_used_where_it_has_a_label(tmp_path):
+    rows = [GOOD, ["MSP-PODCAST_test3_0002.wav", *GOOD[1:-1], "Test3"]]
+    reading = corpora.read("msp_podcast", msp_podcast(tmp_path, rows))
+    assert [u.part for u in reading.utterances] == ["train", "test3"]
+    assert reading.bad_files == ()
+
+
+def test_labels_may_be_in_lower_case(tmp_path):
+    (utterance,) = corpora.read("msp_podcast", msp_podcast(tmp_path, [[GOOD[0], "h", *GOOD[2:]]])).utterances
+    assert utterance.emotion == "happy"
+
+
 def test_sound_without_a_row_is_a_bad_file(tmp_path):
     path = sound(msp_podcast(tmp_path, [GOOD]) / "Audios/MSP-PODCAST_9999_0001.wav")
     (bad,) = corpora.read("msp_podcast", tmp_path).bad_files
@@ -88,6 +100,9 @@ def test_sound_without_a_row_is_a_bad_file(tmp_path):
     [
         (PODCAST_HEADER.replace("SpkrID", "Who"), "no column SpkrID among: FileName, EmoClass"),
         ("", "no column FileName, EmoClass, SpkrID, Split_Set among: none"),
+        (PODCAST_HEADER.replace(",", ";"), "separate the columns with commas"),
+        (PODCAST_HEADER.replace("EmoAct", "emoclass"), "column EmoClass comes 2 times"),
+        (PODCAST_HEADER, "no row below the header"),
     ],
 )
 def test_a_table_of_another_form_is_refused(tmp_path, header, says):

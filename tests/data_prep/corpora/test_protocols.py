@@ -165,30 +165,52 @@ def test_a_known_speaker_in_two_parts_of_msp_podcast_is_an_error_that_names_them
     assert rows[0][0] in str(error.value)
     assert row[0] in str(error.value)
     assert "unknown" not in str(error.value)
+    assert "mend the labels, or choose other parts of the corpus (data.parts):" in str(error.value)
+
+
+def test_a_speaker_may_be_in_two_test_parts_of_msp_podcast(tmp_path):
+    """As in the real corpus; each part may be tested, or both, and training hears none of their speakers."""
+    rows = [[*row[:5], "7" if row[5] == "9" else row[5], *row[6:]] for row in podcast_rows()]
+    c = msp_podcast_config.get_config()
+    c.data.parts = ()
+    made = experiment(c, msp_podcast(tmp_path / "tree", rows), tmp_path)
+    assert speakers_of_tests(made) == [["7", "8", "unknown_test1", "unknown_test2"]]
+    check_disjoint(made)
+    tested = [made.corpus.group[i] in made.folds[0].test for i in range(len(made.corpus))]
+    assert sum(tested) == sum(row[-1].startswith("Test") for row in rows)
 
 
 @pytest.mark.parametrize("group_by", ["speaker", "session"])
 def test_unknown_speakers_cannot_be_divided_in_another_way(trees, tmp_path, group_by):
     c = msp_podcast_config.get_config()
     c.data.group_by = group_by
-    with pytest.raises(CorpusError, match=rf"utterance\(s\) have no {group_by}"):
+    with pytest.raises(
+        CorpusError, match=rf"utterance\(s\) have no {group_by}.*take --config.data.group_by=part$"
+    ):
         experiment(c, trees["msp_podcast"], tmp_path)
 
 
 def test_parts_that_are_no_split_make_no_folds(trees, tmp_path):
     c = iemocap_config.get_config()
     c.data.group_by = "part"
-    with pytest.raises(CorpusError, match="a speaker may be in one part only"):
+    with pytest.raises(
+        CorpusError, match=r"one part only.*take --config.data.group_by=speaker or .*=session:"
+    ):
         experiment(c, trees["iemocap"], tmp_path)
     c.data.parts = ("improvised",)
     with pytest.raises(FoldError, match=r"own parts are \['improvised'\]; a fold of them needs train"):
         experiment(c, trees["iemocap"], tmp_path)
 
 
+@pytest.mark.parametrize("before", [False, True], ids=["made", "there already"])
 def test_the_run_prints_the_counts_and_warns_of_those_that_were_not_published(
-    trees, tmp_path, capsys, caplog
+    trees, tmp_path, capsys, caplog, before
 ):
+    if before:
+        experiment(iemocap_config.get_config(), trees["iemocap"], tmp_path)
+        capsys.readouterr()
     with caplog.at_level(logging.WARNING):
+        caplog.clear()
         experiment(iemocap_config.get_config(), trees["iemocap"], tmp_path)
     (message,) = [record.getMessage() for record in caplog.records if "published" in record.getMessage()]
     assert "happy: 80 here, 1636 published" in message

@@ -114,4 +114,13 @@ def msp_podcast(
         write(root / audio / f"._{row[0]}", b"\0\5\x16\7")
     write(root / table, "\ufeff" + PODCAST_HEADER + "".join(",".join(row) + "\n" for row in rows))
     write(root / "Labels/labels_detailed.csv", "FileName,Worker\nx,y\n")
+    sound(root / audio / "MSP-PODCAST_test3_0001.wav")  # its label is withheld
+    earlier = root / "Previous_releases_information"
+    for release, folder in {
+        "v1.6": "label/labels_concensus.csv",
+        "v1.10": "Labels/labels_consensus.csv",
+    }.items():
+        write(earlier / "previous_releases_info" / release / folder, PODCAST_HEADER)
+    sound(earlier / "files_removed_from_prev_versions/v1.6_removed_files" / rows[0][0])
+    sound(earlier / "files_removed_from_prev_versions/v1.6_removed_files/MSP-PODCAST_9999.wav")
     return root
