@@ -7,6 +7,7 @@ Not run: the corpus is licensed and was not at hand. The reader is tested on sma
 
 from configs import cnn_search, joint, ravdess
 
+SIZES = ("quick", "full", "paper")
 CHOICES = ("speakers", "emodarts", "improvised", "scripted", "without_excited")
 # emoDARTS: two speakers of neighbouring sessions; the partners of both stay in training.
 EMODARTS = (("01M", "02F"), ("02M", "03F"), ("03M", "04F"), ("04M", "05F"), ("05M", "01F"))
@@ -25,6 +26,10 @@ def get_config(variant: str = "full"):
     """
     variant, is_joint = joint.split_variant(variant)
     size, *choices = variant.split(",")
+    if size not in SIZES:
+        raise ValueError(
+            f"configs/iemocap.py has the sizes {', '.join(SIZES)}, first and with choices after it, not {size!r}"
+        )
     if unknown := sorted(set(choices) - set(CHOICES)):
         raise ValueError(f"configs/iemocap.py has the choices {', '.join(CHOICES)}, not {', '.join(unknown)}")
     for one, other in (("improvised", "scripted"), ("emodarts", "scripted"), ("emodarts", "speakers")):

@@ -11,6 +11,8 @@ Measured on actors 1 to 12, three folds, 2 cores: UA 0.579 (first order) and 0.6
 from configs import joint
 from jax_ser_darts import config
 
+VARIANTS = ("quick", "full")
+
 
 def get_config(variant: str = "full"):
     """`quick` for two cores: smaller cells, fewer epochs, three of six folds. `full` for an accelerator.
@@ -42,8 +44,8 @@ def get_config(variant: str = "full"):
         c.search.alphas_learning_rate = 1e-2  # few steps: each has to count
         c.train.cells = 3
         c.train.epochs = 60
-    elif variant != "full":
+    elif variant not in VARIANTS:
         raise ValueError(
-            f"configs/ravdess.py has the variants quick and full, each also with ,joint, not {variant!r}"
+            f"this config has the variants {', '.join(VARIANTS)}, each also with ,joint, not {variant!r}"
         )
     return joint.search_jointly(c, quick=variant == "quick") if is_joint else c

@@ -18,10 +18,11 @@ from absl import logging
 
 from data_prep import audio, disk
 from data_prep.compute import cores, in_processes
-from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utterance
+from data_prep.corpora.base import BadFile, CorpusError, Utterance
 from data_prep.selection import read_corpus
 
 SAMPLING_RATE = 16_000  # Hz; the set looks no higher than 5 kHz
+SHORTEST_SECONDS = 0.06  # what is shorter is padded: openSMILE 2.6 has no numbers for it
 VERSION = "eGeMAPSv02, 1"  # raise the number when the functionals of the same sound change
 
 
@@ -61,8 +62,8 @@ def functionals(
         float32 [N, 88], in the order of `ids`.
 
     Raises:
-        CorpusError: an utterance is not in the corpus any more, or has functionals that are not finite.
-        BadFilesError: sound that cannot be read.
+        CorpusError: an utterance is not in the corpus any more, cannot be read whole, or has functionals that are not
+            finite.
         MissingError: openSMILE is not installed.
         OSError: the disk is full; nothing is left of the file.
     """
@@ -100,11 +101,20 @@ def compute(utterances: Sequence[Utterance], *, workers: int = 0) -> np.ndarray:
     with contextlib.closing(results):
         for result in bar:
             (bad_files if isinstance(result, BadFile) else rows).append(result)
+    if not bad_files:
+        values = np.stack(rows)
+        finite = np.isfinite(values).all(axis=1)
+        bad_files = [
+            BadFile(str(one.path), "openSMILE's functionals of it are not finite")
+            for one, is_finite in zip(utterances, finite, strict=True)
+            if not is_finite
+        ]
     if bad_files:
-        raise BadFilesError(bad_files)
-    values = np.stack(rows)
-    if strange := [one.id for one, row in zip(utterances, values, strict=True) if not np.isfinite(row).all()]:
-        raise CorpusError(f"openSMILE's functionals are not finite of {', '.join(strange)}")
+        lines = "\n".join(f"  {bad.path}: {bad.reason}" for bad in bad_files)
+        raise CorpusError(
+            f"the SVM hears whole utterances, also beyond features.seconds, and cannot use {len(bad_files)} of them:\n"
+            f"{lines}\nMend them or take them out of the corpus, or leave the SVM out: --config.methods.svm=False"
+        )
     return values
 
 
@@ -114,6 +124,8 @@ def compute_one(utterance: Utterance) -> np.ndarray | BadFile:
         waveform = audio.read(utterance, sampling_rate=SAMPLING_RATE)
     except audio.AudioError as error:
         return BadFile(str(utterance.path), str(error))
+    missing = round(SHORTEST_SECONDS * SAMPLING_RATE) - len(waveform)
+    waveform = np.pad(waveform, (0, max(missing, 0)))
     return _smile().process_signal(waveform, SAMPLING_RATE).to_numpy(np.float32)[0]
 
 

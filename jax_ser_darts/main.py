@@ -113,6 +113,8 @@ def run(
 ) -> None:
     """The whole job, or one mode of it; `bundle`, `memory` and `beam` as in their flags."""
     validate(config)
+    if config.train.genotype:
+        genotypes.load(config.train.genotype)  # what is wrong with it is told before any work
     if hosts.count() > 1 and (mode in ALONE or bundle or config.methods.svm or needs_one_process(config)):
         raise ConfigError(
             "several processes do not share the SVM, search.eigenvalue, search.perturbation, --bundle, nor "
@@ -171,12 +173,13 @@ def work(experiment: Experiment, mode: str) -> None:
     found = find(experiment, mode)
     if mode == "search":
         return
+    # Takes seconds, and what it cannot hear is told before hours of training.
+    of_svm = {svm.METHOD: {svm.SEED: svms(experiment, mode)}} if experiment.config.methods.svm else {}
     results = {
         method: networks(experiment, method, of_folds, mode)
         for method, of_folds in all_designs(experiment, found).items()
     }
-    if experiment.config.methods.svm:
-        results[svm.METHOD] = {svm.SEED: svms(experiment, mode)}
+    results |= of_svm
     if mode != "train":
         print(evaluate.report(experiment, *evaluate.summarise(experiment, results)))
 

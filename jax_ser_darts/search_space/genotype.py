@@ -5,6 +5,7 @@ import itertools
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,9 @@ EDGES_PER_NODE = 2
 CNN_CELLS = ("normal", "reduction")
 SEQUENCE = "sequence"
 BETAS = "betas"
+_FORM = (
+    'a genotype is an object with the keys "normal" and "reduction", and "sequence" if it has sequence cells'
+)
 ALLOWED = {**dict.fromkeys(CNN_CELLS, OPERATIONS), SEQUENCE: SEQUENCE_OPERATIONS}
 
 
@@ -133,9 +137,7 @@ def from_json(value: Mapping) -> Genotype:
         GenotypeError: what is wrong, and where.
     """
     if not isinstance(value, Mapping) or set(value) - {SEQUENCE} != set(CNN_CELLS):
-        raise GenotypeError(
-            'a genotype is an object with the keys "normal" and "reduction", and "sequence" if it has sequence cells'
-        )
+        raise GenotypeError(_FORM)
     cells = {}
     for name, cell in value.items():
         try:
@@ -164,13 +166,23 @@ def load(path: str | pathlib.Path) -> Genotype:
         GenotypeError: naming the file.
     """
     try:
-        return from_json(json.loads(pathlib.Path(path).read_text()))
+        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
+        return from_json(json.loads(text, object_pairs_hook=_each_key_once))
     except FileNotFoundError:
         raise GenotypeError(f"no genotype file {path}") from None
     except OSError as error:
         raise GenotypeError(f"{path}: cannot be read ({error.strerror})") from error
-    except (GenotypeError, ValueError) as error:
+    except (json.JSONDecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise GenotypeError(f"{path}: not JSON ({error}); {_FORM}") from error
+    except GenotypeError as error:
         raise GenotypeError(f"{path}: {error}") from error
+
+
+def _each_key_once(pairs: Sequence[tuple[str, Any]]) -> dict:
+    names = [name for name, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise GenotypeError(f"the key {', '.join(twice)} comes more than once")
+    return dict(pairs)
 
 
 def kinds_of(alphas: Mapping) -> dict:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep import functionals
-from data_prep.corpora.base import BadFilesError, CorpusError
+from data_prep import audio, functionals
+from data_prep.corpora.base import CorpusError, Utterance
 from data_prep.functionals import MissingError
 from data_prep.selection import read_corpus
 
@@ -126,8 +126,19 @@ class TestKept:
 def test_sound_that_cannot_be_read_is_named(corpus, tmp_path):
     utterances = read_corpus(corpus, records=tmp_path).utterances
     utterances[0].path.write_bytes(b"noise")
-    with pytest.raises(BadFilesError, match=str(utterances[0].path)):
+    with pytest.raises(CorpusError, match=rf"{utterances[0].path}: (.|\n)*--config.methods.svm=False"):
         functionals.compute(utterances[:1], workers=1)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("opensmile") is None, reason="openSMILE is absent: pip install -e '.[baselines]'"
+)
+@pytest.mark.parametrize("seconds", [audio.SHORTEST_SECONDS, 0.04, 0.06])
+def test_the_shortest_sound_that_records_are_made_of_has_functionals(tmp_path, seconds):
+    path = tmp_path / "short.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(round(seconds * RATE)), RATE)
+    values = functionals.compute([Utterance("short", path, "a", "sad")], workers=1)
+    assert np.isfinite(values).all()
 
 
 def test_without_opensmile_the_message_says_how_to_get_it(corpus, tmp_path, monkeypatch):

@@ -348,7 +348,12 @@ def command(*arguments):
         (["--config.data.corpus=ravdess", "--config.data.source=/nowhere"], "/nowhere"),
         (["--mode=dance"], "mode"),
         (["extra"], "unexpected arguments"),
-        (["--config=configs/ravdess.py:nope"], "configs/ravdess.py has the variants quick and full"),
+        (
+            ["--config=configs/savee.py:nope"],
+            "this config has the variants quick, full, each also with ,joint",
+        ),
+        (["--config=configs/iemocap.py:joint"], "configs/iemocap.py has the sizes quick, full, paper, first"),
+        (["--config.train.genotype=nowhere.json"], "error: no genotype file nowhere.json"),
         (
             ["--config=configs/nope.py:quick"],
             "there is no config file configs/nope.py; in configs are: configs/c",

@@ -181,8 +181,11 @@ def test_the_file_is_plain_lists():
 
 GOOD = {"normal": [[["skip_connect", 0], ["sep_conv_3x3", 1]]], "reduction": [[["max_pool_3x3", 0]]]}
 WRONG = {
-    "not JSON": ("{", "Expecting"),
-    "empty file": ("", "Expecting"),
+    "not JSON": ("{", "not JSON (Expecting"),
+    "empty file": ("", "not JSON (Expecting value: line 1 column 1 (char 0)); a genotype is an object"),
+    "as pt.darts writes it": ("Genotype(normal=[])", "not JSON"),
+    "nested without end": ("[" * 100_000, "not JSON"),
+    "one key twice": ('{"normal": [], "normal": [], "reduction": []}', "the key normal comes more than once"),
     "not an object": ([1, 2], '"normal" and "reduction"'),
     "null": (None, '"normal" and "reduction"'),
     "a cell is missing": ({"normal": GOOD["normal"]}, '"normal" and "reduction"'),
@@ -242,6 +245,12 @@ def test_a_wrong_file_is_refused_with_its_name_and_the_place(tmp_path, what):
         load(path)
     assert str(path) in str(raised.value)
     assert message in str(raised.value)
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    path = tmp_path / "from_windows.json"
+    path.write_text(json.dumps(GOOD), encoding="utf-8-sig")
+    assert load(path) == from_json(GOOD)
 
 
 def test_a_file_that_is_not_text_is_refused_with_its_name(tmp_path):
