@@ -232,11 +232,11 @@ SMALL = ("lstm_1", "rnn_att_1", "skip_connect", "none")
 SUPERNET = Supernet(
     classes=CLASSES,
     operations=("skip_connect", "avg_pool_3x3"),
-    cells=1,
+    cells=2,
     nodes=1,
     channels=2,
     stem_multiplier=1,
-    reductions=frozenset({0}),
+    reductions=frozenset({1}),
     attention=3,
     sequence_operations=SMALL,
     sequence_cells=2,
@@ -360,10 +360,51 @@ def test_both_orders_are_autodiff_through_the_step_of_the_weights(problem):
 
     for a, b in zip(found(weights, alphas), oracle(weights, alphas), strict=True):
         assert set(a) == {"normal", "reduction", SEQUENCE}
-        for name in ("reduction", SEQUENCE):  # its one CNN cell reduces
+        for name in a:
             scale = np.abs(b[name]).max()
             assert scale > 1e-7
             np.testing.assert_allclose(a[name], b[name], rtol=0, atol=1e-9 * scale)
+
+
+def test_what_stands_on_padding_changes_no_gradient_of_the_joint_search(problem):
+    """Through CNN and sequence cells; one utterance of the batch is empty."""
+    loss, weights, alphas, (features, lengths, labels), _ = problem
+    padding = np.arange(features.shape[1])[None, :] >= lengths[:, None]
+    gradient = jit(
+        lambda features: jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(
+            weights, alphas, (features, lengths, labels)
+        )
+    )
+    expected = gradient(features)
+    assert np.abs(expected[1][1][SEQUENCE]).max() > 1e-7
+    assert_close(gradient(np.where(padding[:, :, None], 1e3, features)), expected)
+
+
+def test_a_prediction_of_the_joint_network_depends_on_nothing_but_its_utterance():
+    genotype = Genotype(
+        normal=((Edge("sep_conv_3x3", 0), Edge("avg_pool_3x3", 1)),),
+        reduction=((Edge("dil_conv_3x3", 0), Edge("max_pool_3x3", 1)),),
+        sequence=((Edge("lstm_att_1", 0), Edge("rnn_2", 1)), (Edge("lstm_2", 2), Edge("rnn_att_1", 1))),
+    )
+    network = Network(
+        classes=CLASSES,
+        genotype=genotype,
+        cells=2,
+        channels=2,
+        reductions=frozenset({1}),
+        sequence_cells=2,
+        sequence_width=WIDTH,
+        dtype=jnp.float64,
+    )
+    lengths = np.array([8, 3, 6, 0], np.int32)
+    features = normal(5, B, 8, 6)
+    variables = init_variables(network, 0, features, lengths, train=False)
+    predict = jit(lambda features, lengths: network.apply(variables, features, lengths, train=False)[0])
+    together = predict(features, lengths)
+    for b in range(3):
+        longer = np.pad(features[b : b + 1], ((0, 0), (0, 4), (0, 0)), constant_values=1e6)
+        assert_close(predict(longer, lengths[b : b + 1])[0], together[b])
+    assert not np.allclose(together[0], together[1])
 
 
 def test_what_the_nodes_need_on_the_way_back_is_computed_again_and_not_kept(monkeypatch):
