@@ -49,10 +49,58 @@ def test_every_corpus_has_the_joint_search(name):
         get_config("nonsense,joint")
 
 
-def test_the_papers_joint_search_is_the_cnns_with_four_sequence_cells_of_four_nodes():
-    c = importlib.import_module("configs.joint").get_config()
-    assert (c.search.sequence, c.search.sequence_nodes, c.search.sequence_cells) == ("all", 4, 4)
-    assert (c.space.nodes, c.search.cells, c.search.channels, c.features.coefficients) == (4, 4, 8, 128)
+# Of the papers and the authors' code: features, space, search.
+PUBLISHED = {
+    "features.kind": "mfcc",
+    "features.sampling_rate": 32_750,
+    "features.seconds": 8.0,
+    "features.coefficients": 128,
+    "features.hop": 512,
+    "features.pool": 4,
+    "features.pool_kind": "max",
+    "space.nodes": 4,
+    "model.stem_multiplier": 3,
+    "search.cells": 4,
+    "search.reductions": (),  # at 1/3 and 2/3: cells 1 and 2
+    "search.channels": 8,
+    "search.dropout": 0.3,
+    "search.epochs": 50,
+    "search.batch_size": 64,
+    "search.learning_rate": 0.025,
+    "search.final_learning_rate": 0.001,
+    "search.momentum": 0.9,
+    "search.weight_decay": 3e-4,
+    "search.clip": 5.0,
+    "search.alphas_learning_rate": 3e-4,
+    "search.alphas_betas": (0.5, 0.999),
+    "search.alphas_weight_decay": 1e-3,
+    "search.alphas_scale": 1e-3,
+}
+JOINT = {"search.sequence": "all", "search.sequence_nodes": 4, "search.sequence_cells": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "published"),
+    [
+        ("cnn_search", "paper", {**PUBLISHED, "search.sequence": "fixed"}),
+        ("joint", "paper", PUBLISHED | JOINT),
+        ("iemocap", "paper", PUBLISHED),
+        ("iemocap", "paper,emodarts,joint", PUBLISHED | JOINT),
+        ("msp_improv", "paper", PUBLISHED),
+        ("msp_improv", "emodarts,joint", PUBLISHED | JOINT),
+    ],
+)
+def test_the_papers_hyperparameters_are_those_that_were_published(name, variant, published):
+    c = importlib.import_module(f"configs.{name}").get_config(variant)
+    found = {
+        setting: functools.reduce(lambda at, key: at[key], setting.split("."), c) for setting in published
+    }
+    assert found == published
+    assert set(c.space.operations) == {
+        *("max_pool_3x3", "avg_pool_3x3", "skip_connect", "none"),
+        *("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"),
+    }
+    assert c.methods.random >= 3, "what a search is worth is told from random architectures"
 
 
 @pytest.mark.parametrize(("variant", "classes"), [("joint", 4), ("joint,8", 8)])

@@ -366,10 +366,9 @@ def test_both_orders_are_autodiff_through_the_step_of_the_weights(problem):
             np.testing.assert_allclose(a[name], b[name], rtol=0, atol=1e-9 * scale)
 
 
-def test_what_stands_on_padding_changes_no_gradient_of_the_joint_search(problem):
+def test_neither_padding_nor_the_length_of_the_batch_changes_a_gradient_of_the_joint_search(problem):
     """Through CNN and sequence cells; one utterance of the batch is empty."""
     loss, weights, alphas, (features, lengths, labels), _ = problem
-    padding = np.arange(features.shape[1])[None, :] >= lengths[:, None]
     gradient = jit(
         lambda features: jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(
             weights, alphas, (features, lengths, labels)
@@ -377,7 +376,9 @@ def test_what_stands_on_padding_changes_no_gradient_of_the_joint_search(problem)
     )
     expected = gradient(features)
     assert np.abs(expected[1][1][SEQUENCE]).max() > 1e-7
-    assert_close(gradient(np.where(padding[:, :, None], 1e3, features)), expected)
+    longer = np.pad(features, ((0, 0), (0, 4), (0, 0)))
+    padding = np.arange(longer.shape[1])[None, :] >= lengths[:, None]
+    assert_close(gradient(np.where(padding[:, :, None], 1e3, longer)), expected)
 
 
 def test_a_prediction_of_the_joint_network_depends_on_nothing_but_its_utterance():
