@@ -17,6 +17,11 @@ from jax_ser_darts.training.scores import Answers, Scores, Spread
 from jax_ser_darts.training.spaces import is_random, random_method
 from jax_ser_darts.training.train import Trainer, kept_variables, predict, read_network
 
+_NO_RANDOM = (
+    "[what a search is worth is what it adds to random architectures of its space: --config.methods.random=3 trains "
+    "three of each fold in this workdir]"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -103,11 +108,13 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
 
     Random architectures have a row a draw, which is another one in every fold, and one of their mean a search space:
     what an architecture of this space is worth without a search. RI is the relative improvement of a row's UA over that
-    of its space. Also written to scores.json and scores.txt of the workdir.
+    of its space. Where networks were found and there is no random one, the text says how to add some. Also written to
+    scores.json and scores.txt of the workdir.
     """
     metadata = experiment.corpus.metadata
     kind = "SYNTHETIC speech: says nothing about people" if experiment.corpus.synthetic else "real speech"
     test_speakers = sum(len(experiment.corpus.groups[g]) for fold in experiment.folds for g in fold.test)
+    found = experiment.config.search.orders or experiment.config.train.genotype
     spaces = random_methods(experiment.config)
     draws = {draw: [] for of_space in spaces.values() for draw in of_space}
     for name, figure in figures.items():
@@ -120,12 +127,23 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
         },
         "train s": {name: f"{statistics.fmean(figure['seconds']):,.1f}" for name, figure in figures.items()},
     }
-    averages, saved = {}, {"corpus": metadata["corpus"], "rows": figures}
+    averages, over_folds, saved = {}, {}, {"corpus": metadata["corpus"], "rows": figures}
     at_random = {}
     for method, of_space in spaces.items():
         spread = scores.over_draws([draws[draw] for draw in of_space])
         averages[f"{method}, mean of {len(of_space)} (deviation)"] = spread
-        saved[method] = {"methods": of_space, **_plain(spread)}
+        of_folds = scores.over_draws(
+            [
+                [
+                    Scores.from_json(f["folds"][str(fold.index)])
+                    for f in figures.values()
+                    if f["method"] in of_space
+                ]
+                for fold in experiment.folds
+            ]
+        )
+        over_folds[f"{method}, mean of {len(of_space)}"] = _plain(of_folds)
+        saved[method] = {"methods": of_space, **_plain(spread), "over_folds": _plain(of_folds)}
         own = dict.fromkeys(of_space, method)
         for name, figure in figures.items():
             if spread["ua"].mean and own.get(figure["method"], _over(experiment, figure["method"])) == method:
@@ -138,13 +156,13 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
         "",
         scores.table(rows, averages=averages, columns=columns),
         "[parameters and seconds of training: mean over folds]",
+        *([_NO_RANDOM] if found and not spaces else []),
         "",
         "Over folds, mean (standard deviation):",
     ]
-    for name, figure in figures.items():
-        shown = "  ".join(
-            f"{key.upper()} {Spread(**figure['over_folds'][key])}" for key in ("ua", "wa", "f1")
-        )
+    over_folds = {name: figure["over_folds"] for name, figure in figures.items()} | over_folds
+    for name, spreads in over_folds.items():
+        shown = "  ".join(f"{key.upper()} {Spread(**spreads[key])}" for key in ("ua", "wa", "f1"))
         lines.append(f"  {name}: {shown}")
     for name, row in rows.items():
         if figures[name]["method"] in draws:

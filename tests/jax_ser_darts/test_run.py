@@ -78,6 +78,9 @@ class TestScores:
     def test_the_text_says_that_the_speech_is_synthetic(self, finished):
         assert "SYNTHETIC" in (finished / "scores.txt").read_text()
 
+    def test_without_random_architectures_the_text_says_how_to_add_some(self, finished):
+        assert "--config.methods.random=3 trains three" in (finished / "scores.txt").read_text()
+
 
 def comparing():
     """The tiny config with everything to compare with, on one fold."""
@@ -147,6 +150,11 @@ class TestMethods:
         assert f"{100 * (first / np.mean(draws) - 1):+.1f}" in text
         assert "Confusion of first" in text
         assert "Confusion of random" not in text
+        (line,) = (line for line in text.splitlines() if line.startswith("  random, mean of 2: UA"))
+        of_fold = np.mean([saved["rows"][f"random_{draw}"]["folds"]["0"]["ua"]["value"] for draw in range(2)])
+        assert saved["random"]["over_folds"]["ua"]["mean"] == pytest.approx(of_fold)
+        assert f"UA {of_fold:.3f}" in line
+        assert "methods.random" not in text
 
     def test_what_was_found_before_was_left_alone(self, finished, compared):
         for path in finished.glob("train/*/*/fold_0/seed_0/*"):
