@@ -108,7 +108,7 @@ def test_emodarts_leaves_the_partner_in_training_and_drops_no_dialogue(trees, tm
         ("paper", {"group_by": "speaker"}, "speaker", {"angry": 96, "happy": 48, "neutral": 96, "sad": 48}),
         ("full", {"target": True}, "session", dict.fromkeys(("angry", "happy", "neutral", "sad"), 96)),
         ("full", {"parts": ("P", "S")}, "session", {"angry": 48, "happy": 24, "neutral": 48, "sad": 24}),
-        ("emodarts", {}, "session", dict.fromkeys(("angry", "happy", "neutral", "sad"), 24)),
+        ("emodarts", {}, "emodarts", dict.fromkeys(("angry", "happy", "neutral", "sad"), 24)),
     ],
 )
 def test_msp_improv(trees, tmp_path, variant, changes, folds, count):
@@ -120,6 +120,7 @@ def test_msp_improv(trees, tmp_path, variant, changes, folds, count):
         speakers_of_tests(made)
         == {
             "session": [[f"F0{i}", f"M0{i}"] for i in "123456"],
+            "emodarts": [[f"F0{i}", f"M0{i}"] for i in "1235"],
             "speaker": [[f"{sex}0{i}"] for sex in "FM" for i in "123456"],
         }[folds]
     )
