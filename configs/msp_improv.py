@@ -1,10 +1,10 @@
-"""MSP-IMPROV, four classes as listeners heard them, six sessions, each tested once.
+"""MSP-IMPROV, four classes as listeners heard them, six sessions, each tested once (`emodarts`: four of them).
 
     python -m jax_ser_darts.main --config=configs/msp_improv.py:quick --config.data.source=DIR --workdir=DIR
 
-Twelve folds of one speaker: --config.data.group_by=speaker. Scenarios: --config.data.parts="('R',)", of P (natural), R
-(read), S (other improvised) and T (target, improvised). The emotion that the actor was asked for, of the file's name:
---config.data.target.
+Twelve folds of one speaker, but in `emodarts`: --config.data.group_by=speaker. Scenarios: --config.data.parts="('R',)",
+of P (natural), R (read), S (other improvised) and T (target, improvised). The emotion that the actor was asked for, of
+the file's name: --config.data.target.
 
 Not run: the corpus is licensed and was not at hand. The reader is tested on small trees of its layout.
 """
@@ -16,9 +16,10 @@ VARIANTS = ("quick", "full", "paper", "emodarts")
 
 
 def get_config(variant: str = "full"):
-    """`quick`, `full`, and `paper` as of IEMOCAP; `emodarts` is `paper` by the authors' protocol.
+    """`quick`, `full`, and `paper` as of IEMOCAP; `emodarts` is `paper` on the authors' turns and test sessions.
 
-    That is read turns with their target emotion, four folds of one session; two sessions are never tested.
+    These are read turns with their target emotion, and four folds of one session; two sessions are never tested. Of the
+    five others one validates here, where the authors choose by the test session.
     """
     size, _ = joint.split_variant(variant)
     if size not in VARIANTS:

@@ -113,7 +113,8 @@ def compute(utterances: Sequence[Utterance], *, workers: int = 0) -> np.ndarray:
         lines = "\n".join(f"  {bad.path}: {bad.reason}" for bad in bad_files)
         raise CorpusError(
             f"the SVM hears whole utterances, also beyond features.seconds, and cannot use {len(bad_files)} of them:\n"
-            f"{lines}\nMend them or take them out of the corpus, or leave the SVM out: --config.methods.svm=False"
+            f"{lines}\nMend them or take them out of the corpus (which then needs another workdir), or leave the SVM "
+            "out: --config.methods.svm=False"
         )
     return values
 

@@ -35,6 +35,7 @@ def prepare(
     features: ml_collections.ConfigDict,
     records: pathlib.Path,
     beam: Beam | None = None,
+    show_counts: bool = True,
 ) -> pathlib.Path:
     """Makes the records of one corpus, unless they are there already.
 
@@ -47,6 +48,7 @@ def prepare(
         features: the fields of `features.FeatureSettings`.
         records: folder of all records.
         beam: the pipeline whose workers compute and write; None is this machine. The records are the same.
+        show_counts: print the utterances a class and speaker, session and part.
 
     Returns:
         The folder for `tfds.builder_from_directory`: records/<corpus>_<fingerprint>/<version>.
@@ -80,7 +82,8 @@ def prepare(
     )
     name = f"{data.corpus}_{fingerprint[:8]}"
     folder = records / name / VERSION
-    print(counts.tables(utterances, emotions=emotions), flush=True)
+    if show_counts:
+        print(counts.tables(utterances, emotions=emotions), flush=True)
     if folder.is_dir():  # renamed to this name when whole, never before
         logging.info("Records of this corpus and config are there already, nothing to do: %s", folder)
         return folder

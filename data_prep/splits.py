@@ -1,4 +1,4 @@
-"""Utterances -> splits of the records: groups that share no speaker, and that folds are made of."""
+"""Utterances -> splits of the records: groups that share no speaker but tested ones, and that folds are made of."""
 
 import collections
 import dataclasses
@@ -20,7 +20,7 @@ def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[
     The test parts of a corpus may share speakers: training hears none of them.
 
     Raises:
-        CorpusError: an utterance has no such group, or a speaker is in two.
+        CorpusError: an utterance has no such group, or a speaker is in two that are not both test parts.
     """
     members = collections.defaultdict(list)
     for utterance in sorted(utterances, key=lambda utterance: utterance.id):

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import numpy as np
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -44,7 +45,8 @@ from jax_ser_darts.config import ConfigError, search_variant
 from jax_ser_darts.config_checks import validate
 from jax_ser_darts.data import records
 from jax_ser_darts.data.folds import FoldError
-from jax_ser_darts.devices import compilation, hosts, memory
+from jax_ser_darts.devices import compilation, hosts
+from jax_ser_darts.devices.memory import keep_freed_memory
 from jax_ser_darts.search.search import DivergedError, search
 from jax_ser_darts.search.searcher import make_searchers
 from jax_ser_darts.search_space import genotype as genotypes
@@ -113,7 +115,7 @@ def run(
 ) -> None:
     """The whole job, or one mode of it; `bundle`, `memory` and `beam` as in their flags."""
     validate(config)
-    if config.train.genotype:
+    if config.train.genotype and mode not in ("prepare", "search") and not (bundle and mode == "evaluate"):
         genotypes.load(config.train.genotype)  # what is wrong with it is told before any work
     if hosts.count() > 1 and (mode in ALONE or bundle or config.methods.svm or needs_one_process(config)):
         raise ConfigError(
@@ -136,7 +138,9 @@ def run(
     if not hosts.first():
         hosts.wait("prepared")
     root = records_root(config, workdir)
-    folder = prepare(data=config.data, features=config.features, records=root, beam=beam)
+    folder = prepare(
+        data=config.data, features=config.features, records=root, beam=beam, show_counts=hosts.first()
+    )
     if hosts.first():
         hosts.wait("prepared")
     if mode == "prepare":
@@ -170,16 +174,17 @@ def records_root(config, workdir: pathlib.Path) -> pathlib.Path:
 
 def work(experiment: Experiment, mode: str) -> None:
     """Search, training and evaluation, or those of them that the mode asks for."""
+    if experiment.config.methods.svm and mode in ("train", "all"):
+        heard_by_svm(experiment)  # what it cannot hear is told before hours of searching and training
     found = find(experiment, mode)
     if mode == "search":
         return
-    # Takes seconds, and what it cannot hear is told before hours of training.
-    of_svm = {svm.METHOD: {svm.SEED: svms(experiment, mode)}} if experiment.config.methods.svm else {}
     results = {
         method: networks(experiment, method, of_folds, mode)
         for method, of_folds in all_designs(experiment, found).items()
     }
-    results |= of_svm
+    if experiment.config.methods.svm:
+        results[svm.METHOD] = {svm.SEED: svms(experiment, mode)}
     if mode != "train":
         print(evaluate.report(experiment, *evaluate.summarise(experiment, results)))
 
@@ -206,18 +211,23 @@ def svms(experiment: Experiment, mode: str) -> list[evaluate.Result]:
     if mode == "evaluate":
         for fold in experiment.folds:
             check_trained(experiment.train_folder(svm.METHOD, fold, svm.SEED), "svm.json")
-    values = functionals.functionals(
+    values = heard_by_svm(experiment)
+    if mode == "train":
+        for fold in experiment.folds:
+            svm.train(experiment, values, fold)
+        return []
+    return [svm.result(experiment, values, fold) for fold in experiment.folds]
+
+
+def heard_by_svm(experiment: Experiment) -> np.ndarray:
+    """The functionals of the whole corpus, `[N, 88]`; computed once."""
+    return functionals.functionals(
         data=experiment.config.data,
         records=records_root(experiment.config, experiment.workdir),
         ids=experiment.corpus.id.tolist(),
         fingerprint=experiment.corpus.metadata["fingerprint"],
         path=experiment.workdir / "functionals.npz",
     )
-    if mode == "train":
-        for fold in experiment.folds:
-            svm.train(experiment, values, fold)
-        return []
-    return [svm.result(experiment, values, fold) for fold in experiment.folds]
 
 
 def check_trained(folder: pathlib.Path, file: str) -> None:
@@ -259,7 +269,7 @@ def main(argv: list[str]) -> int:
         return 1
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().addFilter(of_ours)
-    memory.keep_freed_memory()
+    keep_freed_memory()
     compilation.cache_compilations(CACHE.value)
     try:
         if DISTRIBUTED.value or COORDINATOR.value:

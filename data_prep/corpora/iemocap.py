@@ -8,7 +8,7 @@ answers, too. Speech of whole dialogues, which lies in dialog/wav, is passed ove
 import pathlib
 import re
 
-from data_prep.corpora.base import BadFile, Reading, Utterance
+from data_prep.corpora.base import BadFile, CorpusError, Reading, Utterance
 from data_prep.corpora.files import UnreadableName, find, look_up
 from data_prep.corpora.labels import pair, parse_rows, text_lines
 
@@ -49,12 +49,17 @@ def read(root: pathlib.Path) -> Reading:
     for table in find(root, lambda name: name.lower().endswith(".txt"), []):
         # The folders below have one file a rater, in another form.
         if table.parent.name.lower() == LABELS_FOLDER.lower():
-            labels += parse_rows(table, text_lines(table), _parse, bad_files)
+            try:
+                lines = text_lines(table)
+            except CorpusError as error:
+                bad_files.append(BadFile(str(table), str(error)))
+                lines = []
+            labels += parse_rows(table, lines, _parse, bad_files)
             tables.add(table.stem.lower())
 
     def no_label(path: pathlib.Path) -> str:
         dialogue = _match(path.stem)["dialogue"]
-        there = "has no label of it" if dialogue.lower() in tables else "is not there"
+        there = "has no usable label of it" if dialogue.lower() in tables else "is not there"
         return f"no label: {LABELS_FOLDER}/{dialogue}.txt {there}"
 
     return pair(root, labels, _identify, layout=LAYOUT, bad_files=bad_files, no_label=no_label)

@@ -1,5 +1,6 @@
 """What the readers of corpora with label files share: read the files, and give every label its sound."""
 
+import codecs
 import csv
 import dataclasses
 import io
@@ -42,11 +43,9 @@ def text_lines(table: pathlib.Path) -> list[tuple[int, str]]:
     """(line number, stripped line) of every line that is not blank; raters' comments may be in any 8-bit coding.
 
     Raises:
-        CorpusError: it is UTF-16, or no text.
+        CorpusError: it is UTF-16.
     """
-    text = table.read_text(encoding="utf-8-sig", errors="replace")
-    if "\0" in text:
-        raise CorpusError(f"{table} has zero bytes, as UTF-16 has; save it as UTF-8")
+    text = _content(table).decode("utf-8-sig", errors="replace")
     lines = ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1))
     return [(number, line) for number, line in lines if line]
 
@@ -58,7 +57,7 @@ def csv_rows(table: pathlib.Path) -> list[tuple[int, list[str]]]:
         CorpusError: it is not UTF-8, or not CSV.
     """
     try:
-        text = table.read_bytes().decode("utf-8-sig")
+        text = _content(table).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = error.object[error.start]
@@ -70,14 +69,22 @@ def csv_rows(table: pathlib.Path) -> list[tuple[int, list[str]]]:
         raise CorpusError(f"{table}:{reader.line_num}: not CSV: {error}") from None
 
 
+def _content(table: pathlib.Path) -> bytes:
+    """The bytes of a file that is not UTF-16, of which every other byte would be zero."""
+    content = table.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or content.count(0) > len(content) // 4:
+        raise CorpusError(f"{table} is UTF-16; save it as UTF-8")
+    return content
+
+
 def header_flaws(header: Sequence[str], *, required: Sequence[str], optional: Sequence[str]) -> list[str]:
     """What is wrong with the first row of a CSV file; columns may have their names in any case."""
     columns = [name.strip().lower() for name in header]
     flaws = []
     if missing := [name for name in required if name.lower() not in columns]:
         flaws.append(f"no column {', '.join(missing)} among: {', '.join(header) or 'none'}")
-    if any(";" in name or "\t" in name for name in columns):
-        flaws.append("separate the columns with commas")
+        if any(";" in name or "\t" in name for name in columns):
+            flaws.append("separate the columns with commas")
     flaws += [
         f"column {name} comes {columns.count(name.lower())} times"
         for name in (*required, *optional)

@@ -28,7 +28,7 @@ Beside the authors' PyTorch code (github jayaneetha/emoDARTS, cloned by you), st
     ratio          median of ours over theirs, turn by turn
     their peak     memory of their process, GB
 
-Where both together do not fit in memory, --apart gives each step a fresh process: slower, as each compiles first.
+Where both together do not fit in memory, --apart gives each step a fresh process, which takes a minute to start.
 """
 
 import contextlib
@@ -92,17 +92,21 @@ COLUMNS = (
 )
 
 
+def genotype() -> genotypes.Genotype:
+    """That of the found network."""
+    return genotypes.load(_GENOTYPE.value) if _GENOTYPE.value else DARTS_V2
+
+
 def setting() -> Setting:
     """The flags."""
-    genotype = genotypes.load(_GENOTYPE.value) if _GENOTYPE.value else DARTS_V2
-    return sizes.setting(parallel.local_devices(_DEVICES.value), genotype)
+    return sizes.setting(parallel.local_devices(_DEVICES.value), genotype())
 
 
-def peer_of(what: str, genotype: genotypes.Genotype):
+def peer_of(what: str):
     """The authors' step, or nothing without --peer; to be used in a `with`."""
     if not _PEER.value:
         return contextlib.nullcontext()
-    size = sizes.sizes() | {"genotype": genotype.to_json()}
+    size = sizes.sizes() | {"genotype": genotype().to_json()}
     if size["sequence"] not in (FIXED, ALL) or (size["sequence"] == ALL and what not in SEARCHES):
         raise PeerError(f"--peer: the authors' code has no {what} step with --sequence={size['sequence']}")
     return contextlib.closing(Peer(what, python=_PEER_PYTHON.value, folder=_PEER.value, sizes=size))
@@ -134,7 +138,7 @@ def measure(what: str) -> dict:
         ready = seconds_until_ready(case.compile)
         jax.block_until_ready(case.step())
         seconds, theirs = [], []
-        with peer_of(what, here.genotype) as peer:
+        with peer_of(what) as peer:
             for _ in range(_STEPS.value):
                 seconds += seconds_of(case.step, 1)
                 theirs += [peer.step()] if peer else []
@@ -168,24 +172,23 @@ def per_second(seconds: list[float], *, batch: int, gflop: float) -> dict:
 def measure_apart(what: str) -> dict:
     """The figures of one step and of the authors', turn by turn, each turn of either in a fresh process.
 
-    The first turn compiles, unless --cache holds it already; the others find what it has compiled. What the machine
-    does at best is the median over the turns.
+    The first turn compiles, unless --cache holds it already; the others find what it has compiled. Seconds and the
+    machine's rates are medians over the turns. No device is touched here: they are the other processes'.
     """
     ours, theirs = [], []
-    here = setting()
     with cache_folder() as cache:
         for turn in range(_STEPS.value):
             print(f"turn {turn + 1} of {_STEPS.value}: ours, then theirs", file=sys.stderr)
             alone = ("--peer=", "--noapart", "--steps=1", f"--cache={cache}")
             ours.append(in_own_process(what, *alone))
-            with peer_of(what, here.genotype) as peer:
+            with peer_of(what) as peer:
                 theirs.append(peer.step() | {"torch": peer.torch})
     seconds = [row["step"] for row in ours]
     typical = ("cached", "gemm_gflop_per_second", "memory_gb_per_second")
     return {
         **ours[0],
         **{name: statistics.median(row[name] for row in ours) for name in typical},
-        **per_second(seconds, batch=here.batch, gflop=ours[0]["gflop"]),
+        **per_second(seconds, batch=sizes.sizes()["batch"], gflop=ours[0]["gflop"]),
         "peak_gb": max(row["peak_gb"] for row in ours),
         **compare(seconds, theirs),
         "torch": theirs[0]["torch"],

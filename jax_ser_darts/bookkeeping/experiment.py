@@ -77,6 +77,11 @@ class Experiment:
         features = jax.ShapeDtypeStruct((1, self.frames, self.corpus.coefficients), jnp.float32)
         return features, jax.ShapeDtypeStruct((1,), jnp.int32)
 
+    @property
+    def test_speakers(self) -> set[str]:
+        """All who are tested, in whatever fold."""
+        return {who for fold in self.folds for group in fold.test for who in self.corpus.groups[group]}
+
     def search_parts(self, fold: Fold) -> tuple[Part, Part]:
         """Data for the weights and for the alphas: disjoint speakers, none of them of the test part.
 

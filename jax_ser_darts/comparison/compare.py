@@ -49,7 +49,7 @@ def compare(experiment: Experiment, *, folder: pathlib.Path, records_root: pathl
     where = workdir / "compare"
     try:
         workers.run(
-            jobs,
+            sorted(jobs, key=lambda job: job.kind != grid.SVM),  # what it cannot hear is told early
             needs={job: grid.needed_by(job, jobs, config) for job in jobs},
             done={job: about["wall"] for job, about in finished.items()},
             make=grid.Worker,

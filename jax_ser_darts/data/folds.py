@@ -7,8 +7,10 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from data_prep.splits import TEST
+
 # Parts of a corpus that comes divided; TEST may have a number: test1, ...
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
+TRAIN, VALIDATION = "train", "validation"
 
 
 class FoldError(ValueError):
@@ -112,7 +114,10 @@ def given_folds(
     _check_speakers(groups.items(), "group")
     named = [name for test in tests for name in test]
     if unknown := sorted(set(named) - set(groups)):
-        raise FoldError(f"The folds test groups that the corpus lacks: {unknown}; it has {sorted(groups)}.")
+        raise FoldError(
+            f"The folds test groups that the corpus lacks: {unknown}; it has {sorted(groups)}. Name some of these "
+            "(config.folds.test), or divide by what was named (config.data.group_by)."
+        )
     if twice := sorted({name for name in named if named.count(name) > 1}):
         raise FoldError(f"The folds test groups more than once: {twice}. Name each of them once.")
     if not tests or not all(tests):

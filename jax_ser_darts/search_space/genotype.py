@@ -172,10 +172,10 @@ def load(path: str | pathlib.Path) -> Genotype:
         raise GenotypeError(f"no genotype file {path}") from None
     except OSError as error:
         raise GenotypeError(f"{path}: cannot be read ({error.strerror})") from error
-    except (json.JSONDecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise GenotypeError(f"{path}: not JSON ({error}); {_FORM}") from error
     except GenotypeError as error:
         raise GenotypeError(f"{path}: {error}") from error
+    except (RecursionError, ValueError) as error:
+        raise GenotypeError(f"{path}: not JSON ({error}); {_FORM}") from error
 
 
 def _each_key_once(pairs: Sequence[tuple[str, Any]]) -> dict:

@@ -18,8 +18,8 @@ from jax_ser_darts.training.spaces import is_random, random_method
 from jax_ser_darts.training.train import Trainer, kept_variables, predict, read_network
 
 _NO_RANDOM = (
-    "[what a search is worth is what it adds to random architectures of its space: --config.methods.random=3 trains "
-    "three of each fold in this workdir]"
+    "[what a search is worth is what it adds to random architectures of the space that it searched: "
+    "--config.methods.random=3 trains three of each fold in this workdir]"
 )
 
 
@@ -113,7 +113,6 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
     """
     metadata = experiment.corpus.metadata
     kind = "SYNTHETIC speech: says nothing about people" if experiment.corpus.synthetic else "real speech"
-    test_speakers = sum(len(experiment.corpus.groups[g]) for fold in experiment.folds for g in fold.test)
     found = experiment.config.search.orders or experiment.config.train.genotype
     spaces = random_methods(experiment.config)
     draws = {draw: [] for of_space in spaces.values() for draw in of_space}
@@ -127,12 +126,13 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
         },
         "train s": {name: f"{statistics.fmean(figure['seconds']):,.1f}" for name, figure in figures.items()},
     }
-    averages, over_folds, saved = {}, {}, {"corpus": metadata["corpus"], "rows": figures}
+    averages, saved = {}, {"corpus": metadata["corpus"], "rows": figures}
+    folds = {name: figure["over_folds"] for name, figure in figures.items()}
     at_random = {}
     for method, of_space in spaces.items():
-        spread = scores.over_draws([draws[draw] for draw in of_space])
+        spread = scores.over_means([draws[draw] for draw in of_space])
         averages[f"{method}, mean of {len(of_space)} (deviation)"] = spread
-        of_folds = scores.over_draws(
+        of_folds = scores.over_means(
             [
                 [
                     Scores.from_json(f["folds"][str(fold.index)])
@@ -142,8 +142,12 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
                 for fold in experiment.folds
             ]
         )
-        over_folds[f"{method}, mean of {len(of_space)}"] = _plain(of_folds)
-        saved[method] = {"methods": of_space, **_plain(spread), "over_folds": _plain(of_folds)}
+        folds[f"{method}, mean of {len(of_space)}"] = _plain(of_folds)
+        saved[method] = {
+            "methods": of_space,
+            **_plain(spread),
+            "over_folds": folds[f"{method}, mean of {len(of_space)}"],
+        }
         own = dict.fromkeys(of_space, method)
         for name, figure in figures.items():
             if spread["ua"].mean and own.get(figure["method"], _over(experiment, figure["method"])) == method:
@@ -152,7 +156,7 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
         columns["RI %"] = at_random
     lines = [
         f"Corpus {metadata['corpus']} ({kind}), {len(experiment.folds)} speaker-independent fold(s), "
-        f"{test_speakers} test speakers, chance UA {1 / len(experiment.corpus.classes):.3f}",
+        f"{len(experiment.test_speakers)} test speakers, chance UA {1 / len(experiment.corpus.classes):.3f}",
         "",
         scores.table(rows, averages=averages, columns=columns),
         "[parameters and seconds of training: mean over folds]",
@@ -160,8 +164,7 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
         "",
         "Over folds, mean (standard deviation):",
     ]
-    over_folds = {name: figure["over_folds"] for name, figure in figures.items()} | over_folds
-    for name, spreads in over_folds.items():
+    for name, spreads in folds.items():
         shown = "  ".join(f"{key.upper()} {Spread(**spreads[key])}" for key in ("ua", "wa", "f1"))
         lines.append(f"  {name}: {shown}")
     for name, row in rows.items():

@@ -266,14 +266,14 @@ def over_folds(scores: Sequence[Scores]) -> dict[str, Spread]:
     return {name: _spread([getattr(fold, name).value for fold in scores]) for name in ("ua", "wa", "f1")}
 
 
-def over_draws(draws: Sequence[Sequence[Scores]]) -> dict[str, Spread]:
-    """Mean and standard deviation (n - 1) over systems drawn alike, each the mean of its trainings' figures.
+def over_means(groups: Sequence[Sequence[Scores]]) -> dict[str, Spread]:
+    """Mean and standard deviation (n - 1) over groups, each the mean of its figures: {"ua": ..., "wa": ..., "f1": ...}.
 
     Args:
-        draws: of each system, the scores of each of its trainings.
+        groups: such as the trainings of each system that was drawn, or the systems of each fold.
     """
     return {
-        name: _spread([statistics.fmean(getattr(one, name).value for one in of) for of in draws])
+        name: _spread([statistics.fmean(getattr(one, name).value for one in of) for of in groups])
         for name in ("ua", "wa", "f1")
     }
 
@@ -288,7 +288,7 @@ def table(
 
     Args:
         rows: name -> scores.
-        averages: further rows, of `over_draws`: name -> figure -> mean, with its deviation in round brackets.
+        averages: further rows, of `over_means`: name -> figure -> mean, with its deviation in round brackets.
         columns: further columns: title -> name of a row -> what stands there.
     """
     averages, columns = averages or {}, columns or {}

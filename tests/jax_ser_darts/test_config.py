@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
-from jax_ser_darts import config
+from jax_ser_darts import config, main
 from jax_ser_darts.bookkeeping.workdir import check_workdir, claim_workdir
 from jax_ser_darts.config import ConfigError, search_variant
 from jax_ser_darts.config_checks import validate
+from jax_ser_darts.search_space.genotype import GenotypeError
 
 CONFIGS = sorted(p.stem for p in (pathlib.Path(__file__).parents[2] / "configs").glob("[a-z]*.py"))
 ROOT = pathlib.Path(__file__).parents[2]
@@ -401,7 +402,6 @@ def command(*arguments):
             "this config has the variants quick, full, each also with ,joint",
         ),
         (["--config=configs/iemocap.py:joint"], "configs/iemocap.py has the sizes quick, full, paper, first"),
-        (["--config.train.genotype=nowhere.json"], "error: no genotype file nowhere.json"),
         (
             ["--config=configs/nope.py:quick"],
             "there is no config file configs/nope.py; in configs are: configs/c",
@@ -416,6 +416,14 @@ def test_the_command_says_what_is_wrong(tmp_path, arguments, message):
     assert done.returncode != 0
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_missing_genotype_is_told_before_any_work(tmp_path):
+    c = config.default()
+    c.train.genotype = "nowhere.json"
+    with pytest.raises(GenotypeError, match=r"no genotype file nowhere\.json"):
+        main.run(c, tmp_path, "all")
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_has_every_flag_of_the_command():

@@ -10,6 +10,7 @@ import pytest
 from tiny import tiny_config
 
 from data_prep import functionals
+from data_prep.corpora.base import CorpusError
 from jax_ser_darts import kept, main
 from jax_ser_darts.bookkeeping.metrics import MetricsWriter, read
 from jax_ser_darts.comparison import jobs, workers
@@ -214,6 +215,19 @@ class TestMethods:
             main.run(config, tmp_path, "all")
         assert not list(tmp_path.iterdir())
 
+    def test_what_the_svm_cannot_hear_is_told_before_any_search(self, finished, tmp_path, monkeypatch):
+        def fail(*_, **__):
+            raise CorpusError("it cannot be heard")
+
+        monkeypatch.setattr(functionals, "check_installed", lambda: None)
+        monkeypatch.setattr(functionals, "compute", fail)
+        config = tiny_config()
+        config.data.records = str(finished / "records")
+        config.methods.svm = True
+        with pytest.raises(CorpusError, match="it cannot be heard"):
+            main.run(config, tmp_path, "all")
+        assert not (tmp_path / "search").exists()
+
 
 def in_this_process(jobs, *, needs, done, make, arguments, **_):
     """As `workers.run`, without processes: one after the other, what is needed first."""
@@ -288,6 +302,15 @@ class TestCompare:
         assert agreement["second"]["term_share"] == [
             line["val"]["term"] / line["val"]["direct"] for line in lines
         ]
+
+    def test_the_svm_comes_first_and_the_others_in_the_order_of_the_table(self, grid, monkeypatch):
+        order = []
+        monkeypatch.setattr(functionals, "check_installed", lambda: None)
+        monkeypatch.setattr(workers, "run", lambda jobs, **_: order.extend(jobs))
+        main.run(comparing(), grid, "compare")
+        first, *others = order
+        assert first.kind == jobs.SVM
+        assert others == [job for job in jobs.all_jobs(comparing(), [0]) if job.kind != jobs.SVM]
 
     def test_there_is_a_report(self, grid):
         page = (grid / "compare" / "report.html").read_text()

@@ -6,6 +6,7 @@ import pytest
 from trees import iemocap, iemocap_line, sound, write
 
 from data_prep import corpora
+from data_prep.corpora.base import BadFile
 
 SPEAKERS = {f"0{session}{sex}" for session in "12345" for sex in "FM"}
 
@@ -110,7 +111,7 @@ def test_a_label_of_no_use_is_a_bad_file_that_names_the_line(one, line, says):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("Ses01F_impro01_M007", "no label: EmoEvaluation/Ses01F_impro01.txt has no label of it"),
+        ("Ses01F_impro01_M007", "no label: EmoEvaluation/Ses01F_impro01.txt has no usable label of it"),
         ("Ses01M_script02_2_M007", "no label: EmoEvaluation/Ses01M_script02_2.txt is not there"),
         ("laughter", "'laughter' is not session"),
     ],
@@ -134,13 +135,22 @@ def test_two_labels_of_one_turn_are_bad_and_each_names_the_other(one):
     assert [utterance.id for utterance in reading.utterances] == [names[0]]
 
 
-def test_labels_in_utf_16_are_told(one):
-    table = labels(one, [iemocap_line("Ses01F_impro01_F000", "neu")])
-    table.write_text(table.read_text(), encoding="utf-16")
-    with pytest.raises(
-        corpora.CorpusError, match=r"Ses01F_impro01.txt has zero bytes, as UTF-16 has; save it"
-    ):
-        corpora.read("iemocap", one)
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"], ids=["marked", "unmarked"])
+def test_labels_in_utf_16_are_told_of_every_file(tmp_path, encoding):
+    tree = iemocap(tmp_path)
+    tables = sorted(tree.glob("*/*/dialog/EmoEvaluation/Ses01*.txt"))
+    for table in tables:
+        table.write_text(table.read_text("latin-1"), encoding=encoding)
+    bad_files = corpora.read("iemocap", tree).bad_files
+    assert len(tables) == 4
+    for table in tables:
+        assert BadFile(str(table), f"{table} is UTF-16; save it as UTF-8") in bad_files
+
+
+def test_a_zero_byte_in_a_comment_does_no_harm(one):
+    table = labels(one, ["% odd \0 comment\n", iemocap_line("Ses01F_impro01_F000", "neu")])
+    assert table.read_bytes().count(0) == 1
+    assert len(corpora.read("iemocap", one).utterances) == 1
 
 
 def test_a_folder_without_labels_says_what_is_expected(tmp_path):

@@ -111,6 +111,13 @@ def test_a_table_of_another_form_is_refused(tmp_path, header, says):
         corpora.read("msp_podcast", tmp_path)
 
 
+def test_a_table_in_utf_16_is_told(tmp_path):
+    table = msp_podcast(tmp_path, [GOOD]) / "Labels/labels_consensus.csv"
+    table.write_text(table.read_text("utf-8-sig"), encoding="utf-16-le")
+    with pytest.raises(corpora.CorpusError, match="is UTF-16; save it as UTF-8"):
+        corpora.read("msp_podcast", tmp_path)
+
+
 def test_columns_may_come_in_another_order_and_the_sex_be_absent(tmp_path):
     write(
         msp_podcast(tmp_path, [GOOD]) / "Labels/labels_consensus.csv",

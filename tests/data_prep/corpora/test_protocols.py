@@ -176,6 +176,7 @@ def test_a_speaker_may_be_in_two_test_parts_of_msp_podcast(tmp_path):
     c.data.parts = ()
     made = experiment(c, msp_podcast(tmp_path / "tree", rows), tmp_path)
     assert speakers_of_tests(made) == [["7", "8", "unknown_test1", "unknown_test2"]]
+    assert made.test_speakers == {"7", "8", "unknown_test1", "unknown_test2"}
     check_disjoint(made)
     tested = [made.corpus.group[i] in made.folds[0].test for i in range(len(made.corpus))]
     assert sum(tested) == sum(row[-1].startswith("Test") for row in rows)

@@ -114,6 +114,7 @@ for k, _ in enumerate(sys.stdin, start=1):
     (row,) = found["figures"]
     assert (tmp_path / "started").read_text() == "xx"
     assert row["peer_seconds"] == [1000.0, 1000.0], "a process of theirs was asked twice"
+    assert len(set(row["seconds"])) == 2, "one turn of ours was counted twice"
     assert row["peer_ratio"] == pytest.approx(sum(row["seconds"]) / 2 / 1000)
     assert row["step"] == pytest.approx(sum(row["seconds"]) / 2)
     assert row["gflop_per_second"] == pytest.approx(row["gflop"] / row["step"])

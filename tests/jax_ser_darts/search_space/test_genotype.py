@@ -185,6 +185,10 @@ WRONG = {
     "empty file": ("", "not JSON (Expecting value: line 1 column 1 (char 0)); a genotype is an object"),
     "as pt.darts writes it": ("Genotype(normal=[])", "not JSON"),
     "nested without end": ("[" * 100_000, "not JSON"),
+    "a source of 5,000 digits": (
+        '{"normal": [[["skip_connect", ' + "1" * 5000 + ']]], "reduction": []}',
+        "not JSON (Exceeds",
+    ),
     "one key twice": ('{"normal": [], "normal": [], "reduction": []}', "the key normal comes more than once"),
     "not an object": ([1, 2], '"normal" and "reduction"'),
     "null": (None, '"normal" and "reduction"'),

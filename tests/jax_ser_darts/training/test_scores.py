@@ -14,8 +14,8 @@ from jax_ser_darts.training.scores import (
     Scores,
     Spread,
     confusion_table,
-    over_draws,
     over_folds,
+    over_means,
     pool,
     score,
     table,
@@ -219,16 +219,16 @@ def test_mean_and_deviation_over_folds():
 
 def test_draws_count_once_each_however_many_trainings_they_have():
     a, b, c = (score(make_answers(seed)) for seed in range(3))
-    spread = over_draws([[a, b], [c]])["ua"]
+    spread = over_means([[a, b], [c]])["ua"]
     of_draws = [(a.ua.value + b.ua.value) / 2, c.ua.value]
     assert spread.mean == pytest.approx(np.mean(of_draws))
     assert spread.std == pytest.approx(np.std(of_draws, ddof=1))
-    assert over_draws([[a, b]])["f1"].std is None
+    assert over_means([[a, b]])["f1"].std is None
 
 
 def test_the_table_takes_averages_and_columns():
     scores = {name: score(make_answers(seed)) for seed, name in enumerate("ab")}
-    averages = {"mean": over_draws([[of] for of in scores.values()])}
+    averages = {"mean": over_means([[of] for of in scores.values()])}
     lines = table(scores, averages=averages, columns={"seconds": {"a": "12", "b": "7"}}).splitlines()
     assert len({len(line) for line in lines[:5]}) == 1
     assert lines[0].endswith("seconds")
