@@ -6,7 +6,8 @@
 Source: Rajapakshe et al. (2023); figures of the authors' code (see README, "What differs"): MFCC of 128 coefficients at
 32,750 Hz, 8 s, time max-pooled by 4; four cells of four nodes, C = 8, dropout 0.3; 50 epochs of batch 64; SGD
 0.025 -> 0.001, alphas by Adam 3e-4. `paper` trains three random architectures of each fold, too, and has not been run
-to the end.
+to the end. `quick`, on RAVDESS (8 classes, 1 fold, 3 test speakers): UA 0.188 in 262 s, chance 0.125; it shows that all
+works, and its few steps move the alphas so little that both orders find the same cells.
 """
 
 from jax_ser_darts import config
