@@ -8,8 +8,8 @@ CNN four sequence cells of four nodes, whose candidates are LSTMs and RNNs of on
 bidirectional ones with attention, identity and none (`--config.search.sequence=all`; groups of them: lstm,
 rnn, lstm_att, rnn_att). Their width is ours. The same on a corpus that has a config: `configs/ravdess.py:quick,joint`.
 
-`paper` has not been run to the end. `quick` has, on RAVDESS (8 classes, 1 fold, 3 test speakers): UA 0.266 in 20 minutes,
-the tests running beside it. Its few steps move the alphas so little that both orders find the same cells.
+`paper` has not been run to the end. `quick` has, on RAVDESS (8 classes, 1 fold, 3 test speakers): UA 0.266 in 20
+minutes, the tests running beside it. Its few steps move the alphas so little that both orders find the same cells.
 """
 
 from configs import cnn_search
