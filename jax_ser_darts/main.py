@@ -21,7 +21,6 @@ from collections.abc import Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -33,7 +32,14 @@ from data_prep.features import SettingsError
 from data_prep.prepare import prepare
 from jax_ser_darts import plan
 from jax_ser_darts.bookkeeping.checkpoints import CheckpointError
-from jax_ser_darts.bookkeeping.experiment import Experiment, check_devices, digest, found_by, set_up
+from jax_ser_darts.bookkeeping.experiment import (
+    Experiment,
+    check_devices,
+    digest,
+    found_by,
+    records_root,
+    set_up,
+)
 from jax_ser_darts.bookkeeping.metrics import MetricsError
 from jax_ser_darts.bookkeeping.progress import of_ours
 from jax_ser_darts.bookkeeping.workdir import check_workdir, claim_workdir, only_run
@@ -156,7 +162,7 @@ def run(
                 f"Bundle: {export.export(experiment, all_designs(experiment, find(experiment, mode)), target)}"
             )
         elif mode == "compare":
-            print(compare.compare(experiment, folder=folder, records_root=records_root(config, workdir)))
+            print(compare.compare(experiment, folder=folder))
         else:
             work(experiment, mode)
 
@@ -167,15 +173,10 @@ def needs_one_process(config) -> bool:
     return any(settings.eigenvalue or settings.perturbation for settings in variants)
 
 
-def records_root(config, workdir: pathlib.Path) -> pathlib.Path:
-    """Where all records lie."""
-    return pathlib.Path(config.data.records or workdir / "records")
-
-
 def work(experiment: Experiment, mode: str) -> None:
     """Search, training and evaluation, or those of them that the mode asks for."""
     if experiment.config.methods.svm and mode in ("train", "all"):
-        heard_by_svm(experiment)  # what it cannot hear is told before hours of searching and training
+        svm.heard(experiment)  # what it cannot hear is told before hours of searching and training
     found = find(experiment, mode)
     if mode == "search":
         return
@@ -211,23 +212,12 @@ def svms(experiment: Experiment, mode: str) -> list[evaluate.Result]:
     if mode == "evaluate":
         for fold in experiment.folds:
             check_trained(experiment.train_folder(svm.METHOD, fold, svm.SEED), "svm.json")
-    values = heard_by_svm(experiment)
+    values = svm.heard(experiment)
     if mode == "train":
         for fold in experiment.folds:
             svm.train(experiment, values, fold)
         return []
     return [svm.result(experiment, values, fold) for fold in experiment.folds]
-
-
-def heard_by_svm(experiment: Experiment) -> np.ndarray:
-    """The functionals of the whole corpus, `[N, 88]`; computed once."""
-    return functionals.functionals(
-        data=experiment.config.data,
-        records=records_root(experiment.config, experiment.workdir),
-        ids=experiment.corpus.id.tolist(),
-        fingerprint=experiment.corpus.metadata["fingerprint"],
-        path=experiment.workdir / "functionals.npz",
-    )
 
 
 def check_trained(folder: pathlib.Path, file: str) -> None:

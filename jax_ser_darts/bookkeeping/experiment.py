@@ -33,6 +33,11 @@ from jax_ser_darts.files import write_json
 FRAMES_MULTIPLE = 4  # two reductions of the cells leave whole frames
 
 
+def records_root(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> pathlib.Path:
+    """Where all records lie, and what archives hold."""
+    return pathlib.Path(config.data.records or workdir / "records")
+
+
 @dataclasses.dataclass(frozen=True)
 class Part:
     """Training data of one fold, and what is known from it alone.

@@ -26,14 +26,14 @@ from jax_ser_darts.config import ConfigError
 from jax_ser_darts.files import write_json
 
 
-def compare(experiment: Experiment, *, folder: pathlib.Path, records_root: pathlib.Path) -> str:
+def compare(experiment: Experiment, *, folder: pathlib.Path) -> str:
     """Runs what is left of the grid, writes the results, and returns the table as text.
 
     This process touches no device: they are its workers'.
 
     Args:
         experiment: what is compared, and on which folds.
-        folder: of the records. records_root: where all records lie.
+        folder: of the records.
 
     Raises:
         ConfigError: what is done is of a setting that has changed since.
@@ -57,7 +57,6 @@ def compare(experiment: Experiment, *, folder: pathlib.Path, records_root: pathl
                 config.to_dict(),
                 workdir,
                 folder,
-                records_root,
                 jax.config.jax_compilation_cache_dir or "",
             ),
             count=config.compare.workers,

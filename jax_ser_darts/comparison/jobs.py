@@ -19,7 +19,6 @@ from typing import Any
 
 import ml_collections
 
-from data_prep import functionals
 from jax_ser_darts.bookkeeping.environment import run_with
 from jax_ser_darts.bookkeeping.experiment import check_devices, found_by, set_up
 from jax_ser_darts.bookkeeping.workdir import read_object
@@ -165,7 +164,6 @@ class Worker:
         config: of the run.
         workdir: of the run.
         folder: of the records, as `data_prep.prepare` returns it.
-        records_root: where all records lie.
         cache: folder of compiled programs; "" keeps none.
 
     Raises:
@@ -177,7 +175,6 @@ class Worker:
         config: dict,
         workdir: pathlib.Path,
         folder: pathlib.Path,
-        records_root: pathlib.Path,
         cache: str,
     ):
         memory.keep_freed_memory()
@@ -186,7 +183,6 @@ class Worker:
         check_devices(config)
         self._experiment = set_up(config, workdir, records.load_records(folder))
         self._folds = {fold.index: fold for fold in self._experiment.folds}
-        self._records_root = records_root
         self._searcher_of = make_searchers(self._experiment)
         self._trainer = None
         self._run_with = run_with()
@@ -239,12 +235,6 @@ class Worker:
 
     def _svm(self, job: Job) -> dict[str, Any]:
         experiment = self._experiment
-        values = functionals.functionals(
-            data=experiment.config.data,
-            records=self._records_root,
-            ids=experiment.corpus.id.tolist(),
-            fingerprint=experiment.corpus.metadata["fingerprint"],
-            path=experiment.workdir / "functionals.npz",
-        )
+        values = svm.heard(experiment)
         result = svm.result(experiment, values, self._folds[job.fold])
         return {"seconds": result.seconds, "peak_memory": memory.peak_memory()}

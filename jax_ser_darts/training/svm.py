@@ -13,7 +13,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from jax_ser_darts.bookkeeping.experiment import Experiment, claim
+from data_prep import functionals
+from jax_ser_darts.bookkeeping.experiment import Experiment, claim, records_root
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.records import Subset, subset
 from jax_ser_darts.files import write_json
@@ -22,6 +23,21 @@ from jax_ser_darts.training.scores import Answers
 
 METHOD = "svm"
 SEED = 0  # nothing is drawn
+
+
+def heard(experiment: Experiment) -> np.ndarray:
+    """What it hears of the whole corpus, `[N, 88]`; computed once, then read from functionals.npz.
+
+    Raises:
+        MissingError, CorpusError, OSError: as of `functionals.functionals`.
+    """
+    return functionals.functionals(
+        data=experiment.config.data,
+        records=records_root(experiment.config, experiment.workdir),
+        ids=experiment.corpus.id.tolist(),
+        fingerprint=experiment.corpus.metadata["fingerprint"],
+        path=experiment.workdir / "functionals.npz",
+    )
 
 
 def fit(values: np.ndarray, data: Subset, c: float) -> Pipeline:

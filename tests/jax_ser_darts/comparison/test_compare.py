@@ -29,7 +29,7 @@ def run(tmp_path, monkeypatch):
 
 def compared(found):
     experiment = types.SimpleNamespace(config=found.config, workdir=found.workdir)
-    return compare.compare(experiment, folder=found.workdir, records_root=found.workdir)
+    return compare.compare(experiment, folder=found.workdir)
 
 
 def test_methods_that_are_whole_have_a_report_though_a_job_failed(run):
