@@ -5,7 +5,7 @@
     python -m jax_ser_darts.main --config=configs/compare.py:joint ...     # both papers' searches, baselines, the SVM
     python -m jax_ser_darts.main --config=configs/compare.py:joint,8 ...   # on eight classes, in half the epochs
 
-All have the cells of `ravdess.py:quick`, and its epochs unless they say otherwise, for two cores:
+All but `quick` have the CNN cells of `ravdess.py:quick`, and its epochs unless they say otherwise, for two cores:
 
     full       first and second order, by exact products and by finite differences, the implicit gradient; 3 search
                seeds, 2 training seeds, 2 folds: 24 searches, 68 trainings, 4 hours of work: UA 0.604

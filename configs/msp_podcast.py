@@ -3,7 +3,7 @@
     python -m jax_ser_darts.main --config=configs/msp_podcast.py:quick --config.data.source=DIR --workdir=DIR
 
 Test1 is tested; for another: --config.data.parts="('train','validation','test2')"; for both, parts="()". A speaker in
-two parts is an error, but of two test parts. Utterances of unknown speakers stay in the part where the
+two parts is an error, unless both are test parts. Utterances of unknown speakers stay in the part where the
 corpus has them. Test3, whose labels are withheld, and what newer releases bring of earlier ones are passed over.
 Features are kept in memory, 25 KiB an utterance.
 

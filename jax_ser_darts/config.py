@@ -67,7 +67,7 @@ def default() -> ml_collections.ConfigDict:
     c.folds.count = 6  # parts the speaker groups are divided in; 0 leaves one group out
     c.folds.test = ()  # groups that each fold tests, (("speaker_01M", "speaker_02F"), ...), instead of count
     c.folds.run = ()  # which folds to run; () is all
-    c.folds.validation_groups = 2  # speaker groups for early stopping
+    c.folds.validation_groups = 2  # speaker groups that choose a training's epoch
     c.folds.seed = 0
 
     c.space = ml_collections.ConfigDict()
@@ -113,7 +113,7 @@ def default() -> ml_collections.ConfigDict:
     c.search.sequence_width = 16  # units of a node of a sequence cell, and of each recurrence in it
     c.search.epochs = 50
     c.search.batch_size = 16
-    c.search.weights_share = 0.5  # of the training speakers; the others' data is for the alphas
+    c.search.weights_share = 0.5  # of the speakers who are not tested; the others' data is for the alphas
     c.search.learning_rate = 0.025
     c.search.final_learning_rate = 0.001
     c.search.momentum = 0.9
@@ -158,7 +158,9 @@ def default() -> ml_collections.ConfigDict:
     c.search.neumann_terms = 3  # order implicit: products with the Hessian of L_train
     c.search.neumann_rate = 0.01  # of the series: above 2 / largest eigenvalue it diverges
     c.search.edges = LOOPED  # little memory, compiled soon; or unrolled: faster steps
-    c.search.rematerialise = False  # computes each CNN cell again in the backward pass: less memory, slower
+    c.search.rematerialise = (
+        False  # computes the edges of each CNN cell again in the backward pass; looped ones are
+    )
     c.search.fast = True  # False: plain XLA convolutions and autodiff
 
     c.train = ml_collections.ConfigDict()

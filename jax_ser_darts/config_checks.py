@@ -29,6 +29,13 @@ def _within(config, low, high, *names):
             raise ConfigError(f"config.{name} = {value} must be from {low} to {high}")
 
 
+def _whole_numbers(config, *names):
+    for name in names:
+        for value in _get(config, name):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ConfigError(f"config.{name}: {value!r} is no whole number")
+
+
 def _one_of(config, name, allowed):
     value = _get(config, name)
     if value not in allowed:
@@ -47,54 +54,33 @@ def validate(config: ml_collections.ConfigDict) -> None:
     Raises:
         ConfigError: naming the setting.
     """
-    _positive(
-        config, "space.nodes", "model.stem_multiplier", "model.project", "model.hidden", "model.attention"
-    )
-    _one_of(config, "parallel", parallel.MAPPINGS)
-    _one_of(config, "model.stem_stride", (1, 2))
-    _one_of(config, "search.sequence", SEQUENCES)
-    _positive(config, "search.sequence_nodes")
-    try:
-        check_operations(config.space.operations)
-    except ValueError as error:
-        raise ConfigError(f"config.space.operations: {error}") from None
-    for part in ("search", "train"):
-        names = ("cells", "channels", "epochs", "batch_size", "learning_rate", "clip")
-        names += ("sequence_cells", "sequence_width")
-        _positive(config, *(f"{part}.{name}" for name in names))
-        _within(config, 0.0, 0.95, f"{part}.dropout")
-        for cell in config[part].reductions:
-            if not 0 <= cell < config[part].cells:
-                raise ConfigError(
-                    f"config.{part}.reductions: there is no cell {cell} among {config[part].cells} cells"
-                )
-        if config[part].channels % 2:
-            raise ConfigError(
-                f"config.{part}.channels = {config[part].channels} must be even: a reduction halves it"
-            )
-        if _smallest_side(config, part) < 1:
-            raise ConfigError(
-                f"config.{part}.cells = {config[part].cells}: the reductions leave nothing of "
-                f"{config.features.coefficients} coefficients; use fewer reductions or more coefficients"
-            )
-    _one_of(config, "search.product", bilevel.PRODUCTS)
-    _one_of(config, "search.edges", EDGES)
-    _positive(config, "compare.workers", "compare.permutations")
-    _one_of(config, "compare.cluster", ("speaker", "fold"))
+    _check_grid(config)
+    _check_folds(config)
+    _check_networks(config)
+    _check_optimisation(config)
     _check_collapse(config)
-    _check_variants(config)
+    _check_orders(config)
     _check_remedies(config)
     _check_methods(config)
-    _within(config, 0.05, 0.95, "search.weights_share")
-    _within(config, 0, config.search.epochs, "search.warmup_epochs")
-    _one_of(config, "train.optimiser", ("adamw", "sgd"))
-    _within(config, 0.0, 0.95, "train.drop_path", "train.label_smoothing")
-    _within(config, 0.0, 0.9999, "train.bn_momentum")
-    _within(config, 0, 10**9, "train.patience", "train.auxiliary", "devices", "data.workers")
-    _positive(config, "train.checkpoint_epochs")
+    _one_of(config, "parallel", parallel.MAPPINGS)
+    _within(config, 0, 10**9, "devices", "data.workers")
+    _positive(config, "compare.workers", "compare.permutations", "scores.resamples")
+    _one_of(config, "compare.cluster", ("speaker", "fold"))
+    _within(config, 0.5, 0.9999, "scores.level")
+    _check_bundle(config)
+    _check_variants(config)  # last: what is wrong with a setting that they share is no variant's fault
+
+
+def _check_grid(config):
+    """The seeds, and what must not be named twice."""
+    _within(config, 0, 2**31 - 1, "seed", "folds.seed")
     for name in ("search.seeds", "train.seeds"):
         if not _get(config, name):
             raise ConfigError(f"config.{name} is empty: name at least one, e.g. (0,)")
+        _whole_numbers(config, name)
+        for seed in _get(config, name):
+            if seed < 0:
+                raise ConfigError(f"config.{name}: {seed} is below 0")
     for name in (
         "search.seeds",
         "train.seeds",
@@ -107,11 +93,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
         values = tuple(_get(config, name))
         if len(set(values)) < len(values):
             raise ConfigError(f"config.{name} = {values} names one twice")
-    _within(config, 0, 2**31 - 1, "seed", "folds.seed")
-    for name in ("search.seeds", "train.seeds"):
-        for seed in _get(config, name):
-            if seed < 0:
-                raise ConfigError(f"config.{name}: {seed} is below 0")
+
+
+def _check_folds(config):
+    _within(config, 0, 10**9, "folds.count", "folds.validation_groups")
+    _whole_numbers(config, "folds.run")
     for test in config.folds.test:
         if isinstance(test, str) or not test:
             raise ConfigError(f"config.folds.test: {test!r} is not a fold's groups, such as ('speaker_01',)")
@@ -124,15 +110,70 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for fold in config.folds.run:
         if fold < 0 or (count and fold >= count):
             raise ConfigError(f"config.folds.run: there is no fold {fold} among {count}")
+
+
+def _check_networks(config):
+    """The space, and the sizes of supernet and networks."""
+    _positive(
+        config, "space.nodes", "model.stem_multiplier", "model.project", "model.hidden", "model.attention"
+    )
+    _one_of(config, "model.stem_stride", (1, 2))
+    _one_of(config, "search.sequence", SEQUENCES)
+    _positive(config, "search.sequence_nodes")
+    _one_of(config, "search.edges", EDGES)
+    try:
+        check_operations(config.space.operations)
+    except ValueError as error:
+        raise ConfigError(f"config.space.operations: {error}") from None
+    for part in ("search", "train"):
+        section = config[part]
+        _positive(
+            config, *(f"{part}.{name}" for name in ("cells", "channels", "sequence_cells", "sequence_width"))
+        )
+        _whole_numbers(config, f"{part}.reductions")
+        for cell in section.reductions:
+            if not 0 <= cell < section.cells:
+                raise ConfigError(
+                    f"config.{part}.reductions: there is no cell {cell} among {section.cells} cells"
+                )
+        if section.channels % 2:
+            raise ConfigError(
+                f"config.{part}.channels = {section.channels} must be even: a reduction halves it"
+            )
+        if _smallest_side(config, part) < 1:
+            raise ConfigError(
+                f"config.{part}.cells = {section.cells}: the reductions leave nothing of "
+                f"{config.features.coefficients} coefficients; use fewer reductions or more coefficients"
+            )
+
+
+def _check_optimisation(config):
+    """How weights and alphas are moved, and for how long."""
+    for part in ("search", "train"):
+        _positive(config, *(f"{part}.{name}" for name in ("epochs", "batch_size", "learning_rate", "clip")))
+        _within(config, 0.0, 0.95, f"{part}.dropout")
+        _within(config, 0.0, 1.0, f"{part}.momentum", f"{part}.weight_decay")
+        _within(config, 0.0, config[part].learning_rate, f"{part}.final_learning_rate")
+    _one_of(config, "search.product", bilevel.PRODUCTS)
+    _positive(config, "search.alphas_learning_rate", "search.difference_size")
+    _within(config, 0.05, 0.95, "search.weights_share")
+    _within(config, 0, config.search.epochs, "search.warmup_epochs")
     if len(config.search.alphas_betas) != 2 or not all(0 <= b < 1 for b in config.search.alphas_betas):
         raise ConfigError(
             f"config.search.alphas_betas = {config.search.alphas_betas} must be two numbers in [0, 1)"
         )
-    for part in ("search", "train"):
-        _within(config, 0.0, 1.0, f"{part}.momentum", f"{part}.weight_decay")
-        _within(config, 0.0, config[part].learning_rate, f"{part}.final_learning_rate")
-    _positive(config, "search.alphas_learning_rate", "search.difference_size", "scores.resamples")
-    _within(config, 0.5, 0.9999, "scores.level")
+    _one_of(config, "train.optimiser", ("adamw", "sgd"))
+    _within(config, 0.0, 0.95, "train.drop_path", "train.label_smoothing")
+    _within(config, 0.0, 0.9999, "train.bn_momentum")
+    _within(config, 0, 10**9, "train.patience", "train.auxiliary")
+    _positive(config, "train.checkpoint_epochs")
+    try:
+        Augmentation(**config.train.augment.to_dict())
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"config.train.augment: {error}") from None
+
+
+def _check_bundle(config):
     _within(config, 0.0, 0.9, "bundle.overlap")
     _within(config, -120.0, 0.0, "bundle.silence")
     _within(config, -1, 2**31 - 1, "bundle.fold", "bundle.seed")
@@ -141,24 +182,25 @@ def validate(config: ml_collections.ConfigDict) -> None:
             raise ConfigError(
                 f"config.bundle.labels: {pair!r} is not a pair of classes, such as ('joy', 'happy')"
             )
-    try:
-        Augmentation(**config.train.augment.to_dict())
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"config.train.augment: {error}") from None
 
 
 # What a variant of the search may not change: protocol and budget are the same for all that are compared.
 SHARED = frozenset(("orders", "seeds", "variants", "epochs", "batch_size", "weights_share", "class_weights"))
 
 
-def _check_variants(config):
+def _check_orders(config):
+    """Whether the search methods that are asked for are variants."""
     variants = config.search.variants
     for method in config.search.orders:
         if method not in variants:
             raise ConfigError(f"config.search.orders: {method!r} is not one of {', '.join(variants)}")
         if is_random(method):
             raise ConfigError(f"config.search.variants.{method}: the random architectures are called so")
-    for method, changes in variants.items():
+
+
+def _check_variants(config):
+    """Whether each variant would do as the section `search`."""
+    for method, changes in config.search.variants.items():
         where = f"config.search.variants.{method}"
         if not method.isidentifier():
             raise ConfigError(f"{where}: a name of letters, digits and underscores is needed, for its folder")
@@ -175,7 +217,7 @@ def _check_variants(config):
                 changed.search = search_variant(config, method)[1]
                 changed.search.variants = {}
                 changed.search.orders = ()
-                changed.methods.svm = True  # something is asked for
+                changed.methods.random = 1  # something is asked for
                 changed.methods.baselines = ()
                 validate(changed)
             except (ConfigError, TypeError) as error:

@@ -4,12 +4,14 @@ import contextlib
 import json
 import os
 import pathlib
+import time
 from typing import Any
 
 from data_prep import disk
 from jax_ser_darts.devices import hosts
 
 GOING_ON = "what is done is kept, and the run goes on from there"
+SEEN_WITHIN = 120.0  # seconds; NFS may say for 60 that there is no file where there was none before
 
 
 def writing(path: pathlib.Path) -> contextlib.AbstractContextManager[None]:
@@ -27,6 +29,21 @@ def write_text(path: pathlib.Path, text: str) -> None:
     if hosts.first():
         write_alone(path, text)
     hosts.wait(f"after {path}")
+    if not hosts.first():
+        _see(path)
+
+
+def _see(path):
+    """Waits until a file that another process has written is seen here too."""
+    ends = time.monotonic() + SEEN_WITHIN
+    while not path.exists():
+        if time.monotonic() > ends:
+            raise FileNotFoundError(
+                f"process 0 has written {path}, and process {hosts.index()} does not see it after {SEEN_WITHIN:g} s: "
+                "the workdir must be on a file system that all processes see"
+            )
+        os.listdir(path.parent)  # asks the server again
+        time.sleep(0.2)
 
 
 def write_alone(path: pathlib.Path, text: str) -> None:

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jax_ser_darts.bookkeeping.environment import environment, run_with
-from jax_ser_darts.bookkeeping.experiment import digest, set_up
+from jax_ser_darts.bookkeeping.experiment import digest, records_root, set_up
 from jax_ser_darts.bookkeeping.metrics import MetricsError
 from jax_ser_darts.bookkeeping.workdir import (
     FILE_NAME,
@@ -42,11 +42,11 @@ from jax_ser_darts.config import ConfigError
 from jax_ser_darts.data.folds import FoldError
 from jax_ser_darts.data.records import RecordsError, load_records
 from jax_ser_darts.files import sync_folder, write_json, write_text
+from jax_ser_darts.training.designs import MATCHED_FILE
 from jax_ser_darts.training.scores import ScoreError
 
 CHECKPOINTS = "checkpoints"  # of a job that is begun
 UNFINISHED = ".restoring"  # of a workdir: what a restore that was killed leaves
-MATCHED = pathlib.Path("train", "matched.json")
 PLACES = ("source", "records")  # of config.data: paths of one machine
 ALIKE = {
     "network.json": "matched_parameters",
@@ -81,15 +81,19 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
         new[job_files.place(folder, path.relative_to(workdir))] = job
     if not new:
         raise ConfigError(f"{workdir}: no job of --mode=compare is done")
-    matched = read_object(workdir / MATCHED) if (workdir / MATCHED).exists() else None
+    matched = read_object(workdir / MATCHED_FILE) if (workdir / MATCHED_FILE).exists() else None
     old = {job_files.place(folder, path): job for path, job in job_files.kept_in(folder)}
     for path in sorted({*old} & {*new}):
         if not job_files.same_result(old[path], new[path]):
             raise _other_result(path, workdir)
         if old[path][jobs.FILE_NAME].get("run_with"):
             new[path] = old[path]
-    if matched and (folder / MATCHED.name).exists() and read_object(folder / MATCHED.name) != matched:
-        raise _other_result(folder / MATCHED.name, workdir)
+    if (
+        matched
+        and (folder / MATCHED_FILE.name).exists()
+        and read_object(folder / MATCHED_FILE.name) != matched
+    ):
+        raise _other_result(folder / MATCHED_FILE.name, workdir)
     _check_alike({**old, **new})
     if (folder / FILE_NAME).exists():
         check_workdir(config, folder, corpus)
@@ -98,7 +102,7 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
     claim_workdir(config, folder, corpus)
     write_json(folder / CORPUS_FILE.name, found.to_json())
     if matched:
-        write_json(folder / MATCHED.name, matched)
+        write_json(folder / MATCHED_FILE.name, matched)
     for path, job in new.items():
         job_files.keep(job, path)
     return _told(folder)
@@ -152,13 +156,12 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
     config, corpus = read_claim(folder)
     check_workdir(config, workdir, corpus)
     kept = dict(job_files.kept_in(folder))
-    workdir.mkdir(parents=True, exist_ok=True)
     with only_run(workdir):
         missing = {path: job for path, job in kept.items() if not _is_there(workdir / path, job)}
-        matched = folder / MATCHED.name
-        both = matched.exists() and (workdir / MATCHED).exists()
-        if both and read_object(matched) != read_object(workdir / MATCHED):
-            raise ConfigError(f"{workdir / MATCHED} is another size than {matched}: use another workdir")
+        matched = folder / MATCHED_FILE.name
+        both = matched.exists() and (workdir / MATCHED_FILE).exists()
+        if both and read_object(matched) != read_object(workdir / MATCHED_FILE):
+            raise ConfigError(f"{workdir / MATCHED_FILE} is another size than {matched}: use another workdir")
         if (workdir / FILE_NAME).exists():
             config = joined(read_claim(workdir)[0], config)
         claim_workdir(config, workdir, corpus)
@@ -183,7 +186,7 @@ def _write_back(folder: pathlib.Path, kept: Mapping[pathlib.Path, Any], workdir:
     A job's folder is there whole or not at all: a search would take a genotype.json, a training a network.json for
     its own last file.
     """
-    shared = {CORPUS_FILE.name: CORPUS_FILE, MATCHED.name: MATCHED}
+    shared = {CORPUS_FILE.name: CORPUS_FILE, MATCHED_FILE.name: MATCHED_FILE}
     for source, target in shared.items():
         if (folder / source).exists():
             write_text(workdir / target, (folder / source).read_text())
@@ -217,7 +220,7 @@ def read_workdir(workdir: pathlib.Path) -> Results:
     if (workdir / CORPUS_FILE).exists():
         saved = read_object(workdir / CORPUS_FILE, "corpus", "synthetic", "classes", "folds")
         return Results.from_json(saved, config=config, workdir=workdir)
-    records = pathlib.Path(config.data.records or workdir / "records")
+    records = records_root(config, workdir)
     for path in sorted(records.glob("*/*/dataset_info.json")):
         with contextlib.suppress(RecordsError):  # of another corpus, or damaged
             if digest(read := load_records(path.parent)) == corpus:

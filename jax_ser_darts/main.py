@@ -53,7 +53,8 @@ from jax_ser_darts.data import records
 from jax_ser_darts.data.folds import FoldError
 from jax_ser_darts.devices import compilation, hosts
 from jax_ser_darts.devices.memory import keep_freed_memory
-from jax_ser_darts.search.search import DivergedError, search
+from jax_ser_darts.losses import DivergedError
+from jax_ser_darts.search.search import search
 from jax_ser_darts.search.searcher import make_searchers
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.training import evaluate, svm
@@ -150,12 +151,13 @@ def run(
     if hosts.first():
         hosts.wait("prepared")
     if mode == "prepare":
-        print(f"Records: {folder}")
+        if hosts.first():
+            print(f"Records: {folder}")
         return
     corpus = records.load_records(folder)
     experiment = set_up(config, workdir, corpus)
-    claim_workdir(config, workdir, digest(corpus))
     with only_run(workdir):
+        claim_workdir(config, workdir, digest(corpus))
         if mode == "export":
             target = pathlib.Path(bundle or workdir / "bundle")
             print(
@@ -187,7 +189,9 @@ def work(experiment: Experiment, mode: str) -> None:
     if experiment.config.methods.svm:
         results[svm.METHOD] = {svm.SEED: svms(experiment, mode)}
     if mode != "train":
-        print(evaluate.report(experiment, *evaluate.summarise(experiment, results)))
+        text = evaluate.report(experiment, *evaluate.summarise(experiment, results))
+        if hosts.first():
+            print(text)
 
 
 def networks(experiment: Experiment, method: str, of_folds: Sequence[Design], mode: str) -> dict:
@@ -245,7 +249,8 @@ def find(experiment: Experiment, mode: str) -> dict:
                 raise ConfigError(f"{path} is missing: run --mode=search first")
             genotype = search(searcher_of(method), method, fold, seed) if searches else genotypes.load(path)
             found.setdefault(found_by(method, seed), []).append(genotype)
-            print(f"Genotype of {method}, seed {seed}, fold {fold.index}:\n{genotype}\n", flush=True)
+            if hosts.first():
+                print(f"Genotype of {method}, seed {seed}, fold {fold.index}:\n{genotype}\n", flush=True)
     return found
 
 
@@ -262,6 +267,9 @@ def main(argv: list[str]) -> int:
     keep_freed_memory()
     compilation.cache_compilations(CACHE.value)
     try:
+        alone = not (DISTRIBUTED.value or COORDINATOR.value)
+        if alone and (PROCESSES.value, PROCESS.value) != (None, None):
+            raise ConfigError("--num_processes and --process_id are for --coordinator, which is not given")
         if DISTRIBUTED.value or COORDINATOR.value:
             hosts.initialise(COORDINATOR.value, PROCESSES.value, PROCESS.value)
         run(

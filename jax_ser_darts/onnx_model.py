@@ -196,8 +196,8 @@ def main(arguments: Sequence[str]) -> None:
         raise app.UsageError("name one bundle")
     try:
         add(pathlib.Path(arguments[1]))
-    except BundleError as error:
-        raise SystemExit(f"Error: {error}") from None
+    except (BundleError, OSError) as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 if __name__ == "__main__":

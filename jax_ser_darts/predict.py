@@ -38,7 +38,7 @@ from data_prep.corpora.base import BadFile
 from data_prep.corpora.files import find, is_sound
 
 STDIN = "-"
-SILENCE = "(silence)"
+SILENCE = "(silence)"  # how a table calls what is no emotion
 FORMAT = flags.DEFINE_enum("format", "table", ("table", "jsonl", "csv"), "How answers are written.")
 TIMELINE = flags.DEFINE_bool("timeline", False, "Every window of a long recording, in table and csv.")
 OVERLAP = flags.DEFINE_float(

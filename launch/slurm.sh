@@ -64,7 +64,7 @@ again() {
 trap again USR1
 cd $(printf '%q' "$PWD") || exit 1
 ${option[setup]}
-srun --kill-on-bad-exit=1 $(shown "${command[@]}")&
+srun --kill-on-bad-exit=1 --cpus-per-task=$cpus $(shown "${command[@]}")&
 wait "\$!"
 TEXT
 }

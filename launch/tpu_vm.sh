@@ -12,7 +12,8 @@ usage: launch/tpu_vm.sh --project=ID --zone=ZONE --image=IMAGE --bucket=gs://BUC
 Stays in the foreground. Asks for a queued resource of one host, waits for it, runs python -m jax_ser_darts.main with
 these flags in a container there, and deletes it when the run is done. When a spot VM is taken away, it asks for another,
 and the run goes on. The bucket's folder is mirrored to /work of the VM before the run, and what changes goes back every
-minute and at the end: DIR, and the corpus, must be below /work. At the most the last minute is computed again.
+minute and at the end: DIR, and the corpus, must be below /work. What is computed again on another VM is at most what
+came after the last checkpoint (an epoch of a search, train.checkpoint_epochs of a training) and a minute.
 
   --project=ID  --zone=ZONE
   --image=IMAGE         made from launch/Dockerfile with TARGET=tpu and pushed to Artifact Registry
@@ -63,16 +64,22 @@ delete=("${queue[@]}" delete "$name" "${place[@]}" --force --quiet)
 remote="$(
   cat <<TEXT
 set -uo pipefail
+# A connection that was lost may have left these at work; then what /work has is newer than the bucket.
+sudo docker rm --force run >/dev/null 2>&1
+pkill --pidfile /var/tmp/mirror.pid
 sudo mkdir -p /work && sudo chmod 777 /work
-gcloud storage rsync --recursive $(printf '%q' "${option[bucket]}") /work || exit 3
+if [ ! -e /var/tmp/fetched ]; then
+  gcloud storage rsync --recursive $(printf '%q' "${option[bucket]}") /work || exit 3
+  touch /var/tmp/fetched
+fi
 give_back() { gcloud storage rsync --recursive --exclude='.*orbax-checkpoint-tmp.*' /work $(printf '%q' "${option[bucket]}"); }
 sudo gcloud auth configure-docker $(printf '%q' "${option[image]%%/*}") --quiet
-sudo docker rm --force run >/dev/null 2>&1
 sudo docker run --name=run --rm --privileged --net=host --user="\$(id -u):\$(id -g)" --volume=/work:/work \
   $(printf '%q' "${option[image]}") $(shown "${command[@]}")&
 run=\$!
 (while sleep 60; do give_back; done >/dev/null 2>&1) &
 mirror=\$!
+echo \$mirror >/var/tmp/mirror.pid
 wait \$run; status=\$?
 kill \$mirror
 give_back || exit 3
@@ -93,11 +100,35 @@ if "$dry_run"; then
   exit 0
 fi
 
-failures=0
+# The state of the queued resource; ABSENT only where gcloud says that there is none, and not where it cannot tell.
+state_of_it() {
+  if "${describe[@]}" 2>"$errors"; then
+    return
+  elif grep -q NOT_FOUND "$errors"; then
+    echo ABSENT
+  else
+    cat "$errors" >&2
+    echo UNKNOWN
+  fi
+}
+
+errors="$(mktemp)"
+trap 'rm -f "$errors"' EXIT
+
+failures=0 unknown=0
 while true; do
-  state="$("${describe[@]}" 2>/dev/null || echo ABSENT)"
+  state="$(state_of_it)"
   echo "$(date +%T) $name: $state"
   case "$state" in
+    UNKNOWN)
+      unknown=$((unknown + 1))
+      if [ "$unknown" -ge 10 ]; then
+        echo "error: gcloud has failed 10 times, see above; if there is a VM $name, it is still there, and paid for" >&2
+        exit 1
+      fi
+      sleep "${option[wait]}"
+      continue
+      ;;
     ABSENT) "${create[@]}" ;;
     ACTIVE)
       if "${run[@]}"; then
@@ -105,7 +136,7 @@ while true; do
         echo "done: ${option[bucket]}"
         exit 0
       fi
-      if [ "$("${describe[@]}" 2>/dev/null || echo ABSENT)" = ACTIVE ]; then
+      if [ "$(state_of_it)" = ACTIVE ]; then
         failures=$((failures + 1))
         if [ "$failures" -ge "${option[tries]}" ]; then
           "${delete[@]}"
@@ -118,4 +149,5 @@ while true; do
     SUSPENDED | FAILED) "${delete[@]}" ;;
     *) sleep "${option[wait]}" ;;
   esac
+  unknown=0
 done

@@ -32,6 +32,8 @@ def test_the_tutorial_works_as_written(tmp_path):
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
         outputs.append(done.stdout)
     assert "path,speaker,emotion" in outputs[0]
+    assert "angry" in outputs[1]
+    assert "runs/tutorial/records/manifest_" in outputs[1]
     assert "UA" in outputs[2]
     assert "emotions in speech" in outputs[3]
     assert json.loads(outputs[4].splitlines()[-1])["emotion"] in ("angry", "happy", "neutral", "sad")

@@ -34,7 +34,7 @@ FRAMES_MULTIPLE = 4  # two reductions of the cells leave whole frames
 
 
 def records_root(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> pathlib.Path:
-    """Where all records lie, and what archives hold."""
+    """The folder of all records: data.records, or one of the workdir."""
     return pathlib.Path(config.data.records or workdir / "records")
 
 
@@ -87,23 +87,40 @@ class Experiment:
         """All who are tested, in whatever fold."""
         return {who for fold in self.folds for group in fold.test for who in self.corpus.groups[group]}
 
-    def search_parts(self, fold: Fold) -> tuple[Part, Part]:
-        """Data for the weights and for the alphas: disjoint speakers, none of them of the test part.
+    def search_groups(self, fold: Fold) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The speaker groups for the weights and for the alphas: disjoint, none of them of the test part.
 
-        Both are normalised by the statistics of the weights' part.
+        Raises:
+            FoldError: there are fewer than two.
         """
         names = sorted({*fold.train, *fold.validation})
         groups = {name: self.corpus.groups[name] for name in names}
         sexes = {name: sex for name, sex in self.corpus.group_sexes().items() if name in groups}
         share = self.config.search.weights_share
-        for_weights, for_alphas = halves(groups, share=share, seed=self.config.folds.seed, sexes=sexes)
-        first = self._part(for_weights, self.config.search.class_weights)
-        second = self._part(for_alphas, self.config.search.class_weights)
-        return first, dataclasses.replace(second, normalisation=first.normalisation)
+        return halves(groups, share=share, seed=self.config.folds.seed, sexes=sexes)
+
+    def search_parts(self, fold: Fold) -> tuple[Part, Part]:
+        """Data for the weights and for the alphas, both normalised by the statistics of the weights' part.
+
+        Raises:
+            ConfigError: a class has no utterance in one of them, so that it cannot be weighted.
+            FoldError: see `search_groups`.
+        """
+        weighted = self.config.search.class_weights
+        parts = [subset(self.corpus, groups) for groups in self.search_groups(fold)]
+        weights = [self._weights(part, weighted, "a half of the search's speakers", fold) for part in parts]
+        normalisation = Normalisation.of(parts[0])
+        return tuple(Part(part, normalisation, of) for part, of in zip(parts, weights, strict=True))
 
     def train_part(self, fold: Fold) -> Part:
-        """Data to train on, whatever the method."""
-        return self._part(fold.train, self.config.train.class_weights)
+        """Data to train on, whatever the method.
+
+        Raises:
+            ConfigError: a class has no utterance in it, so that it cannot be weighted.
+        """
+        data = subset(self.corpus, fold.train)
+        weights = self._weights(data, self.config.train.class_weights, "the training speakers", fold)
+        return Part(data, Normalisation.of(data), weights)
 
     def search_folder(self, method: str, fold: Fold, seed: int) -> pathlib.Path:
         """Where a search keeps its results."""
@@ -113,10 +130,11 @@ class Experiment:
         """Where a training keeps its results."""
         return self.workdir / "train" / method / f"fold_{fold.index}" / f"seed_{seed}"
 
-    def _part(self, groups, weighted):
-        data = subset(self.corpus, groups)
-        weights = class_weights(data.labels, self.corpus.classes) if weighted else None
-        return Part(data, Normalisation.of(data), weights)
+    def _weights(self, data, weighted, whose, fold):
+        try:
+            return class_weights(data.labels, self.corpus.classes) if weighted else None
+        except ValueError as error:
+            raise ConfigError(f"fold {fold.index}, {whose}: {error}") from None
 
 
 def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Corpus) -> Experiment:
@@ -124,7 +142,7 @@ def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Cor
 
     Raises:
         FoldError: the corpus has too few speakers for the config, or not the groups that it names.
-        ConfigError: there is no such fold, or a class has no training utterance in one.
+        ConfigError: there is no such fold, or a class has no utterance to train on, or to search on, in one.
     """
     folds = _folds(config, corpus)
     run = config.folds.run or tuple(range(len(folds)))
@@ -133,10 +151,9 @@ def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Cor
     chosen = tuple(folds[index] for index in run)
     experiment = Experiment(config, pathlib.Path(workdir), corpus, chosen, tuple(folds))
     for fold in chosen:
-        try:
-            experiment.train_part(fold)
-        except ValueError as error:
-            raise ConfigError(f"fold {fold.index}: {error}") from None
+        experiment.train_part(fold)
+        if config.search.orders and not config.train.genotype:
+            experiment.search_parts(fold)
     return experiment
 
 

@@ -5,7 +5,7 @@ import numbers
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, TextIO, TypeVar
 
 from absl import logging
@@ -100,21 +100,6 @@ class Progress:
         )
         self._line_due = now + self._every
         self._logged = self.done
-
-
-def track(items: Iterable[Item], *, total: int | None = None, **options: Any) -> Iterator[Item]:
-    """Yields the items, and shows how many are done.
-
-    Args:
-        items: what to go through.
-        total: how many, where `items` has no length; with `initial`, those of the earlier run included.
-        **options: of `Progress`.
-    """
-    initial = options.get("initial", 0)
-    with Progress(total=initial + len(items) if total is None else total, **options) as progress:
-        for item in items:
-            yield item
-            progress.update()
 
 
 def duration(seconds: float) -> str:

@@ -198,6 +198,7 @@ def only_run(workdir: pathlib.Path):
     if not hosts.first():  # process 0 holds it for all of them
         yield
         return
+    workdir.mkdir(parents=True, exist_ok=True)
     with (workdir / ".lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -178,11 +178,14 @@ def write_bundle(
                 _write_bytes(new / name, content)
         files = {path.name: _stamp(path.read_bytes()) for path in sorted(new.iterdir())}
         write_json(new / MANIFEST, {"format": FORMAT, "versions": dict(versions), "files": files})
+        old = pathlib.Path(beside, "old")
         if folder.exists():
-            os.replace(folder, pathlib.Path(beside, "old"))
+            os.replace(folder, old)
         try:
             os.replace(new, folder)
         except OSError as error:
+            if old.exists() and not folder.exists():
+                os.replace(old, folder)
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 raise BundleError(f"another process is writing {folder}: try again") from None
             raise

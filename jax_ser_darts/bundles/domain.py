@@ -13,6 +13,7 @@ from absl import logging
 from data_prep import audio
 from data_prep.corpora.base import BadFile, BadFilesError, Utterance
 from data_prep.selection import select
+from jax_ser_darts.bookkeeping.experiment import records_root
 from jax_ser_darts.bundles.bundle import Bundle, read_bundle
 from jax_ser_darts.bundles.predictor import Predictor
 from jax_ser_darts.config import ConfigError
@@ -39,7 +40,7 @@ def check(config: ml_collections.ConfigDict, folder: pathlib.Path, workdir: path
         ConfigError: no class of the corpus is one of the bundle's, or a label names none.
     """
     bundle = read_bundle(folder)
-    selection = select(config.data, records=pathlib.Path(config.data.records or workdir / "records"))
+    selection = select(config.data, records=records_root(config, workdir))
     utterances = selection.labelled
     label_of = map_labels(
         sorted({name for _, name in utterances}), dict(config.bundle.labels), classes=bundle.classes

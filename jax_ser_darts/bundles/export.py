@@ -31,8 +31,16 @@ from jax_ser_darts.config import ConfigError
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.models.description import build, describe
 from jax_ser_darts.training import evaluate, scores
+from jax_ser_darts.training.evaluate import read_answers
 from jax_ser_darts.training.scores import Answers
-from jax_ser_darts.training.train import Design, Trainer, kept_variables, make_trainer, read_network
+from jax_ser_darts.training.train import (
+    Design,
+    Trainer,
+    check_design,
+    kept_variables,
+    make_trainer,
+    read_network,
+)
 
 _LIBRARIES = ("jax_ser_darts", "jax", "jaxlib", "flax", "numpy", "safetensors", "soundfile", "soxr")
 
@@ -92,12 +100,10 @@ def choose(experiment: Experiment, designs: Mapping[str, Sequence[Design]]) -> C
                 asked = ((wanted.method, method), (wanted.fold, fold.index), (wanted.seed, seed))
                 folder = experiment.train_folder(method, fold, seed)
                 if all(one in ("", -1, other) for one, other in asked) and (folder / "network.json").exists():
-                    about = read_network(folder)
-                    if about.get(design.kind) != design.value:
-                        raise ConfigError(f"{folder} holds another {design.kind} than the config asks for")
+                    about = check_design(folder, design)
                     trained[method].append((about["validation_ua"] or 0.0, fold, seed, design))
     if not trained:
-        have = sorted(str(path.parent) for path in experiment.workdir.glob("train/*/*/*/network.json"))
+        have = sorted(str(path.parent) for path in experiment.workdir.glob("train/**/network.json"))
         raise ConfigError(
             f"no trained network of config.bundle (method={wanted.method!r}, fold={wanted.fold}, seed={wanted.seed}; "
             f"'' and -1 are any) in {experiment.workdir}; trained are: {', '.join(have) or 'none'}. The config's "
@@ -197,9 +203,7 @@ def _scores(experiment: Experiment, choice: Choice) -> dict[str, Any]:
         fold: experiment.train_folder(choice.method, fold, choice.seed) / "answers.json"
         for fold in experiment.folds
     }
-    answers = {
-        fold: Answers.from_json(json.loads(path.read_text())) for fold, path in paths.items() if path.exists()
-    }
+    answers = {fold: read_answers(path) for fold, path in paths.items() if path.exists()}
     own, pooled = answers[choice.fold], list(answers.values())
     sex_of = dict(zip(experiment.corpus.id.tolist(), experiment.corpus.sex.tolist(), strict=True))
     unit = "utterance" if len(pooled) == 1 else "speaker"

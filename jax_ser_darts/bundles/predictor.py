@@ -23,7 +23,6 @@ from jax_ser_darts.bundles.bundle import (
 from jax_ser_darts.devices import compilation
 
 ONE, MANY = (1,), (16, 1)  # windows heard at once; a CPU core is as fast with one
-SILENCE = "(silence)"  # how a table calls what is no emotion
 _PROBE_TOLERANCE = 1e-3  # machines differ by about 1e-6
 
 

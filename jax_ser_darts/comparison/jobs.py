@@ -11,7 +11,6 @@ is below a job is resumed by its own checkpoints.
 
 import dataclasses
 import itertools
-import json
 import pathlib
 import time
 from collections.abc import Iterable, Sequence
@@ -135,16 +134,16 @@ def check_same(job: Job, config: ml_collections.ConfigDict, workdir: pathlib.Pat
     Raises:
         ConfigError: it is of another genotype, draw, size or grid of C.
     """
-    file, entry, asked = _asked(job, config)
+    file, entry, asked = _asked(job, config, workdir)
     path = job.folder(workdir) / file
-    if entry and (there := json.loads(path.read_text()).get(entry)) != asked:
+    if entry and (there := read_object(path).get(entry)) != asked:
         raise ConfigError(
             f"{path} is of another {entry} ({there}) than the config's ({asked}): use another --workdir, or "
             "remove that folder to do the job again"
         )
 
 
-def _asked(job, config) -> tuple[str, str, Any]:
+def _asked(job, config, workdir) -> tuple[str, str, Any]:
     """A file of a job's folder, an entry of it, and its value, where it hangs on a setting of workdir.FREE."""
     if job.kind == SVM:
         return "setup.json", "c", [float(c) for c in config.methods.svm_c]
@@ -152,8 +151,8 @@ def _asked(job, config) -> tuple[str, str, Any]:
         return "network.json", "random_seed", designs.random_seed(config, job.search_seed, job.fold)
     if job.method == designs.FOUND_BY_HAND:
         return "network.json", "genotype", genotypes.load(config.train.genotype).to_json()
-    if job.search_seed is None and job.method.endswith(f"_{MATCHED}") and config.methods.parameters:
-        return "network.json", "matched_parameters", config.methods.parameters
+    if job.search_seed is None and job.method.endswith(f"_{MATCHED}"):
+        return "network.json", "matched_parameters", designs.known_size(config, workdir)
     return "", "", None
 
 
@@ -196,7 +195,7 @@ class Worker:
 
     def _search(self, job: Job) -> dict[str, Any]:
         search(self._searcher_of(job.method), job.method, self._folds[job.fold], job.search_seed)
-        about = json.loads((job.folder(self._experiment.workdir) / "search.json").read_text())
+        about = read_object(job.folder(self._experiment.workdir) / "search.json")
         return {key: about[key] for key in ("seconds", "compiling", "peak_memory")}
 
     def _train(self, job: Job) -> dict[str, Any]:

@@ -14,12 +14,14 @@ import ml_collections
 
 from jax_ser_darts.bookkeeping import metrics
 from jax_ser_darts.bookkeeping.experiment import Experiment
+from jax_ser_darts.bookkeeping.workdir import read_object
 from jax_ser_darts.comparison import jobs as grid
 from jax_ser_darts.comparison.jobs import SEARCH, TRAIN, Job
 from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.search_space.genotype import CNN_CELLS, SEQUENCE
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.training.evaluate import read_answers
 from jax_ser_darts.training.scores import Answers, score
 
 CORPUS_FILE = pathlib.Path("compare", "corpus.json")  # of a workdir
@@ -121,7 +123,7 @@ def complete(
 
 def answers_of(results: Results, job: Job) -> Answers:
     """What a network, or an SVM, answered to its fold's test speakers."""
-    return Answers.from_json(json.loads((job.folder(results.workdir) / "answers.json").read_text()))
+    return read_answers(job.folder(results.workdir) / "answers.json")
 
 
 def networks(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -177,9 +179,7 @@ def searches(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
             continue
         folder = job.folder(results.workdir)
         settings = search_variant(results.config, job.method)[1]
-        about, genotype = (
-            json.loads((folder / name).read_text()) for name in ("search.json", "genotype.json")
-        )
+        about, genotype = (read_object(folder / name) for name in ("search.json", "genotype.json"))
         epochs, stopped = metrics.read(folder / metrics.FILE_NAME), about.get("stopped")
         # A selection by perturbation goes on from the last epoch, whatever rule ended it.
         of_before = stopped and not settings.perturbation

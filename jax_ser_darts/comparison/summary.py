@@ -16,7 +16,7 @@ from jax_ser_darts.training.spaces import is_random, random_method
 
 
 def summarise(results: Results, jobs: Sequence[Job], *, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """All there is to say of jobs that are done, as JSON has it; other arguments as of `report.outputs.write`."""
+    """All there is to say of jobs that are done, as JSON has it; other arguments as of `comparison.outputs.write`."""
     config, level = results.config, results.config.scores.level
     rows = collections.defaultdict(list)
     for row in networks(results, jobs):

@@ -47,13 +47,11 @@ class Augmentation:
             if type(value) not in (int, float) or not 0 <= value <= most or not math.isfinite(value):
                 raise ValueError(f"augmentation: {name} must be a number from 0 to {most:g}, not {value!r}")
 
-    @classmethod
-    def from_mapping(cls, section: Mapping[str, Any]) -> "Augmentation":
-        """From a section of a config; unknown names raise ValueError."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(section) - known):
-            raise ValueError(f"unknown augmentation settings {unknown}; there are {sorted(known)}")
-        return cls(**dict(section))
+    @property
+    def changes(self) -> bool:
+        """Whether it does anything."""
+        masks = self.time_masks * self.time_width or self.frequency_masks * self.frequency_width
+        return bool(masks or self.shift or self.gain or self.noise)
 
 
 def decibel(settings: Mapping[str, Any]) -> np.ndarray:

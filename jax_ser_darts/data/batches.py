@@ -39,14 +39,17 @@ def class_weights(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
         ValueError: a class without utterances, which training could not learn.
     """
     counts = np.bincount(labels, minlength=len(classes))
-    _check_classes(dict(zip(classes, counts.tolist(), strict=True)))
+    if absent := [name for name, count in zip(classes, counts, strict=True) if not count]:
+        raise ValueError(
+            f"no training utterance of {', '.join(absent)}: nothing could learn it. Train on more groups, or "
+            "leave the class out of data.emotions"
+        )
     return (len(labels) / (len(classes) * counts)).astype(np.float32)
 
 
-def steps_per_epoch(subset: Subset, *, batch_size: int, balanced: bool = False) -> int:
+def steps_per_epoch(subset: Subset, *, batch_size: int) -> int:
     """Batches of `train_batches` in an epoch."""
-    drawn = max(subset.counts.values()) * len(subset.counts) if balanced else len(subset)
-    return -(-drawn // batch_size)
+    return -(-len(subset) // batch_size)
 
 
 def train_batches(
@@ -58,7 +61,6 @@ def train_batches(
     seed: int,
     step: int = 0,
     weights: np.ndarray | None = None,
-    balanced: bool = False,
     augmentation: Augmentation | None = None,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
@@ -76,21 +78,17 @@ def train_batches(
         seed: 0 or more.
         step: number of the first batch; a resumed run gives its global step.
         weights: of the classes, see `class_weights`; None is 1 for each.
-        balanced: an epoch takes utterances of the smaller classes again and again, in turn, until each
-            class has as many as the largest; then `weights` should be None.
         augmentation: what to do to the features, drawn from (seed, epoch, step).
         share: (which, of how many): the batches hold this part of each batch's utterances alone, in their order.
 
     Raises:
-        ValueError: an empty subset, a class without utterances and `balanced`, an utterance longer than
-            `frames`, a negative seed or step, gain on features of an unknown kind.
+        ValueError: an empty subset, an utterance longer than `frames`, a negative seed or step, gain on
+            features of an unknown kind.
     """
     _check(subset, batch_size=batch_size, frames=frames)
     if seed < 0 or step < 0:
         raise ValueError(f"seed is {seed}, step is {step}; both must be 0 or more")
-    if balanced:
-        _check_classes(subset.counts)
-    steps = steps_per_epoch(subset, batch_size=batch_size, balanced=balanced)
+    steps = steps_per_epoch(subset, batch_size=batch_size)
     gain = None
     if augmentation is not None and augmentation.gain:
         gain = decibel(subset.corpus.metadata.get("features", {})) / normalisation.std
@@ -100,7 +98,7 @@ def train_batches(
         for number in itertools.count(step):
             epoch, here = divmod(number, steps)
             if order is None or here == 0:
-                order = _order(subset, batch_size=batch_size, seed=seed, epoch=epoch, balanced=balanced)
+                order = _order(subset, batch_size=batch_size, seed=seed, epoch=epoch)
             indices = order[here * batch_size : (here + 1) * batch_size]
             if augmentation is None:  # whose numbers are drawn for the whole batch at once
                 indices = _share(indices, share)
@@ -124,7 +122,6 @@ def eval_batches(
     normalisation: Normalisation,
     batch_size: int,
     frames: int,
-    weights: np.ndarray | None = None,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Each utterance exactly once, in order; the last batch is filled with places where no utterance is.
@@ -135,7 +132,7 @@ def eval_batches(
     padding = -len(subset) % batch_size
     indices = np.concatenate([subset.indices, np.full(padding, -1, np.int32)]).reshape(-1, batch_size)
     return (
-        _batch(subset.corpus, _share(row, share), normalisation=normalisation, frames=frames, weights=weights)
+        _batch(subset.corpus, _share(row, share), normalisation=normalisation, frames=frames)
         for row in indices
     )
 
@@ -149,15 +146,10 @@ def _share(rows: np.ndarray, share: tuple[int, int]) -> np.ndarray:
     return rows[which * size : (which + 1) * size]
 
 
-def _order(subset: Subset, *, batch_size: int, seed: int, epoch: int, balanced: bool) -> np.ndarray:
+def _order(subset: Subset, *, batch_size: int, seed: int, epoch: int) -> np.ndarray:
     """int32 [a multiple of batch_size]: the utterances of one epoch, each at least once."""
     rng = np.random.default_rng((_ORDER, seed, epoch))
-    drawn = subset.indices
-    if balanced:
-        most = max(subset.counts.values())
-        each = (subset.indices[subset.labels == label] for label in range(len(subset.counts)))
-        drawn = np.concatenate([np.resize(rng.permutation(of), most) for of in each])
-    order = rng.permutation(drawn)
+    order = rng.permutation(subset.indices)
     missing = -len(order) % batch_size
     if not missing:
         return order
@@ -173,7 +165,7 @@ def _batch(
     *,
     normalisation: Normalisation,
     frames: int,
-    weights: np.ndarray | None,
+    weights: np.ndarray | None = None,
 ) -> Batch:
     real = indices >= 0
     raw = np.zeros((len(indices), frames, corpus.coefficients), np.float32)
@@ -202,12 +194,4 @@ def _check(subset: Subset, *, batch_size: int, frames: int) -> None:
         raise ValueError(
             f"an utterance of {longest} frames does not fit into {frames}: take Corpus.frames(), or prepare "
             "the corpus with fewer seconds"
-        )
-
-
-def _check_classes(counts: dict[str, int]) -> None:
-    if absent := [name for name, count in counts.items() if not count]:
-        raise ValueError(
-            f"no training utterance of {', '.join(absent)}: nothing could learn it. Train on more groups, or "
-            "leave the class out of data.emotions"
         )

@@ -46,6 +46,8 @@ def initialise(coordinator: str | None = None, count: int | None = None, index: 
     except (RuntimeError, TypeError, ValueError) as error:
         raise HostsError(f"the processes cannot be one run: {error}") from None
     _index, _count = jax.process_index(), jax.process_count()
+    # A CPU's processes find each other at their first common operation, and wait 30 s for it: now none is late.
+    wait("joined")
     logging.info("Process %d of %d, %d devices in all", _index, _count, jax.device_count())
 
 

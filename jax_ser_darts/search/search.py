@@ -21,6 +21,7 @@ from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.prefetch import prefetch
 from jax_ser_darts.devices import hosts, memory, parallel
 from jax_ser_darts.files import write_json
+from jax_ser_darts.losses import DivergedError
 from jax_ser_darts.search import perturbation
 from jax_ser_darts.search.search_step import SearchState
 from jax_ser_darts.search.searcher import Searcher
@@ -29,10 +30,6 @@ from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import BETAS, SEQUENCE, Genotype
 
 ALPHAS_STREAM = 1  # added to the seed of the alphas' batches
-
-
-class DivergedError(RuntimeError):
-    """The loss is no longer finite; the message says where and what to try."""
 
 
 def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:

@@ -12,6 +12,7 @@ from jax_ser_darts import optimisers
 from jax_ser_darts.bookkeeping.experiment import Experiment
 from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.batches import steps_per_epoch
+from jax_ser_darts.data.records import subset
 from jax_ser_darts.devices import compilation, parallel
 from jax_ser_darts.models.backend import FAST, PLAIN
 from jax_ser_darts.models.initialise import init_variables
@@ -119,7 +120,7 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
     devices = parallel.devices_of_all(config.devices)
     model = make_supernet(config, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
     sizes = [
-        steps_per_epoch(experiment.search_parts(fold)[0].data, batch_size=s.batch_size)
+        steps_per_epoch(subset(experiment.corpus, experiment.search_groups(fold)[0]), batch_size=s.batch_size)
         for fold in experiment.all_folds
     ]
     schedule = optimisers.cosine(

@@ -1,7 +1,7 @@
 """Every network that a config asks for: found, drawn at random, designed by hand; all are trained alike."""
 
 import functools
-import json
+import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 
 from jax_ser_darts.bookkeeping.experiment import Experiment
+from jax_ser_darts.bookkeeping.workdir import read_object
 from jax_ser_darts.devices import parallel
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.baselines import (
@@ -27,6 +28,7 @@ from jax_ser_darts.training.spaces import RANDOM, Space, draw_name, random_space
 from jax_ser_darts.training.train import Design
 
 FOUND_BY_HAND = "genotype"  # the method's name where train.genotype names a file
+MATCHED_FILE = pathlib.PurePath("train", "matched.json")  # of a workdir
 
 
 def all_designs(
@@ -122,16 +124,26 @@ def matched_parameters(experiment: Experiment, found: Mapping[str, Sequence[Geno
 
     The mean is taken once and kept in the workdir, so that what a later run adds is matched to the same number.
     """
-    if experiment.config.methods.parameters:
-        return experiment.config.methods.parameters
-    path = experiment.workdir / "train" / "matched.json"
-    if not path.exists():
-        count = functools.cache(
-            lambda genotype: parameters(_network(experiment, genotype, None), *experiment.shapes)
-        )
-        counts = [count(genotype) for of_folds in found.values() for genotype in of_folds]
-        write_json(path, {"parameters": round(statistics.fmean(counts)), "methods": sorted(found)})
-    return json.loads(path.read_text())["parameters"]
+    if known := known_size(experiment.config, experiment.workdir):
+        return known
+    count = functools.cache(
+        lambda genotype: parameters(_network(experiment, genotype, None), *experiment.shapes)
+    )
+    mean = round(statistics.fmean(count(genotype) for of_folds in found.values() for genotype in of_folds))
+    write_json(experiment.workdir / MATCHED_FILE, {"parameters": mean, "methods": sorted(found)})
+    return mean
+
+
+def known_size(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
+    """The matched size as methods.parameters gives it, or an earlier run; 0 where neither does.
+
+    Raises:
+        ConfigError: the file of an earlier run is damaged.
+    """
+    path = workdir / MATCHED_FILE
+    if config.methods.parameters or not path.exists():
+        return config.methods.parameters
+    return read_object(path, "parameters")["parameters"]
 
 
 def _network(experiment: Experiment, genotype: Genotype, axis_name: str | None) -> Network:

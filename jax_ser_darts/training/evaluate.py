@@ -1,13 +1,14 @@
 """Scores of what was trained: each fold's test speakers are heard once, by systems that never met them."""
 
 import dataclasses
-import json
+import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from jax_ser_darts.bookkeeping.experiment import Experiment
+from jax_ser_darts.bookkeeping.workdir import read_object
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.records import Subset, subset
 from jax_ser_darts.files import write_json, write_text
@@ -15,7 +16,7 @@ from jax_ser_darts.training import scores
 from jax_ser_darts.training.designs import random_methods
 from jax_ser_darts.training.scores import Answers, Scores, Spread
 from jax_ser_darts.training.spaces import is_random, random_method
-from jax_ser_darts.training.train import Trainer, kept_variables, predict, read_network
+from jax_ser_darts.training.train import Trainer, check_design, kept_variables, predict
 
 _NO_RANDOM = (
     "[what a search is worth is what it adds to random architectures of the space that it searched: "
@@ -49,18 +50,27 @@ def make_answers(test: Subset, predictions: np.ndarray) -> Answers:
     )
 
 
+def read_answers(path: pathlib.Path) -> Answers:
+    """The answers of a file.
+
+    Raises:
+        ConfigError, ScoreError: the file is damaged.
+    """
+    return Answers.from_json(read_object(path, *(field.name for field in dataclasses.fields(Answers))))
+
+
 def result(trainer: Trainer, method: str, fold: Fold, seed: int) -> Result:
     """The answers of one trained network; made once, then read from answers.json."""
     experiment = trainer.experiment
     folder = experiment.train_folder(method, fold, seed)
+    network = check_design(folder, trainer.design)
     path = folder / "answers.json"
     if not path.exists():
         test = subset(experiment.corpus, fold.test)
         variables = kept_variables(trainer, folder, seed)
         probabilities = predict(trainer, variables, test, experiment.train_part(fold))
         write_json(path, make_answers(test, probabilities.argmax(axis=-1)).to_json())
-    answers, network = Answers.from_json(json.loads(path.read_text())), read_network(folder)
-    return Result(answers, network["parameters"], network["seconds"])
+    return Result(read_answers(path), network["parameters"], network["seconds"])
 
 
 def row_name(experiment: Experiment, method: str) -> str:

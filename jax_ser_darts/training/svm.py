@@ -3,7 +3,6 @@
 It hears the training speakers alone, as the networks do; validation speakers choose its C where there are several.
 """
 
-import json
 import time
 
 import numpy as np
@@ -15,11 +14,11 @@ from sklearn.svm import SVC
 
 from data_prep import functionals
 from jax_ser_darts.bookkeeping.experiment import Experiment, claim, records_root
+from jax_ser_darts.bookkeeping.workdir import read_object
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.records import Subset, subset
 from jax_ser_darts.files import write_json
-from jax_ser_darts.training.evaluate import Result, make_answers
-from jax_ser_darts.training.scores import Answers
+from jax_ser_darts.training.evaluate import Result, make_answers, read_answers
 
 METHOD = "svm"
 SEED = 0  # nothing is drawn
@@ -67,7 +66,7 @@ def train(experiment: Experiment, values: np.ndarray, fold: Fold) -> dict:
     path = folder / "svm.json"
     if path.exists():
         logging.info("The SVM of fold %d is done", fold.index)
-        return json.loads(path.read_text())
+        return read_object(path, "c", "seconds")
     started = time.monotonic()
     data = subset(experiment.corpus, fold.train)
     ua = {}
@@ -99,5 +98,4 @@ def result(experiment: Experiment, values: np.ndarray, fold: Fold) -> Result:
         model = fit(values, subset(experiment.corpus, fold.train), summary["c"])
         test = subset(experiment.corpus, fold.test)
         write_json(path, make_answers(test, model.predict(values[test.indices])).to_json())
-    answers = Answers.from_json(json.loads(path.read_text()))
-    return Result(answers, parameters=None, seconds=summary["seconds"])
+    return Result(read_answers(path), parameters=None, seconds=summary["seconds"])

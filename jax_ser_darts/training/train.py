@@ -22,6 +22,8 @@ from jax_ser_darts.bookkeeping.checkpoints import Checkpoints
 from jax_ser_darts.bookkeeping.experiment import Experiment, Part, claim
 from jax_ser_darts.bookkeeping.metrics import MetricsWriter
 from jax_ser_darts.bookkeeping.progress import Progress
+from jax_ser_darts.bookkeeping.workdir import read_object
+from jax_ser_darts.config import ConfigError
 from jax_ser_darts.data.augment import Augmentation
 from jax_ser_darts.data.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.data.folds import Fold
@@ -29,9 +31,9 @@ from jax_ser_darts.data.prefetch import prefetch
 from jax_ser_darts.data.records import Subset, subset
 from jax_ser_darts.devices import compilation, hosts, memory, parallel
 from jax_ser_darts.files import write_json
+from jax_ser_darts.losses import DivergedError
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import count_parameters
-from jax_ser_darts.search.search import DivergedError
 from jax_ser_darts.training.train_step import TrainState, TrainSteps, make_train_steps
 
 
@@ -245,8 +247,23 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
 
 
 def read_network(folder: pathlib.Path) -> dict:
-    """What `train` wrote to network.json."""
-    return json.loads((folder / "network.json").read_text())
+    """What `train` wrote to network.json; ConfigError where the file is damaged."""
+    return read_object(folder / "network.json", "parameters", "seconds", "validation_ua")
+
+
+def check_design(folder: pathlib.Path, design: Design) -> dict:
+    """network.json of a training that is done.
+
+    Raises:
+        ConfigError: it is the training of another design, or the file is damaged.
+    """
+    about = read_network(folder)
+    if about.get(design.kind) != design.value:
+        raise ConfigError(
+            f"{folder} holds the training of another {design.kind} than the config asks for: use another --workdir, "
+            "or the setting that it was trained with (train.genotype, methods.parameters)"
+        )
+    return about
 
 
 def kept_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
@@ -268,6 +285,7 @@ def _patience_is_over(epoch: int, best: dict, patience: int) -> bool:
 def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int):
     """Training batches on the devices, from a step on, without end."""
     t = trainer.experiment.config.train
+    augmentation = Augmentation(**t.augment.to_dict())
     stream = train_batches(
         part.data,
         normalisation=part.normalisation,
@@ -276,7 +294,7 @@ def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int):
         seed=seed,
         step=first_step,
         weights=part.weights,
-        augmentation=Augmentation(**t.augment.to_dict()),
+        augmentation=augmentation if augmentation.changes else None,
         share=(hosts.index(), hosts.count()),
     )
     return prefetch(stream, lambda batch: parallel.shard(batch, trainer.devices))

@@ -14,7 +14,7 @@ from jax import lax
 
 from jax_ser_darts.devices import parallel
 from jax_ser_darts.devices.parallel import REPLICATED, SHARDED
-from jax_ser_darts.search.search_step import classification_loss
+from jax_ser_darts.losses import classification_loss
 
 
 @flax.struct.dataclass

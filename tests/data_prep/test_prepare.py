@@ -111,12 +111,15 @@ def test_the_number_of_processes_changes_nothing(corpus, tmp_path):
     assert contents(one) == contents(two)
 
 
-def test_a_second_run_does_nothing(corpus, tmp_path, monkeypatch):
+def test_a_second_run_prints_the_counts_again_and_does_nothing(corpus, tmp_path, monkeypatch, capsys):
     arguments = {"data": configured(corpus), "features": FEATURES, "records": tmp_path / "records"}
     folder = prepare(**arguments)
+    printed = capsys.readouterr().out
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "records").rglob("*")}
     monkeypatch.delattr(compute, "compute")
     assert prepare(**arguments) == folder
+    assert capsys.readouterr().out == printed
+    assert "angry" in printed
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "records").rglob("*")} == before
 
 

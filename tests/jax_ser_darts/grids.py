@@ -21,6 +21,7 @@ SPEAKERS = "abcd"
 CLASSES = ("angry", "happy", "sad")
 EACH = 8  # utterances of a class and speaker
 CORPUS = "a digest"
+MATCHED_SIZE = 1234
 
 
 def grid_config():
@@ -48,7 +49,7 @@ def make(workdir, config) -> Results:
     results = Results(config, workdir, "made_up", synthetic=True, classes=CLASSES, all_folds=folds)
     claim_workdir(config, workdir, CORPUS)
     write(workdir / CORPUS_FILE, results.to_json())
-    write(workdir / "train" / "matched.json", {"parameters": 1234, "methods": ["first/search_0"]})
+    write(workdir / "train" / "matched.json", {"parameters": MATCHED_SIZE, "methods": ["first/search_0"]})
     for number, job in enumerate(results.jobs):
         make_job(job, results, np.random.default_rng(number))
     return results
@@ -71,13 +72,17 @@ def make_job(job, results, rng):
         lines = [{"epoch": e, "train": {"loss": rng.random()}, "seconds": rng.random()} for e in range(2)]
     if job.kind == jobs.TRAIN:
         about |= {"parameters": int(rng.integers(1000)), "validation_ua": rng.random(), "epoch": 1}
-        drawn = {"random_seed": random_seed(results.config, job.search_seed, job.fold)}
+        of_setting = {}
+        if is_random(job.method):
+            of_setting = {"random_seed": random_seed(results.config, job.search_seed, job.fold)}
+        elif job.method.endswith("_matched"):
+            of_setting = {"matched_parameters": MATCHED_SIZE}
         write(
             folder / "network.json",
             {
                 "fold": dataclasses.asdict(fold),
                 **about,
-                **(drawn if is_random(job.method) else {}),
+                **of_setting,
                 "normalisation": {"mean": [0.1] * 64},
             },
         )

@@ -188,6 +188,11 @@ def test_the_comparison_against_a_collapse_has_every_way_and_time_to_collapse():
         ("train.seeds", ()),
         ("train.seeds", (0, 0)),
         ("train.seeds", (-1,)),
+        ("train.seeds", (0.5,)),
+        ("search.seeds", ("a",)),
+        ("folds.run", (0.0,)),
+        ("train.reductions", (1.5,)),
+        ("folds.validation_groups", -1),
         ("train.final_learning_rate", 1.0),
         ("train.momentum", 9.0),
         ("train.checkpoint_epochs", 0),
@@ -233,7 +238,9 @@ def test_an_impossible_setting_is_named(name, value):
     c = config.default()
     *sections, key = name.split(".")
     functools.reduce(lambda part, section: part[section], sections, c)[key] = value
-    with pytest.raises(ConfigError, match=rf"config\.({name}|search\.cells)"):
+    with pytest.raises(
+        ConfigError, match=rf"^config\.({name}|search\.cells)"
+    ):  # and no variant of the search
         validate(c)
 
 
@@ -396,6 +403,7 @@ def command(*arguments):
         (["--config.space.nodes=0"], "config.space.nodes = 0"),
         (["--config.data.corpus=ravdess", "--config.data.source=/nowhere"], "/nowhere"),
         (["--mode=dance"], "mode"),
+        (["--process_id=1"], "--num_processes and --process_id are for --coordinator"),
         (["extra"], "unexpected arguments"),
         (
             ["--config=configs/savee.py:nope"],

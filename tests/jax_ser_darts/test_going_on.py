@@ -281,13 +281,17 @@ class TestClearErrors:
         config.train.genotype = str(tmp_path / "skip_connect.json")
         main.run(config, tmp_path / "run", "train")
         config.train.genotype = str(tmp_path / "avg_pool_3x3.json")
-        with pytest.raises(ConfigError, match="another genotype"):
-            main.run(config, tmp_path / "run", "train")
+        for mode in ("train", "evaluate"):
+            with pytest.raises(ConfigError, match="another genotype"):
+                main.run(config, tmp_path / "run", mode)
 
     def test_two_processes_in_one_workdir(self, finished):
         config = tiny_config()
+        config.train.seeds = (0, 1)
+        before = (finished / "config.json").read_text()
         with only_run(finished), pytest.raises(ConfigError, match="another process"):
             main.run(config, finished, "evaluate")
+        assert (finished / "config.json").read_text() == before, "the run that is at work goes by it"
 
     def test_a_mistake_does_not_claim_the_workdir(self, finished, tmp_path):
         config = tiny_config()

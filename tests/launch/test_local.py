@@ -35,6 +35,12 @@ def test_without_a_workdir_it_says_so():
     assert "--workdir=DIR is missing" in done.stderr
 
 
+def test_a_workdir_without_its_value_is_told():
+    done = run("--config=configs/demo.py", "--workdir")
+    assert done.returncode == 2
+    assert "--workdir needs a value" in done.stderr
+
+
 def test_its_command_is_one_that_the_program_takes(tmp_path):
     """Run for real with a config that fails its check: the program's own message is in the log."""
     done = run("--config=configs/demo.py", "--config.space.nodes=0", f"--workdir={tmp_path}")

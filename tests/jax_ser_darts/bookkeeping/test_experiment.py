@@ -1,5 +1,7 @@
 """The parts of an experiment: speakers that never meet, statistics of the training alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from random_corpora import random_corpus
@@ -65,6 +67,23 @@ def test_a_fold_that_does_not_exist_is_named(experiment):
     experiment.config.folds.run = (0, 9999)
     with pytest.raises(ConfigError, match="no fold 9999"):
         set_up(experiment.config, experiment.workdir, experiment.corpus)
+
+
+def test_a_class_that_a_half_of_the_search_lacks_is_named_before_the_search(experiment):
+    """Where one is asked for: what is trained from a genotype needs no halves."""
+    corpus, fold = experiment.corpus, experiment.folds[0]
+    alone = corpus.groups[experiment.search_groups(fold)[0][0]]
+    elsewhere = corpus.label == 0
+    elsewhere &= ~np.isin(corpus.speaker, alone)
+    rare = dataclasses.replace(corpus, label=np.where(elsewhere, 1, corpus.label))
+    c = experiment.config.copy_and_resolve_references()
+    c.train.class_weights = False
+    with pytest.raises(
+        ConfigError, match=rf"fold \d+, a half of the search's speakers: .* {corpus.classes[0]}"
+    ):
+        set_up(c, experiment.workdir, rare)
+    c.train.genotype = "genotype.json"
+    set_up(c, experiment.workdir, rare)
 
 
 def test_the_digest_knows_a_corpus_again():

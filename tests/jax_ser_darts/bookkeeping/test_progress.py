@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from jax_ser_darts.bookkeeping.progress import Progress, duration, track
+from jax_ser_darts.bookkeeping.progress import Progress, duration
 
 
 class Clock:
@@ -88,17 +88,6 @@ def test_an_error_still_logs_how_far_it_came(log):
     with pytest.raises(RuntimeError):
         fail_after_three_steps()
     assert "3/9" in log.messages[-1]
-
-
-def test_track_yields_every_item_and_counts_it(log):
-    clock = Clock()
-    seen = []
-    for item in track("abc", description="letters", initial=2, stream=io.StringIO(), clock=clock):
-        clock.now += 20
-        seen.append(item)
-    assert seen == ["a", "b", "c"]
-    assert "5/5" in log.messages[-1]
-    assert list(track(iter("abc"), total=3, description="letters")) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3, "3 s"), (200, "3 min"), (11_100, "3 h 05 min")])

@@ -1,8 +1,10 @@
 """Bundles: read back to the bit, replaced whole, and refused by name where anything is wrong."""
 
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 import pathlib
 
 import jax
@@ -95,6 +97,21 @@ def test_a_write_that_fails_leaves_the_older_one(folder, tiny, monkeypatch):
 
     monkeypatch.setattr(bundles, "write_json", fail)
     with pytest.raises(OSError, match="disk full"):
+        write_bundle(folder, tiny, card="newer", versions=VERSIONS)
+    assert read_bundle(folder).classes == tiny.classes
+    assert [path.name for path in folder.parent.iterdir()] == ["b"]
+
+
+def test_a_bundle_that_cannot_be_put_in_its_place_leaves_the_older_one(folder, tiny, monkeypatch):
+    replace = os.replace
+
+    def fail(source, target):
+        if pathlib.Path(source).name == "new":
+            raise OSError(errno.EIO, "Input/output error")
+        replace(source, target)
+
+    monkeypatch.setattr(bundles.os, "replace", fail)
+    with pytest.raises(OSError, match="Input/output error"):
         write_bundle(folder, tiny, card="newer", versions=VERSIONS)
     assert read_bundle(folder).classes == tiny.classes
     assert [path.name for path in folder.parent.iterdir()] == ["b"]

@@ -16,6 +16,7 @@ from jax_ser_darts.bundles.predictor import Predictor
 from jax_ser_darts.config import ConfigError
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.training.scores import Answers, score
+from jax_ser_darts.training.train import check_design
 
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
 CELL = ((Edge("dil_conv_3x3", 0), Edge("skip_connect", 1)),)
@@ -111,12 +112,11 @@ class TestChoice:
         corpus = main.records.load_records(next((workdir / "records").glob("*/*/")))
         experiment = main.set_up(config, workdir, corpus)
 
-        def read(folder):
+        def check(folder, design):
             method, fold = folder.parts[-3], int(folder.parts[-2].removeprefix("fold_"))
-            about = network_json(workdir, method, fold)
-            return {**about, "validation_ua": validation.get((method, fold))}
+            return {**check_design(folder, design), "validation_ua": validation.get((method, fold))}
 
-        monkeypatch.setattr(export, "read_network", read)
+        monkeypatch.setattr(export, "check_design", check)
         found = main.find(experiment, "export")
         chosen = export.choose(experiment, main.all_designs(experiment, found))
         return chosen.method, chosen.fold.index

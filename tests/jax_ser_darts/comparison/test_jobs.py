@@ -127,3 +127,16 @@ def test_what_is_done_is_not_taken_for_what_another_setting_asks_for(config, tmp
         with pytest.raises(ConfigError, match="use another --workdir"):
             check_same(job, config, tmp_path)
     check_same(Job(SEARCH, "first", 0, 0), config, tmp_path)
+
+
+def test_a_matched_size_that_was_given_is_not_taken_for_that_of_the_found_networks(config, tmp_path):
+    job = Job(TRAIN, "cnn_matched", None, 0, 0)
+    job.folder(tmp_path).mkdir(parents=True)
+    (job.folder(tmp_path) / "network.json").write_text('{"matched_parameters": 1000}')
+    for known in (None, 2000):
+        if known:
+            (tmp_path / designs.MATCHED_FILE).write_text(json.dumps({"parameters": known}))
+        with pytest.raises(ConfigError, match="another matched_parameters \\(1000\\)"):
+            check_same(job, config, tmp_path)
+    (tmp_path / designs.MATCHED_FILE).write_text('{"parameters": 1000}')
+    check_same(job, config, tmp_path)

@@ -213,9 +213,3 @@ def test_gain_on_unknown_features_is_refused(settings):
 def test_impossible_settings_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=f"augmentation: {next(iter(wrong))} must be"):
         Augmentation(**wrong)
-
-
-def test_settings_come_from_a_config_and_unknown_names_are_refused():
-    assert Augmentation.from_mapping({"time_masks": 2, "noise": 0.1}) == Augmentation(time_masks=2, noise=0.1)
-    with pytest.raises(ValueError, match=r"unknown augmentation settings \['time_mask'\]; there are"):
-        Augmentation.from_mapping({"time_mask": 2})

@@ -55,13 +55,17 @@ sys.addaudithook(hook)
 """
 
 
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
 class Processes:
     """Some processes of the program, a device each."""
 
     def __init__(self, folder, records, mode, count=2, **settings):
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
+        port = free_port()
         self.logs = [folder / f"{i}.log" for i in range(count)]
         (folder / "sitecustomize.py").write_text(AUDIT)
         common = [
@@ -299,3 +303,32 @@ def test_a_batch_that_processes_cannot_share_is_an_error(data):
     )
     with pytest.raises(ValueError, match="a batch of 5 cannot be divided over 2 processes"):
         next(stream)
+
+
+LATE = """
+import sys, time
+from jax_ser_darts.devices import hosts
+hosts.initialise(sys.argv[1], 2, int(sys.argv[2]))
+time.sleep(float(sys.argv[3]))
+hosts.wait("prepared")
+print("here")
+"""
+
+
+def test_a_process_may_be_late(tmp_path):
+    """The first one prepares the corpus, for hours perhaps; processes that do not know each other yet wait 30 s."""
+    where, started = f"127.0.0.1:{free_port()}", time.monotonic()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", LATE, where, str(i), str(late)],
+            env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i, late in enumerate((35, 0))
+    ]
+    outputs = [process.communicate(timeout=180)[0] for process in processes]
+    assert time.monotonic() - started > 35
+    for output in outputs:
+        assert "here" in output.splitlines(), output
