@@ -46,5 +46,5 @@ def test_its_command_is_one_that_the_program_takes(tmp_path):
     done = run("--config=configs/demo.py", "--config.space.nodes=0", f"--workdir={tmp_path}")
     assert done.returncode == 0
     process = int(done.stdout.split("process ")[1].split(";")[0])
-    subprocess.run(["tail", f"--pid={process}", "-f", "/dev/null"], timeout=60, check=True)
+    subprocess.run(["tail", f"--pid={process}", "-f", "/dev/null"], timeout=300, check=True)
     assert "config.space.nodes = 0" in (tmp_path / "log.txt").read_text()
