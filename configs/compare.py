@@ -20,9 +20,9 @@ All but `quick` have the CNN cells of `ravdess.py:quick`, and its epochs unless 
                trainings, 10 hours of work: UA 0.600 and 0.579 (CNN, second and first order), 0.590 and 0.568 (joint,
                first and second), 0.607 and 0.579 (random, of the CNN's and the joint space), 0.630 (CNN-LSTM), 0.557
                (SVM); nothing significant
-    joint,8    the same on eight classes; with training seed 0 alone 66 trainings, 4 hours of work: UA 0.465 and 0.456
-               (CNN, second and first order), 0.454 and 0.431 (joint, first and second), 0.437 and 0.451 (random),
-               0.479 (CNN-LSTM-attention), 0.466 (SVM); nothing significant
+    joint,8    the same on eight classes, 8 hours of work: UA 0.461 and 0.437 (CNN, first and second order), 0.455 and
+               0.434 (joint, first and second), 0.445 and 0.473 (random), 0.473 (CNN-LSTM-attention), 0.466 (SVM);
+               nothing significant
     quick      full in small, to see the machinery: searches of 4 epochs and trainings of 10 say nothing of the methods
 
 `full` and `joint` differ in their grids alone: either takes over what the other has done in its workdir. The SVM needs

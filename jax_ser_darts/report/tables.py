@@ -229,7 +229,9 @@ def about_variances(summary: Mapping[str, Any]) -> list[str]:
         "Standard deviations are of a fold's UA on this test set, by mean squares of nested fold, search (or draw) and "
         "training; those of few seeds are rough. -: there was one alone, whose share is in the column before."
     ]
-    if any(of["trainings"] == 1 for of in summary["methods"].values()):
+    # An SVM has no such number, and is trained once however many seeds there are.
+    networks = [of for of in summary["methods"].values() if of["parameters"] is not None]
+    if any(of["trainings"] == 1 for of in networks):
         found.append(
             "With one training seed, what trainings differ by is in the search's share, or the fold's."
         )

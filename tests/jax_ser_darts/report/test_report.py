@@ -39,6 +39,14 @@ def test_the_page_loads_nothing(page):
     assert not re.findall(r'(?:src|href)="(?!#|data:,)[^"]*"|@import|url\((?!#)|https?://', without_names)
 
 
+def test_one_training_seed_is_told_where_a_network_has_one():
+    summary = example.summary()
+    summary["methods"]["svm"] = {**summary["methods"]["random"], "parameters": None, "trainings": 1}
+    assert "With one training seed" not in " ".join(tables.about_variances(summary))
+    summary["methods"]["first"]["trainings"] = 1
+    assert "With one training seed" in " ".join(tables.about_variances(summary))
+
+
 def test_no_id_comes_twice_and_every_reference_has_its_target(page):
     page = re.sub(r"<script>.*</script>", "", page, flags=re.DOTALL)
     ids = collections.Counter(re.findall(r'\bid="([^"]*)"', page))
