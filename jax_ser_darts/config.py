@@ -158,9 +158,8 @@ def default() -> ml_collections.ConfigDict:
     c.search.neumann_terms = 3  # order implicit: products with the Hessian of L_train
     c.search.neumann_rate = 0.01  # of the series: above 2 / largest eigenvalue it diverges
     c.search.edges = LOOPED  # little memory, compiled soon; or unrolled: faster steps
-    c.search.rematerialise = (
-        False  # computes the edges of each CNN cell again in the backward pass; looped ones are
-    )
+    # Computes the edges of each CNN cell again in the backward pass, as looped ones are anyway: less memory, slower.
+    c.search.rematerialise = False
     c.search.fast = True  # False: plain XLA convolutions and autodiff
 
     c.train = ml_collections.ConfigDict()

@@ -60,7 +60,6 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _check_optimisation(config)
     _check_collapse(config)
     _check_orders(config)
-    _check_remedies(config)
     _check_methods(config)
     _one_of(config, "parallel", parallel.MAPPINGS)
     _within(config, 0, 10**9, "devices", "data.workers")
@@ -68,7 +67,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _one_of(config, "compare.cluster", ("speaker", "fold"))
     _within(config, 0.5, 0.9999, "scores.level")
     _check_bundle(config)
-    _check_variants(config)  # last: what is wrong with a setting that they share is no variant's fault
+    # Last: what is wrong with a setting that variants share is no variant's fault.
+    _check_variants(config)
+    _check_remedies(config)
 
 
 def _check_grid(config):

@@ -42,7 +42,8 @@ def _see(path):
                 f"process 0 has written {path}, and process {hosts.index()} does not see it after {SEEN_WITHIN:g} s: "
                 "the workdir must be on a file system that all processes see"
             )
-        os.listdir(path.parent)  # asks the server again
+        with contextlib.suppress(OSError):  # the folder may not be seen either
+            os.listdir(path.parent)  # asks the server again
         time.sleep(0.2)
 
 

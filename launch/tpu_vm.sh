@@ -66,12 +66,9 @@ remote="$(
 set -uo pipefail
 # A connection that was lost may have left these at work; then what /work has is newer than the bucket.
 sudo docker rm --force run >/dev/null 2>&1
-pkill --pidfile /var/tmp/mirror.pid
+[ ! -e /var/tmp/mirror.pid ] || pkill --pidfile /var/tmp/mirror.pid
 sudo mkdir -p /work && sudo chmod 777 /work
-if [ ! -e /var/tmp/fetched ]; then
-  gcloud storage rsync --recursive $(printf '%q' "${option[bucket]}") /work || exit 3
-  touch /var/tmp/fetched
-fi
+gcloud storage rsync --recursive --skip-if-dest-has-newer-mtime $(printf '%q' "${option[bucket]}") /work || exit 3
 give_back() { gcloud storage rsync --recursive --exclude='.*orbax-checkpoint-tmp.*' /work $(printf '%q' "${option[bucket]}"); }
 sudo gcloud auth configure-docker $(printf '%q' "${option[image]%%/*}") --quiet
 sudo docker run --name=run --rm --privileged --net=host --user="\$(id -u):\$(id -g)" --volume=/work:/work \
@@ -82,6 +79,7 @@ mirror=\$!
 echo \$mirror >/var/tmp/mirror.pid
 wait \$run; status=\$?
 kill \$mirror
+rm /var/tmp/mirror.pid
 give_back || exit 3
 exit \$status
 TEXT
@@ -115,13 +113,17 @@ state_of_it() {
 errors="$(mktemp)"
 trap 'rm -f "$errors"' EXIT
 
-failures=0 unknown=0
+failures=0 unknown=0 seen=false
 while true; do
   state="$(state_of_it)"
   echo "$(date +%T) $name: $state"
   case "$state" in
     UNKNOWN)
       unknown=$((unknown + 1))
+      if ! "$seen"; then
+        echo "error: gcloud has failed, see above" >&2
+        exit 1
+      fi
       if [ "$unknown" -ge 10 ]; then
         echo "error: gcloud has failed 10 times, see above; if there is a VM $name, it is still there, and paid for" >&2
         exit 1
@@ -149,5 +151,5 @@ while true; do
     SUSPENDED | FAILED) "${delete[@]}" ;;
     *) sleep "${option[wait]}" ;;
   esac
-  unknown=0
+  unknown=0 seen=true
 done

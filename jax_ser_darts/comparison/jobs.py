@@ -36,6 +36,7 @@ from jax_ser_darts.training.train import Design, make_trainer, read_network, tra
 
 SEARCH, TRAIN, SVM = "search", "train", "svm"
 FILE_NAME = "job.json"
+MATCHED_PARAMETERS = "matched_parameters"  # entry of network.json
 ENTRIES = ("kind", "method", "seconds", "wall")  # that every job.json has
 
 
@@ -137,9 +138,12 @@ def check_same(job: Job, config: ml_collections.ConfigDict, workdir: pathlib.Pat
     file, entry, asked = _asked(job, config, workdir)
     path = job.folder(workdir) / file
     if entry and (there := read_object(path).get(entry)) != asked:
+        wanted = f"the config's ({asked})"
+        if entry == MATCHED_PARAMETERS and not config.methods.parameters:
+            wanted = f"that of the found networks ({asked or 'not known yet'}; config.methods.parameters = 0)"
         raise ConfigError(
-            f"{path} is of another {entry} ({there}) than the config's ({asked}): use another --workdir, or "
-            "remove that folder to do the job again"
+            f"{path} is of another {entry} ({there}) than {wanted}: use another --workdir, the setting "
+            "that it was done with, or remove that folder to do the job again"
         )
 
 
@@ -152,7 +156,7 @@ def _asked(job, config, workdir) -> tuple[str, str, Any]:
     if job.method == designs.FOUND_BY_HAND:
         return "network.json", "genotype", genotypes.load(config.train.genotype).to_json()
     if job.search_seed is None and job.method.endswith(f"_{MATCHED}"):
-        return "network.json", "matched_parameters", designs.known_size(config, workdir)
+        return "network.json", MATCHED_PARAMETERS, designs.known_size(config, workdir)
     return "", "", None
 
 

@@ -261,7 +261,8 @@ def check_design(folder: pathlib.Path, design: Design) -> dict:
     if about.get(design.kind) != design.value:
         raise ConfigError(
             f"{folder} holds the training of another {design.kind} than the config asks for: use another --workdir, "
-            "or the setting that it was trained with (train.genotype, methods.parameters)"
+            "the setting that it was trained with (train.genotype, methods.parameters, seed), or remove that folder "
+            "and run --mode=train"
         )
     return about
 

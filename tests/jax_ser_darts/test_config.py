@@ -251,11 +251,15 @@ def test_an_impossible_setting_is_named(name, value):
         ({"order": "first", "epochs": 500}, r"mine\.epochs: this is the same for all"),
         ({"order": "second", "product": "guess"}, r"mine: config\.search\.product = 'guess'"),
         ({"product": "exact"}, r"mine\.order must be one of"),
+        ({"order": "first", "channels": "x"}, r"mine: .*channels"),
+        ({"order": "first", "partial_channels": 0}, r"mine: config\.search\.partial_channels = 0"),
     ],
 )
-def test_a_variant_that_cannot_work_is_named(changes, message):
+@pytest.mark.parametrize("orders", [("first",), ("mine",)], ids=["known", "asked for"])
+def test_a_variant_that_cannot_work_is_named(orders, changes, message):
     c = config.default()
     c.search.variants.mine = changes
+    c.search.orders = orders
     with pytest.raises(ConfigError, match=rf"config\.search\.variants\.{message}"):
         validate(c)
 

@@ -15,8 +15,8 @@ def other(monkeypatch):
 
 def test_a_process_goes_on_when_it_sees_what_the_first_one_wrote(tmp_path, other):
     """A network's file system may be late to say that there is a file now."""
-    path = tmp_path / "genotype.json"
-    late = threading.Timer(0.5, path.write_text, ["{}"])
+    path = tmp_path / "new" / "genotype.json"
+    late = threading.Timer(0.5, files.write_alone, [path, "{}"])
     late.start()
     files.write_text(path, "{}")
     assert path.exists()
@@ -26,5 +26,5 @@ def test_a_process_goes_on_when_it_sees_what_the_first_one_wrote(tmp_path, other
 def test_a_file_that_is_never_seen_is_told(tmp_path, other, monkeypatch):
     monkeypatch.setattr(files, "SEEN_WITHIN", 0.3)
     with pytest.raises(FileNotFoundError, match="on a file system that all processes see"):
-        files.write_text(tmp_path / "genotype.json", "{}")
+        files.write_text(tmp_path / "new" / "genotype.json", "{}")
     assert not list(tmp_path.iterdir())

@@ -133,10 +133,10 @@ def test_a_matched_size_that_was_given_is_not_taken_for_that_of_the_found_networ
     job = Job(TRAIN, "cnn_matched", None, 0, 0)
     job.folder(tmp_path).mkdir(parents=True)
     (job.folder(tmp_path) / "network.json").write_text('{"matched_parameters": 1000}')
-    for known in (None, 2000):
-        if known:
+    for known in ("not known yet", 2000):
+        if known == 2000:
             (tmp_path / designs.MATCHED_FILE).write_text(json.dumps({"parameters": known}))
-        with pytest.raises(ConfigError, match="another matched_parameters \\(1000\\)"):
+        with pytest.raises(ConfigError, match=f"\\(1000\\) than that of the found networks \\({known};"):
             check_same(job, config, tmp_path)
     (tmp_path / designs.MATCHED_FILE).write_text('{"parameters": 1000}')
     check_same(job, config, tmp_path)
