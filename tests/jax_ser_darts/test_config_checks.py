@@ -1,0 +1,230 @@
+"""What cannot work is named before the data is read, by the setting that it is."""
+
+import functools
+
+import pytest
+
+from jax_ser_darts import config
+from jax_ser_darts.config import ConfigError, search_variant
+from jax_ser_darts.config_checks import validate
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("space.nodes", 0),
+        ("space.operations", ("sep_conv_7x7",)),
+        ("space.operations", ("none",)),
+        ("space.operations", ("skip_connect", "skip_connect")),
+        ("search.sequence", "gru"),
+        ("search.sequence_nodes", 0),
+        ("search.sequence_cells", 0),
+        ("train.sequence_width", 0),
+        ("parallel", "vmap"),
+        ("model.stem_stride", 3),
+        ("search.cells", -1),
+        ("search.channels", 3),
+        ("search.reductions", (9,)),
+        ("search.orders", ("third",)),
+        ("search.orders", ()),
+        ("search.product", "guess"),
+        ("search.weights_share", 1.5),
+        ("search.warmup_epochs", 1000),
+        ("train.optimiser", "adagrad"),
+        ("train.drop_path", 1.0),
+        ("train.seeds", ()),
+        ("train.seeds", (0, 0)),
+        ("train.seeds", (-1,)),
+        ("train.seeds", (0.5,)),
+        ("search.seeds", ("a",)),
+        ("folds.run", (0.0,)),
+        ("train.reductions", (1.5,)),
+        ("folds.validation_groups", -1),
+        ("train.final_learning_rate", 1.0),
+        ("train.momentum", 9.0),
+        ("train.checkpoint_epochs", 0),
+        ("search.orders", ("first", "first")),
+        ("search.alphas_betas", (0.5,)),
+        ("scores.level", 95.0),
+        ("scores.resamples", 0),
+        ("seed", -1),
+        ("folds.run", (0, 0)),
+        ("train.batch_size", 0),
+        ("folds.run", (17,)),
+        ("folds.test", ("speaker_01",)),
+        ("folds.test", ((),)),
+        ("data.group_by", "sex"),
+        ("features.coefficients", 2),
+        ("methods.random", -1),
+        ("methods.baselines", ("transformer",)),
+        ("methods.baselines", ("cnn", "cnn")),
+        ("methods.sizes", ("huge",)),
+        ("methods.parameters", -1),
+        ("methods.svm_c", ()),
+        ("methods.svm_c", (1.0, 0.0)),
+        ("search.seeds", ()),
+        ("search.seeds", (1, 1)),
+        ("search.seeds", (-1,)),
+        ("search.variants.first.order", "third"),
+        ("search.auxiliary_skip", -1.0),
+        ("search.stop_skips", -1),
+        ("search.stop_eigenvalue", 1.3),  # and no eigenvalue
+        ("search.stop_eigenvalue_window", 0),
+        ("search.eigenvalue_products", 0),
+        ("search.eigenvalue_tolerance", 2.0),
+        ("search.perturbation_batches", 0),
+        ("search.perturbation_steps", -1),
+        ("search.partial_channels", 0),
+        ("search.neumann_terms", -1),
+        ("search.neumann_rate", 0.0),
+        ("compare.workers", 0),
+        ("compare.cluster", "utterance"),
+    ],
+)
+def test_an_impossible_setting_is_named(name, value):
+    c = config.default()
+    *sections, key = name.split(".")
+    functools.reduce(lambda part, section: part[section], sections, c)[key] = value
+    with pytest.raises(
+        ConfigError, match=rf"^config\.({name}|search\.cells)"
+    ):  # and no variant of the search
+        validate(c)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"order": "first", "speed": 2}, r"mine\.speed: config\.search has no such setting"),
+        ({"order": "first", "epochs": 500}, r"mine\.epochs: this is the same for all"),
+        ({"order": "second", "product": "guess"}, r"mine: config\.search\.product = 'guess'"),
+        ({"product": "exact"}, r"mine\.order must be one of"),
+        ({"order": "first", "channels": "x"}, r"mine: .*channels"),
+        ({"order": "first", "partial_channels": 0}, r"mine: config\.search\.partial_channels = 0"),
+    ],
+)
+@pytest.mark.parametrize("orders", [("first",), ("mine",)], ids=["known", "asked for"])
+def test_a_variant_that_cannot_work_is_named(orders, changes, message):
+    c = config.default()
+    c.search.variants.mine = changes
+    c.search.orders = orders
+    with pytest.raises(ConfigError, match=rf"config\.search\.variants\.{message}"):
+        validate(c)
+
+
+def test_channels_that_cannot_be_divided_are_named_where_it_is_asked_for():
+    c = config.default()
+    c.search.channels = 6
+    validate(c)
+    c.search.orders = ("pc_darts",)
+    with pytest.raises(ConfigError, match=r"channels = 6, of pc_darts, .*partial_channels = 4"):
+        validate(c)
+    c.search.channels = 8
+    validate(c)
+
+
+def test_a_selection_by_perturbation_needs_all_channels():
+    c = config.default()
+    c.search.orders = ("darts_pt",)
+    c.search.edge_normalisation = True
+    validate(c)
+    c.search.partial_channels = 2
+    with pytest.raises(ConfigError, match=r"perturbation, of darts_pt, needs .*partial_channels=1"):
+        validate(c)
+
+
+@pytest.mark.parametrize(
+    ("method", "operations", "message"),
+    [
+        ("darts_minus", ("max_pool_3x3", "sep_conv_3x3"), r"auxiliary_skip, of darts_minus: .* skip_connect"),
+        ("darts_plus", ("skip_connect", "sep_conv_3x3"), r"stop_stable, of darts_plus: fewer than two"),
+    ],
+)
+def test_a_remedy_that_the_space_leaves_nothing_to_do_is_named_where_it_is_asked_for(
+    method, operations, message
+):
+    c = config.default()
+    c.space.operations = operations
+    validate(c)
+    c.search.orders = (method,)
+    with pytest.raises(ConfigError, match=message):
+        validate(c)
+
+
+def test_a_variant_changes_its_settings_and_no_others():
+    c = config.default()
+    c.search.variants.mine = {"order": "second", "difference_size": 0.5}
+    c.search.orders = ("mine", "first")
+    validate(c)
+    order, settings = search_variant(c, "mine")
+    assert (order, settings.difference_size) == ("second", 0.5)
+    order, settings = search_variant(c, "first")
+    assert (order, settings.difference_size) == ("first", c.search.difference_size)
+    assert search_variant(c, "second_differences")[1].product == "finite_differences"
+
+
+def test_the_folds_that_may_run_are_those_there_are():
+    c = config.default()
+    c.folds.test = (("a",), ("b",))
+    c.folds.run = (1,)
+    validate(c)
+    c.folds.run = (2,)
+    with pytest.raises(ConfigError, match=r"config\.folds\.run: there is no fold 2 among 2"):
+        validate(c)
+    c.data.group_by = "part"
+    with pytest.raises(ConfigError, match=r"config\.folds\.test"):
+        validate(c)
+    c.folds.test, c.folds.run = (), (1,)
+    with pytest.raises(ConfigError, match=r"config\.folds\.run: there is no fold 1 among 1"):
+        validate(c)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"baselines": ("cnn",), "sizes": ()}, r"methods\.sizes is empty"),
+        ({"baselines": ("cnn",), "sizes": ("paper", "matched")}, r"methods\.parameters = 0 is the size of"),
+        (
+            {"svm": True, "svm_c": (0.1, 1.0)},
+            r"methods\.svm_c: several need config\.folds\.validation_groups",
+        ),
+        ({}, "config.methods asks for nothing"),
+    ],
+)
+def test_methods_that_lack_something_are_named(settings, message):
+    c = config.default()
+    c.search.orders = ()
+    c.folds.validation_groups = 0
+    c.methods.update(settings)
+    with pytest.raises(ConfigError, match=message):
+        validate(c)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"random": 1},
+        {"svm": True},
+        {"baselines": ("cnn",), "sizes": ("paper",)},
+        {"baselines": ("cnn",), "parameters": 1000},
+    ],
+)
+def test_methods_need_no_search(settings):
+    c = config.default()
+    c.search.orders = ()
+    c.methods.update(settings)
+    validate(c)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("overlap", 1.0, "from 0.0 to 0.9"),
+        ("silence", 3.0, "from -120.0 to 0.0"),
+        ("labels", ("joy",), "not a pair"),
+    ],
+)
+def test_settings_of_a_bundle_out_of_range(name, value, message):
+    c = config.default()
+    c.bundle[name] = value
+    with pytest.raises(ConfigError, match=message):
+        validate(c)
