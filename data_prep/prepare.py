@@ -7,12 +7,13 @@ either is whole or is not there. A second run finds the records of the first and
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import ml_collections
 from absl import app, flags, logging
@@ -92,43 +93,23 @@ def prepare(
         if folder.is_dir():  # by another process, while this one waited
             return folder
         _sweep(folder.parent)
-        if (known := selection.bad_files) and data.on_bad_file == "error":
-            logging.warning(
-                "%d file(s) cannot be used, such as %s (%s): this will end in an error, once all others have been read "
-                "and those named too that are damaged; stop it to mend these first",
-                len(known),
-                known[0].path,
-                known[0].reason,
-            )
+        if data.on_bad_file == "error":
+            _warn_of_bad_files(selection.bad_files)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".scratch_") as temporary:
             scratch = pathlib.Path(temporary)
             if beam is None:
-                computed, unreadable = compute.compute(
-                    [utterance for split in groups for utterance in groups[split]],
-                    settings=settings,
-                    workers=data.workers,
-                    scratch=scratch / "features",
-                    meanwhile=_import_tensorflow,
-                )
+                made = _make_here(groups, settings=settings, workers=data.workers, scratch=scratch)
             else:
-                made = beams.make(
-                    groups,
-                    beam=beam,
-                    name=name,
-                    version=VERSION,
-                    settings=settings,
-                    emotions=emotions,
-                    scratch=scratch,
+                made = _make_by_beam(
+                    groups, beam=beam, name=name, settings=settings, emotions=emotions, scratch=scratch
                 )
-                computed, unreadable = made.computed, made.bad_files
-            bad_files = sorted({*selection.bad_files, *unreadable}, key=lambda bad: (bad.path, bad.reason))
-            _refuse_bad_files(bad_files, computed=computed, emotions=emotions, on_bad_file=data.on_bad_file)
-            usable = {one.utterance.id: one for one in computed}
-            splits = {
-                split: kept
-                for split, members in groups.items()
-                if (kept := [usable[utterance.id] for utterance in members if utterance.id in usable])
-            }
+            bad_files = sorted(
+                {*selection.bad_files, *made.bad_files}, key=lambda bad: (bad.path, bad.reason)
+            )
+            _refuse_bad_files(
+                bad_files, computed=made.computed, emotions=emotions, on_bad_file=data.on_bad_file
+            )
+            splits = _usable(groups, made.computed)
             metadata = metadata_of(
                 data=data,
                 settings=settings,
@@ -137,26 +118,95 @@ def prepare(
                 bad_files=bad_files,
                 fingerprint=fingerprint,
             )
-            from data_prep import builder  # brings TensorFlow
-
-            arguments = {
-                "name": name,
-                "version": VERSION,
-                "data_dir": records,
-                "splits": splits,
-                "emotions": emotions,
-                "metadata": metadata,
-                "bad_files": bad_files,
-            }
-            if beam is None:
-                rows = compute.rows(scratch / "features", settings=settings)
-                dataset = builder.SpeechFeatures(rows=rows, **arguments)
-            else:
-                coefficients = settings.coefficients
-                dataset = builder.Gathered(parts=made.parts, coefficients=coefficients, **arguments)
+            dataset = made.dataset(
+                name=name,
+                version=VERSION,
+                data_dir=records,
+                splits=splits,
+                emotions=emotions,
+                metadata=metadata,
+                bad_files=bad_files,
+            )
             dataset.write(download_dir=scratch)
-    logging.info("Wrote the records of %d utterances in %d splits: %s", len(computed), len(splits), folder)
+    logging.info(
+        "Wrote the records of %d utterances in %d splits: %s", len(made.computed), len(splits), folder
+    )
     return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """Features of a corpus, in the scratch folder.
+
+    Attributes:
+        computed: those that could be.
+        bad_files: those that could not.
+        dataset: the arguments of the builder that do not depend on who computed -> the builder.
+    """
+
+    computed: Sequence[Computed]
+    bad_files: Sequence[BadFile]
+    dataset: Callable
+
+
+def _make_here(groups, *, settings, workers, scratch) -> _Made:
+    """On this machine's cores."""
+    computed, bad_files = compute.compute(
+        [utterance for members in groups.values() for utterance in members],
+        settings=settings,
+        workers=workers,
+        scratch=scratch / "features",
+        meanwhile=_import_tensorflow,
+    )
+
+    def dataset(**arguments):
+        from data_prep import builder  # brings TensorFlow
+
+        rows = compute.rows(scratch / "features", settings=settings)
+        return builder.SpeechFeatures(rows=rows, **arguments)
+
+    return _Made(computed, bad_files, dataset)
+
+
+def _make_by_beam(groups, *, beam, name, settings, emotions, scratch) -> _Made:
+    """By the workers of a pipeline."""
+    made = beams.make(
+        groups,
+        beam=beam,
+        name=name,
+        version=VERSION,
+        settings=settings,
+        emotions=emotions,
+        scratch=scratch,
+    )
+
+    def dataset(**arguments):
+        from data_prep import builder  # brings TensorFlow
+
+        return builder.Gathered(parts=made.parts, coefficients=settings.coefficients, **arguments)
+
+    return _Made(made.computed, made.bad_files, dataset)
+
+
+def _usable(groups: Mapping[str, Sequence], computed: Sequence[Computed]) -> dict[str, list[Computed]]:
+    """What could be computed of each split that has any."""
+    usable = {one.utterance.id: one for one in computed}
+    splits = {
+        split: [usable[member.id] for member in members if member.id in usable]
+        for split, members in groups.items()
+    }
+    return {split: kept for split, kept in splits.items() if kept}
+
+
+def _warn_of_bad_files(known: Sequence[BadFile]) -> None:
+    if known:
+        logging.warning(
+            "%d file(s) cannot be used, such as %s (%s): this will end in an error, once all others have been read "
+            "and those named too that are damaged; stop it to mend these first",
+            len(known),
+            known[0].path,
+            known[0].reason,
+        )
 
 
 def _refuse_bad_files(

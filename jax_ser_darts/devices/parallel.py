@@ -8,6 +8,7 @@ devices are those of all of them, and each process lays out its own share of a b
 itself holds, so there it is shard_map whatever the config says.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -90,7 +91,13 @@ def mapped(
         )
     else:
         over_devices = _shard_mapped(function, devices, layout, out)
-    return jax.jit(over_devices, donate_argnums=tuple(donate), compiler_options=compiler_options)
+
+    @functools.wraps(function)
+    def program(*arguments):
+        # Between pmap's function and jit, which takes over attributes: pmap's `lower` knows no compiler options.
+        return over_devices(*arguments)
+
+    return jax.jit(program, donate_argnums=tuple(donate), compiler_options=compiler_options)
 
 
 def mapping_of(asked: str) -> str:

@@ -20,6 +20,7 @@ from jax_ser_darts.devices import hosts, parallel
 from jax_ser_darts.devices.parallel import REPLICATED, SHARDED
 from jax_ser_darts.losses import classification_loss
 
+TRAINING, VALIDATION = 0, 1  # of the two batches of a step
 BATCH = (
     SHARDED,
     REPLICATED,
@@ -72,29 +73,146 @@ def supernet_loss(model, axis_name: str | None) -> bilevel.Loss:
     return loss
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchSteps:
-    """The compiled pieces of the search on some devices.
+    """The compiled pieces of the search on some devices, see `make_search_steps`, and the steps made of them.
 
     Attributes:
-        update_alphas: (state, train batch, validation batch, order, compared=False) -> state, figures. With `compared`
-            a second-order step also computes the first order's gradient of the same batches, and `cosine` is in its
-            figures: of the angle between the two orders' gradients.
-        update_weights: (state, train batch, added=None) -> state, figures. `added` takes the place of what the step
-            adds to the softmax weights, if it adds anything.
-        evaluate: (state, validation batch, added) -> figures.
-        compile: (state, train batch, validation batch, order) -> None: calls every program of an order once, side by
-            side, so that all cores compile. Without it the first step compiles them one after the other.
-        curvature: (state, validation batch, v) -> d2 L_val / da2 . v, v like the alphas.
         programs: the gradients, mapped over the devices.
+        figures: (weights, alphas, batch) -> those of the loss, mapped too.
+        virtual: the second order's inner step. What has no batch in it is the same on every device.
+        algebra: what lies between the gradients.
+        step_weights: (state, gradient) -> state.
+        step_alphas: (state, direct gradient, term or None, first order's gradient or None) -> state, figures.
+        batch_key: (state's key, step, 0 for training and 1 for validation) -> dropout key.
+        added: step -> what it adds to the softmax weights; None is nothing.
+        product, difference_size, series, with_curvature: as in `make_search_steps`.
     """
 
-    update_alphas: Callable
-    update_weights: Callable
-    evaluate: Callable
-    compile: Callable
-    curvature: Callable
     programs: bilevel.Gradients
+    figures: Callable
+    virtual: bilevel.InnerStep
+    algebra: bilevel.Algebra
+    step_weights: Callable
+    step_alphas: Callable
+    batch_key: Callable
+    added: Callable[[jax.Array], Any] | None
+    product: str
+    difference_size: float
+    series: dict | None
+    with_curvature: bool
+
+    def update_alphas(
+        self, state: SearchState, train_data: Any, val_data: Any, order: str, compared: bool = False
+    ) -> tuple[SearchState, dict]:
+        """A step of the alphas, by one of `bilevel.HYPERGRADIENTS`.
+
+        Args:
+            state: is given up.
+            train_data, val_data: batches.
+            order: FIRST, SECOND or IMPLICIT.
+            compared: an order that is not the first also computes the first's gradient of the same batches, and
+                `cosine` is in its figures: of the angle between the two gradients.
+
+        Returns:
+            The state, and figures: of the loss, and the norms `direct` and `term` of the gradient's parts.
+        """
+        at = {
+            "gradients": self.programs,
+            "weights": state.weights,
+            "alphas": state.alphas,
+            "val_batch": self._batch(state, val_data, VALIDATION),
+        }
+        if order == bilevel.FIRST:
+            (_, figures), direct = bilevel.first_order(**at)
+            state, norms = self.step_alphas(state, direct, None, None)
+            return state, {**figures, **norms}
+
+        # One dropout key serves every pass over the training batch: the product is of one function.
+        at |= {"train_batch": self._batch(state, train_data, TRAINING), "algebra": self.algebra}
+        if order == bilevel.IMPLICIT:
+            (_, figures), direct, term = bilevel.implicit(**at, **self.series)
+        else:
+            (_, figures), direct, term = bilevel.second_order(
+                **at,
+                inner=self.virtual,
+                state=state.weights_state,
+                product=self.product,
+                difference_size=self.difference_size,
+            )
+        first = self._first(order, state, at["val_batch"], direct) if compared else None
+        state, norms = self.step_alphas(state, direct, term, first)
+        return state, {**figures, **norms}
+
+    def _first(self, order, state, val_batch, direct):
+        """The first order's gradient, beside another's whose direct part is known."""
+        if order == bilevel.IMPLICIT:
+            return direct
+        return self.programs.of_both(state.weights, state.alphas, val_batch)[1][
+            1
+        ]  # compiled for this order anyway
+
+    def update_weights(
+        self, state: SearchState, train_data: Any, added: Any = None
+    ) -> tuple[SearchState, dict]:
+        """A step of the weights; `added` takes the place of what it adds to the softmax weights, if it adds any."""
+        batch = self._batch(state, train_data, TRAINING, added)
+        (_, figures), (gradient, _) = self.programs.of_both(state.weights, state.alphas, batch)
+        return self.step_weights(state, gradient), figures
+
+    def evaluate(self, state: SearchState, val_data: Any, added: Any) -> dict:
+        """Figures of the loss on a validation batch, with `added` to the softmax weights."""
+        return self.figures(state.weights, state.alphas, self._batch(state, val_data, VALIDATION, added))
+
+    def curvature(self, state: SearchState, val_data: Any, v: Any) -> Any:
+        """d2 L_val / da2 . v, v like the alphas."""
+        batch = self._batch(state, val_data, VALIDATION)
+        return self.programs.alphas_product(state.weights, state.alphas, batch, v)
+
+    def compile(self, state: SearchState, train_data: Any, val_data: Any, order: str) -> None:
+        """Calls every program of an order once, side by side, so that all cores compile.
+
+        Without it the first step compiles them one after the other.
+        """
+        calls = self._calls(state, train_data, val_data, order)
+        # Programs of several processes wait for each other, so all have to start them in one order.
+        workers = len(calls) if hosts.count() == 1 else 1
+        with concurrent.futures.ThreadPoolExecutor(max_workers=workers) as pool:
+            started = []
+            for program, arguments in calls:
+                # Python traces one program at a time: that of the first is compiled while the next is traced.
+                program.trace(*arguments)
+                started.append(pool.submit(program, *arguments))
+            for done in started:
+                jax.block_until_ready(done.result())
+
+    def _calls(self, state, train_data, val_data, order):
+        """Every program of an order with arguments of the right shapes, the longest to compile first."""
+        at = (state.weights, state.alphas)
+        on_train = (*at, self._batch(state, train_data, TRAINING))
+        on_val = (*at, self._batch(state, val_data, VALIDATION))
+        at_step = (state.weights, state.weights, state.weights_state)  # any direction will do
+        calls = []
+        if order == bilevel.IMPLICIT and self.series["terms"]:
+            calls.append((self.programs.weights_product, (*on_train, state.weights)))
+        if (order == bilevel.SECOND and self.product == bilevel.EXACT) or order == bilevel.IMPLICIT:
+            calls.append((self.programs.mixed_product, (*on_train, state.weights)))
+        calls.append((self.programs.of_both, on_train))
+        if order == bilevel.FIRST or self.product == bilevel.FINITE_DIFFERENCES:
+            calls.append((self.programs.of_alphas, on_val))
+        if order == bilevel.SECOND:
+            calls.append((self.virtual.apply, at_step))
+            calls.append((self.virtual.pull_back, (*at_step, state.weights)))
+        if self.with_curvature:
+            calls.append((self.programs.alphas_product, (*on_val, state.alphas)))
+        return calls
+
+    def _batch(self, state, data, which, added=None):
+        """A batch as `supernet_loss` takes it."""
+        batch = data, self.batch_key(state.key, state.step, which)
+        if self.added is None:
+            return batch
+        return *batch, self.added(state.step) if added is None else added
 
 
 def make_search_steps(
@@ -111,7 +229,7 @@ def make_search_steps(
     mapping: str = parallel.PMAP,
     compiler_options: dict | None = None,
 ) -> SearchSteps:
-    """The steps of both orders.
+    """The steps of all orders; nothing is compiled before it is called.
 
     Args:
         loss: per device, see `supernet_loss`.
@@ -132,136 +250,60 @@ def make_search_steps(
         how = {"devices": devices, "mapping": mapping, "compiler_options": compiler_options}
         return parallel.mapped(function, layout=layout, **how)
 
-    def compiled(gradients, inner):
-        return (
-            bilevel.Gradients(
-                of_alphas=mapped(gradients.of_alphas),
-                of_both=mapped(gradients.of_both),
-                mixed_product=mapped(gradients.mixed_product, REPLICATED),
-                weights_product=mapped(gradients.weights_product, REPLICATED),
-                alphas_product=mapped(gradients.alphas_product, REPLICATED),
-            ),
-            bilevel.InnerStep(apply=jax.jit(inner.apply), pull_back=jax.jit(inner.pull_back)),
-        )
-
+    gradients = bilevel.make_gradients(loss, parallel.mean)
     inner = bilevel.make_inner_step(weights_optimiser)
-    gradients, virtual = compiled(bilevel.make_gradients(loss, parallel.mean), inner)
-    algebra = bilevel.Algebra(
-        finite_difference_step=jax.jit(bilevel.finite_difference_step),
-        move=jax.jit(bilevel.move),
-        central_difference=jax.jit(bilevel.central_difference),
-        neumann_step=jax.jit(bilevel.neumann_step, static_argnames=("rate", "decay")),
-        scaled=jax.jit(bilevel.scaled, static_argnums=1),
+    return SearchSteps(
+        programs=bilevel.Gradients(
+            of_alphas=mapped(gradients.of_alphas),
+            of_both=mapped(gradients.of_both),
+            mixed_product=mapped(gradients.mixed_product, REPLICATED),
+            weights_product=mapped(gradients.weights_product, REPLICATED),
+            alphas_product=mapped(gradients.alphas_product, REPLICATED),
+        ),
+        figures=mapped(lambda *at: parallel.mean(loss(*at)[1])),
+        virtual=bilevel.InnerStep(apply=jax.jit(inner.apply), pull_back=jax.jit(inner.pull_back)),
+        algebra=bilevel.Algebra(
+            finite_difference_step=jax.jit(bilevel.finite_difference_step),
+            move=jax.jit(bilevel.move),
+            central_difference=jax.jit(bilevel.central_difference),
+            neumann_step=jax.jit(bilevel.neumann_step, static_argnames=("rate", "decay")),
+            scaled=jax.jit(bilevel.scaled, static_argnums=1),
+        ),
+        step_weights=_weights_step(inner),
+        step_alphas=_alphas_step(alphas_optimiser),
+        batch_key=jax.jit(_batch_key, static_argnums=2),
+        added=added and jax.jit(added),
+        product=product,
+        difference_size=difference_size,
+        series=series,
+        with_curvature=with_curvature,
     )
 
+
+def _weights_step(inner: bilevel.InnerStep) -> Callable:
     def step_weights(state, gradient):
         weights, weights_state = inner.apply(state.weights, gradient, state.weights_state)
         return state.replace(weights=weights, weights_state=weights_state, step=state.step + 1)
 
+    return jax.jit(step_weights, donate_argnums=0)
+
+
+def _alphas_step(optimiser: optax.GradientTransformation) -> Callable:
     def step_alphas(state, direct, term, first):
         term = jax.tree.map(jnp.zeros_like, direct) if term is None else term
         gradient = jax.tree.map(jnp.add, direct, term)
-        updates, alphas_state = alphas_optimiser.update(gradient, state.alphas_state, state.alphas)
+        updates, alphas_state = optimiser.update(gradient, state.alphas_state, state.alphas)
         figures = {"direct": optax.tree.norm(direct), "term": optax.tree.norm(term)}
         if first is not None:
             figures["cosine"] = bilevel.cosine(first, gradient)
         alphas = optax.apply_updates(state.alphas, updates)
         return state.replace(alphas=alphas, alphas_state=alphas_state), figures
 
-    # What follows has no batch in it: the same on every device.
-    step_weights = jax.jit(step_weights, donate_argnums=0)
-    step_alphas = jax.jit(step_alphas, donate_argnums=0)
-    keys = jax.jit(
-        lambda key, step, which: jax.random.fold_in(jax.random.fold_in(key, step), which), static_argnums=2
-    )
-    added = added and jax.jit(added)
+    return jax.jit(step_alphas, donate_argnums=0)
 
-    def batch_of(state, data, which, instead=None):
-        batch = data, keys(state.key, state.step, which)
-        return (*batch, added(state.step) if instead is None else instead) if added else batch
 
-    def update_alphas(state, train_data, val_data, order, compared=False):
-        val_batch = batch_of(state, val_data, 1)
-        first = None
-        if order == bilevel.FIRST:
-            (_, figures), direct = bilevel.first_order(
-                gradients=gradients, weights=state.weights, alphas=state.alphas, val_batch=val_batch
-            )
-            term = None
-        elif order == bilevel.IMPLICIT:
-            (_, figures), direct, term = bilevel.implicit(
-                gradients=gradients,
-                weights=state.weights,
-                alphas=state.alphas,
-                train_batch=batch_of(state, train_data, 0),
-                val_batch=val_batch,
-                algebra=algebra,
-                **series,
-            )
-            first = direct if compared else None
-        else:
-            # One dropout key serves every pass over the training batch: the product is of one function.
-            (_, figures), direct, term = bilevel.second_order(
-                gradients=gradients,
-                inner=virtual,
-                weights=state.weights,
-                alphas=state.alphas,
-                state=state.weights_state,
-                train_batch=batch_of(state, train_data, 0),
-                val_batch=val_batch,
-                product=product,
-                difference_size=difference_size,
-                algebra=algebra,
-            )
-            if compared:  # by the program for both gradients: this order needs it anyway
-                first = gradients.of_both(state.weights, state.alphas, val_batch)[1][1]
-        state, norms = step_alphas(state, direct, term, first)
-        return state, {**figures, **norms}
-
-    def update_weights(state, train_data, instead=None):
-        batch = batch_of(state, train_data, 0, instead)
-        (_, figures), (gradient, _) = gradients.of_both(state.weights, state.alphas, batch)
-        return step_weights(state, gradient), figures
-
-    def compile_all(state, train_data, val_data, order):
-        train_batch, val_batch = (
-            batch_of(state, data, which) for which, data in enumerate((train_data, val_data))
-        )
-        at = (state.weights, state.alphas)
-        at_step = (state.weights, state.weights, state.weights_state)  # any direction will do
-        towards_weights = (*at, train_batch, state.weights)
-        calls = [(gradients.of_both, (*at, train_batch))]
-        if order == bilevel.FIRST or product == bilevel.FINITE_DIFFERENCES:
-            calls.append((gradients.of_alphas, (*at, val_batch)))
-        if order == bilevel.SECOND:
-            calls.append((virtual.apply, at_step))
-            calls.append((virtual.pull_back, (*at_step, state.weights)))
-        if (order == bilevel.SECOND and product == bilevel.EXACT) or order == bilevel.IMPLICIT:
-            calls.insert(0, (gradients.mixed_product, towards_weights))  # the longest first
-        if order == bilevel.IMPLICIT and series["terms"]:
-            calls.insert(0, (gradients.weights_product, towards_weights))
-        if with_curvature:
-            calls.append((gradients.alphas_product, (*at, val_batch, state.alphas)))
-        # Programs of several processes wait for each other, so all have to start them in one order.
-        workers = len(calls) if hosts.count() == 1 else 1
-        with concurrent.futures.ThreadPoolExecutor(max_workers=workers) as pool:
-            started = []
-            for program, arguments in calls:
-                # Python traces one program at a time: that of the first is compiled while the next is traced.
-                program.trace(*arguments)
-                started.append(pool.submit(program, *arguments))
-            for done in started:
-                jax.block_until_ready(done.result())
-
-    figures_of = mapped(lambda *at: parallel.mean(loss(*at)[1]))
-
-    def evaluate(state, val_data, instead):
-        return figures_of(state.weights, state.alphas, batch_of(state, val_data, 1, instead))
-
-    def curvature(state, val_data, v):
-        return gradients.alphas_product(state.weights, state.alphas, batch_of(state, val_data, 1), v)
-
-    return SearchSteps(update_alphas, update_weights, evaluate, compile_all, curvature, gradients)
+def _batch_key(key: jax.Array, step: jax.Array, which: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(key, step), which)
 
 
 def init_state(

@@ -189,13 +189,7 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
         with MetricsWriter(folder, start=epoch) as writer, progress:
             while epoch < t.epochs and not _patience_is_over(epoch, best, t.patience):
                 started = time.monotonic()
-                rate = np.float32(t.drop_path * epoch / t.epochs)  # grows with the epochs, as in DARTS
-                collected = []
-                for _ in range(trainer.steps_per_epoch):
-                    state, figures = trainer.steps.train(state, next(batches), rate)
-                    collected.append(figures)
-                collected = jax.device_get(collected)
-                figures = {"train": jax.tree.map(lambda *x: float(np.mean(x)), *collected)}
+                state, figures = _epoch(trainer, state, batches, epoch)
                 if not np.isfinite(figures["train"]["loss"]):
                     raise DivergedError(
                         f"training of {method}, fold {fold.index}, epoch {epoch}: the loss is not finite; "
@@ -203,15 +197,7 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
                     )
                 ua = 0.0
                 if validation is not None:
-                    probabilities = predict(trainer, state.variables, validation, part)
-                    ua = float(
-                        recall_score(
-                            validation.labels,
-                            probabilities.argmax(axis=-1),
-                            labels=np.unique(validation.labels),  # of the classes there are, as in `scores`
-                            average="macro",
-                        )
-                    )
+                    ua = _unweighted_accuracy(trainer, state.variables, validation, part)
                     figures["validation"] = {"ua": ua}
                 if validation is None or ua > best["ua"]:
                     best, kept = {"ua": ua, "epoch": epoch}, jax.tree.map(jnp.copy, state.variables)
@@ -244,6 +230,23 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
         },
     )
     return read_network(folder)
+
+
+def _epoch(trainer: Trainer, state: TrainState, batches, epoch: int) -> tuple[TrainState, dict]:
+    """The state after an epoch, and the means of its figures."""
+    t, collected = trainer.experiment.config.train, []
+    rate = np.float32(t.drop_path * epoch / t.epochs)  # grows with the epochs, as in DARTS
+    for _ in range(trainer.steps_per_epoch):
+        state, figures = trainer.steps.train(state, next(batches), rate)
+        collected.append(figures)
+    means = jax.tree.map(lambda *x: float(np.mean(x)), *jax.device_get(collected))
+    return state, {"train": means}
+
+
+def _unweighted_accuracy(trainer: Trainer, variables: dict, data: Subset, part: Part) -> float:
+    """The UA of `data`, of the classes that are in it, as in `scores`."""
+    answers = predict(trainer, variables, data, part).argmax(axis=-1)
+    return float(recall_score(data.labels, answers, labels=np.unique(data.labels), average="macro"))
 
 
 def read_network(folder: pathlib.Path) -> dict:

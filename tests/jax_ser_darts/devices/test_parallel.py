@@ -55,6 +55,22 @@ def test_devices_see_each_other(mapping):
     assert float(index(parallel.shard(np.zeros(2), devices))) == 2
 
 
+@both_mappings
+def test_what_is_lowered_to_be_looked_at_is_what_is_run(mapping):
+    devices = parallel.local_devices(1)
+
+    def twice(batch):
+        return 2 * batch
+
+    how = {"devices": devices, "layout": (parallel.SHARDED,), "out": parallel.SHARDED, "mapping": mapping}
+    batch = parallel.shard(np.arange(2.0), devices)
+    assert "@jit_twice" in parallel.mapped(twice, **how).lower(batch).as_text()
+    refused = parallel.mapped(twice, **how, compiler_options={"xla_no_such_option": True})
+    for compiled in (lambda: refused.lower(batch).compile(), lambda: refused(batch)):
+        with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
+            compiled()
+
+
 def test_several_processes_take_shard_map_whatever_is_asked_for(monkeypatch):
     assert [parallel.mapping_of(asked) for asked in parallel.MAPPINGS] == list(parallel.MAPPINGS)
     monkeypatch.setattr(parallel.hosts, "_count", 2)

@@ -1,0 +1,88 @@
+"""One search: whose, where, of which batches, and the seconds it takes."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jax_ser_darts.config import search_variant
+from jax_ser_darts.data.batches import train_batches
+from jax_ser_darts.data.folds import Fold
+from jax_ser_darts.data.prefetch import prefetch
+from jax_ser_darts.devices import hosts, parallel
+from jax_ser_darts.search.searcher import Searcher
+
+ALPHAS_STREAM = 1  # added to the seed of the alphas' batches
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One search: whose, where and of what."""
+
+    searcher: Searcher
+    method: str
+    fold: Fold
+    seed: int
+
+    @property
+    def order(self) -> str:
+        """One of `bilevel.HYPERGRADIENTS`."""
+        return search_variant(self.searcher.experiment.config, self.method)[0]
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where it writes."""
+        return self.searcher.experiment.search_folder(self.method, self.fold, self.seed)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"search, {self.method}, seed {self.seed}, fold {self.fold.index}"
+
+    def batches(self, first_step: int) -> Iterator:
+        """Pairs of batches on the devices: (weights' part, alphas' part), from a step on, without end."""
+        searcher = self.searcher
+        streams = [
+            train_batches(
+                part.data,
+                normalisation=part.normalisation,
+                batch_size=searcher.settings.batch_size,
+                frames=searcher.experiment.frames,
+                seed=self.seed + stream,
+                step=first_step,
+                weights=part.weights,
+                share=(hosts.index(), hosts.count()),
+            )
+            for stream, part in zip(
+                (0, ALPHAS_STREAM), searcher.experiment.search_parts(self.fold), strict=True
+            )
+        ]
+        put = lambda pair: tuple(parallel.shard(batch, searcher.devices) for batch in pair)
+        return prefetch(zip(*streams, strict=True), put)
+
+    def first_batches(self, first_step: int) -> tuple:
+        """The first pair of `batches`."""
+        batches = self.batches(first_step)
+        pair = next(batches)
+        batches.close()
+        return pair
+
+
+@dataclasses.dataclass
+class Times:
+    """Seconds of a search, those before it was stopped included.
+
+    Attributes:
+        seconds: of all epochs and decisions, without compilation.
+        outside: those of `seconds` that are not spent in the steps: waiting for batches, figures, checkpoints.
+        compiling: of compilation.
+    """
+
+    seconds: float = 0.0
+    outside: float = 0.0
+    compiling: float = 0.0
+
+    @classmethod
+    def of(cls, extra: Mapping[str, Any]) -> "Times":
+        """What a checkpoint has of them, among other things."""
+        return cls(**{field.name: extra[field.name] for field in dataclasses.fields(cls)})

@@ -1,0 +1,68 @@
+"""The loop of a selection after the epochs of a search: perturbation.py decides, the supernet learns on."""
+
+import dataclasses
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_ser_darts.bookkeeping.checkpoints import Checkpoints
+from jax_ser_darts.bookkeeping.progress import Progress
+from jax_ser_darts.devices import parallel
+from jax_ser_darts.search import perturbation
+from jax_ser_darts.search.run import Run, Times
+from jax_ser_darts.search.search_step import SearchState
+from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.search_space.genotype import SEQUENCE
+
+
+def select(
+    run: Run, state: SearchState, times: Times, checkpoints: Checkpoints, *, epochs: int
+) -> tuple[dict, Times]:
+    """Decides edge by edge what stays, see perturbation.py; a checkpoint after each decision.
+
+    Returns:
+        The shares at the end, from which `Searcher.derive` reads the genotype; the times of the whole search.
+    """
+    searcher, s = run.searcher, run.searcher.settings
+    alphas = genotypes.kinds_of(jax.device_get(state.alphas))
+    softmax = {kind: genotypes.softmax(a) for kind, a in alphas.items()}
+    shares, decided = softmax, 0
+    if (restored := checkpoints.restore_latest(state)) and "shares" in restored[2]:
+        _, state, extra = restored
+        shares = {kind: np.asarray(rows, np.float32) for kind, rows in extra["shares"].items()}
+        times, decided = Times.of(extra), extra["decided"]
+    started = time.monotonic()
+    plan = perturbation.decisions(shares, run.seed)
+    names = dict.fromkeys(shares, searcher.model.operations)
+    names[SEQUENCE] = searcher.model.sequence_operations
+    first_step = epochs * searcher.steps_per_epoch
+    batches = run.batches(first_step)
+    val_batches = [next(batches)[1] for _ in range(s.perturbation_batches)]
+    batches.close()
+    batches = run.batches(first_step + decided * s.perturbation_steps)
+
+    def added(shares):
+        return parallel.replicate(
+            {kind: jnp.asarray(rows - softmax[kind]) for kind, rows in shares.items()}, searcher.devices
+        )
+
+    def evaluate(shares):
+        instead = added(shares)
+        figures = [searcher.steps.evaluate(state, batch, instead)["loss"] for batch in val_batches]
+        return float(np.mean(jax.device_get(figures)))
+
+    with Progress(total=len(plan), initial=decided, description=f"{run.name}, selection") as progress:
+        for done, decision in enumerate(plan[decided:], decided + 1):
+            shares = perturbation.decide(shares, decision, names=names, evaluate=evaluate)
+            instead = added(shares)
+            for _ in range(s.perturbation_steps):
+                state, _ = searcher.steps.update_weights(state, next(batches)[0], instead)
+            so_far = dataclasses.replace(times, seconds=times.seconds + time.monotonic() - started)
+            kept = {kind: rows.tolist() for kind, rows in shares.items()}
+            extra = {**dataclasses.asdict(so_far), "epochs": epochs, "shares": kept, "decided": done}
+            checkpoints.save(epochs + done, state, extra)
+            progress.update()
+    batches.close()
+    return shares, dataclasses.replace(times, seconds=times.seconds + time.monotonic() - started)
