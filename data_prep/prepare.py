@@ -7,13 +7,12 @@ either is whole or is not there. A second run finds the records of the first and
 """
 
 import contextlib
-import dataclasses
 import fcntl
 import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import ml_collections
 from absl import app, flags, logging
@@ -93,23 +92,21 @@ def prepare(
         if folder.is_dir():  # by another process, while this one waited
             return folder
         _sweep(folder.parent)
-        if data.on_bad_file == "error":
+        if selection.bad_files and data.on_bad_file == "error":
             _warn_of_bad_files(selection.bad_files)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".scratch_") as temporary:
             scratch = pathlib.Path(temporary)
             if beam is None:
-                made = _make_here(groups, settings=settings, workers=data.workers, scratch=scratch)
+                computed, unreadable, dataset = _make_here(
+                    groups, settings=settings, workers=data.workers, scratch=scratch
+                )
             else:
-                made = _make_by_beam(
+                computed, unreadable, dataset = _make_by_beam(
                     groups, beam=beam, name=name, settings=settings, emotions=emotions, scratch=scratch
                 )
-            bad_files = sorted(
-                {*selection.bad_files, *made.bad_files}, key=lambda bad: (bad.path, bad.reason)
-            )
-            _refuse_bad_files(
-                bad_files, computed=made.computed, emotions=emotions, on_bad_file=data.on_bad_file
-            )
-            splits = _usable(groups, made.computed)
+            bad_files = sorted({*selection.bad_files, *unreadable}, key=lambda bad: (bad.path, bad.reason))
+            _refuse_bad_files(bad_files, computed=computed, emotions=emotions, on_bad_file=data.on_bad_file)
+            splits = _usable(groups, computed)
             metadata = metadata_of(
                 data=data,
                 settings=settings,
@@ -118,7 +115,7 @@ def prepare(
                 bad_files=bad_files,
                 fingerprint=fingerprint,
             )
-            dataset = made.dataset(
+            dataset(
                 name=name,
                 version=VERSION,
                 data_dir=records,
@@ -126,31 +123,17 @@ def prepare(
                 emotions=emotions,
                 metadata=metadata,
                 bad_files=bad_files,
-            )
-            dataset.write(download_dir=scratch)
-    logging.info(
-        "Wrote the records of %d utterances in %d splits: %s", len(made.computed), len(splits), folder
-    )
+            ).write(download_dir=scratch)
+    logging.info("Wrote the records of %d utterances in %d splits: %s", len(computed), len(splits), folder)
     return folder
 
 
-@dataclasses.dataclass(frozen=True)
-class _Made:
-    """Features of a corpus, in the scratch folder.
+def _make_here(groups, *, settings, workers, scratch):
+    """The features of all splits (split -> its utterances), by this machine's cores.
 
-    Attributes:
-        computed: those that could be.
-        bad_files: those that could not.
-        dataset: the arguments of the builder that do not depend on who computed -> the builder.
+    Returns:
+        What could be computed, what could not, and how the rest of the builder's arguments make it a builder.
     """
-
-    computed: Sequence[Computed]
-    bad_files: Sequence[BadFile]
-    dataset: Callable
-
-
-def _make_here(groups, *, settings, workers, scratch) -> _Made:
-    """On this machine's cores."""
     computed, bad_files = compute.compute(
         [utterance for members in groups.values() for utterance in members],
         settings=settings,
@@ -165,11 +148,11 @@ def _make_here(groups, *, settings, workers, scratch) -> _Made:
         rows = compute.rows(scratch / "features", settings=settings)
         return builder.SpeechFeatures(rows=rows, **arguments)
 
-    return _Made(computed, bad_files, dataset)
+    return computed, bad_files, dataset
 
 
-def _make_by_beam(groups, *, beam, name, settings, emotions, scratch) -> _Made:
-    """By the workers of a pipeline."""
+def _make_by_beam(groups, *, beam, name, settings, emotions, scratch):
+    """As `_make_here`, by the workers of a pipeline."""
     made = beams.make(
         groups,
         beam=beam,
@@ -185,11 +168,11 @@ def _make_by_beam(groups, *, beam, name, settings, emotions, scratch) -> _Made:
 
         return builder.Gathered(parts=made.parts, coefficients=settings.coefficients, **arguments)
 
-    return _Made(made.computed, made.bad_files, dataset)
+    return made.computed, made.bad_files, dataset
 
 
 def _usable(groups: Mapping[str, Sequence], computed: Sequence[Computed]) -> dict[str, list[Computed]]:
-    """What could be computed of each split that has any."""
+    """Split -> its computed utterances; splits without any are left out."""
     usable = {one.utterance.id: one for one in computed}
     splits = {
         split: [usable[member.id] for member in members if member.id in usable]
@@ -199,14 +182,14 @@ def _usable(groups: Mapping[str, Sequence], computed: Sequence[Computed]) -> dic
 
 
 def _warn_of_bad_files(known: Sequence[BadFile]) -> None:
-    if known:
-        logging.warning(
-            "%d file(s) cannot be used, such as %s (%s): this will end in an error, once all others have been read "
-            "and those named too that are damaged; stop it to mend these first",
-            len(known),
-            known[0].path,
-            known[0].reason,
-        )
+    """Of those that are told by their names alone, before the others are read."""
+    logging.warning(
+        "%d file(s) cannot be used, such as %s (%s): this will end in an error, once all others have been read "
+        "and those named too that are damaged; stop it to mend these first",
+        len(known),
+        known[0].path,
+        known[0].reason,
+    )
 
 
 def _refuse_bad_files(

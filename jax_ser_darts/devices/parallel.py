@@ -78,7 +78,7 @@ def mapped(
         out: the same for the result.
         donate: numbers of arguments whose memory the results may take.
         mapping: PMAP or SHARD_MAP; see `mapping_of`.
-        compiler_options: see compilation.py; pmap itself takes none, the jit round it does.
+        compiler_options: see `compilation.options`; pmap itself takes none, the jit round it does.
     """
     if mapping_of(mapping) == PMAP:
         over_devices = jax.pmap(

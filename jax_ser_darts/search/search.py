@@ -20,7 +20,7 @@ from jax_ser_darts.devices import hosts, memory, parallel
 from jax_ser_darts.files import write_json
 from jax_ser_darts.losses import DivergedError
 from jax_ser_darts.search import selection
-from jax_ser_darts.search.run import Run, Times
+from jax_ser_darts.search.search_run import SearchRun, Times
 from jax_ser_darts.search.search_step import SearchState
 from jax_ser_darts.search.searcher import Searcher
 from jax_ser_darts.search.spectrum import dominant_eigenvalue
@@ -44,13 +44,13 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
     Raises:
         DivergedError: a loss or an alpha is not finite.
     """
-    run, s = Run(searcher, method, fold, seed), searcher.settings
+    run, s = SearchRun(searcher, method, fold, seed), searcher.settings
     if (run.folder / "genotype.json").exists():
         logging.info("%s: done, %s", run.name, run.folder / "genotype.json")
         return genotypes.load(run.folder / "genotype.json")
 
     with Checkpoints(run.folder / "checkpoints") as checkpoints:
-        epoch, state, times = _start(run, checkpoints)
+        epoch, state, times, extra = _start(run, checkpoints)
         times.compiling += _compile(run, state, epoch)
         state, lines = _epochs(run, state, times, checkpoints, start=epoch)
         stop = searcher.rules(lines)
@@ -58,7 +58,7 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
             logging.info("%s: stopped after epoch %d, %s", run.name, stop.epoch, stop.reason)
         epochs = stop.epoch + 1 if stop else s.epochs
         if s.perturbation:
-            shares, times = selection.select(run, state, times, checkpoints, epochs=epochs)
+            shares = selection.select(run, state, times, checkpoints, epochs=epochs, extra=extra)
             found = searcher.derive(shares)
         elif stop:
             (line,) = (line for line in lines if line["epoch"] == stop.genotype_epoch)
@@ -83,31 +83,31 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
     return found
 
 
-def _start(run: Run, checkpoints: Checkpoints) -> tuple[int, SearchState, Times]:
-    """Epochs that are done, the state after them, and what they took."""
+def _start(run: SearchRun, checkpoints: Checkpoints) -> tuple[int, SearchState, Times, dict]:
+    """The last checkpoint's epochs, state, times, and what else is in it; or what a search starts from."""
     state = run.searcher.fresh_state(run.seed)
     restored = checkpoints.restore_latest(state)
     if restored is None:
-        return 0, state, Times()
+        return 0, state, Times(), {}
     epoch, state, extra = restored
     epoch = extra.get("epochs", epoch)  # later steps are the decisions of a selection
     logging.info("%s: goes on after epoch %d", run.name, epoch)
-    return epoch, state, Times.of(extra)
+    return epoch, state, Times.of(extra), extra
 
 
-def _compile(run: Run, state: SearchState, epoch: int) -> float:
+def _compile(run: SearchRun, state: SearchState, epoch: int) -> float:
     """Compiles what an order needs, where no earlier search of this process has; returns its seconds."""
+    pair = run.first_pair(epoch * run.searcher.steps_per_epoch)
     started = time.monotonic()
     logging.info("Compiling the search step, %s order: this takes about a minute the first time", run.order)
-    batches = run.first_batches(epoch * run.searcher.steps_per_epoch)
-    run.searcher.steps.compile(state, *batches, run.order)
+    run.searcher.steps.compile(state, *pair, run.order)
     seconds = time.monotonic() - started
     logging.info("Compiled in %.0f s", seconds)
     return seconds
 
 
 def _epochs(
-    run: Run, state: SearchState, times: Times, checkpoints: Checkpoints, *, start: int
+    run: SearchRun, state: SearchState, times: Times, checkpoints: Checkpoints, *, start: int
 ) -> tuple[SearchState, list[dict]]:
     """All epochs from `start` on, until a rule ends them; `times` is added to.
 
@@ -123,7 +123,7 @@ def _epochs(
         enabled=hosts.first(),
     )
     # The curvature of all epochs is measured on one batch.
-    probe = run.first_batches(0)[1] if s.eigenvalue else None
+    probe = run.first_pair(0)[1] if s.eigenvalue else None
     batches = run.batches(first_step)
     with MetricsWriter(run.folder, start=start) as writer, progress:
         lines = metrics.read(run.folder / metrics.FILE_NAME)
@@ -155,7 +155,7 @@ def _epochs(
 
 
 def _epoch(
-    run: Run, state: SearchState, batches: Iterator, epoch: int, progress: Progress
+    run: SearchRun, state: SearchState, batches: Iterator, epoch: int, progress: Progress
 ) -> tuple[SearchState, list[dict], float]:
     """One epoch's steps: the state after them, the figures of each, and the seconds they waited for batches."""
     steps, order, collected, waited = run.searcher.steps, run.order, [], 0.0

@@ -75,22 +75,25 @@ def supernet_loss(model, axis_name: str | None) -> bilevel.Loss:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchSteps:
-    """The compiled pieces of the search on some devices, see `make_search_steps`, and the steps made of them.
+    """The steps of the search on some devices, and the pieces they are made of, each compiled when first called.
+
+    `programs` and the methods are for callers. What has no batch in it is the same on every device.
 
     Attributes:
         programs: the gradients, mapped over the devices.
-        figures: (weights, alphas, batch) -> those of the loss, mapped too.
-        virtual: the second order's inner step. What has no batch in it is the same on every device.
+        loss_figures: (weights, alphas, batch) -> those of the loss, mapped too.
+        virtual: the second order's inner step.
         algebra: what lies between the gradients.
-        step_weights: (state, gradient) -> state.
-        step_alphas: (state, direct gradient, term or None, first order's gradient or None) -> state, figures.
+        step_weights: (state, gradient) -> state; the one before is given up.
+        step_alphas: (state, direct, term, first) -> state, figures; the one before is given up. The gradient is direct
+            + term (None is 0); with the first order's gradient, or None, `cosine` is in the figures.
         batch_key: (state's key, step, 0 for training and 1 for validation) -> dropout key.
         added: step -> what it adds to the softmax weights; None is nothing.
         product, difference_size, series, with_curvature: as in `make_search_steps`.
     """
 
     programs: bilevel.Gradients
-    figures: Callable
+    loss_figures: Callable
     virtual: bilevel.InnerStep
     algebra: bilevel.Algebra
     step_weights: Callable
@@ -140,29 +143,28 @@ class SearchSteps:
                 product=self.product,
                 difference_size=self.difference_size,
             )
-        first = self._first(order, state, at["val_batch"], direct) if compared else None
+        first = None
+        if compared and order == bilevel.IMPLICIT:
+            first = direct
+        elif compared:  # by a program that this order needs anyway
+            _, (_, first) = self.programs.of_both(state.weights, state.alphas, at["val_batch"])
         state, norms = self.step_alphas(state, direct, term, first)
         return state, {**figures, **norms}
-
-    def _first(self, order, state, val_batch, direct):
-        """The first order's gradient, beside another's whose direct part is known."""
-        if order == bilevel.IMPLICIT:
-            return direct
-        return self.programs.of_both(state.weights, state.alphas, val_batch)[1][
-            1
-        ]  # compiled for this order anyway
 
     def update_weights(
         self, state: SearchState, train_data: Any, added: Any = None
     ) -> tuple[SearchState, dict]:
-        """A step of the weights; `added` takes the place of what it adds to the softmax weights, if it adds any."""
+        """A step of the weights; `state` is given up.
+
+        `added` takes the place of what the step adds to the softmax weights, if it adds anything.
+        """
         batch = self._batch(state, train_data, TRAINING, added)
         (_, figures), (gradient, _) = self.programs.of_both(state.weights, state.alphas, batch)
         return self.step_weights(state, gradient), figures
 
     def evaluate(self, state: SearchState, val_data: Any, added: Any) -> dict:
         """Figures of the loss on a validation batch, with `added` to the softmax weights."""
-        return self.figures(state.weights, state.alphas, self._batch(state, val_data, VALIDATION, added))
+        return self.loss_figures(state.weights, state.alphas, self._batch(state, val_data, VALIDATION, added))
 
     def curvature(self, state: SearchState, val_data: Any, v: Any) -> Any:
         """d2 L_val / da2 . v, v like the alphas."""
@@ -170,7 +172,7 @@ class SearchSteps:
         return self.programs.alphas_product(state.weights, state.alphas, batch, v)
 
     def compile(self, state: SearchState, train_data: Any, val_data: Any, order: str) -> None:
-        """Calls every program of an order once, side by side, so that all cores compile.
+        """Calls each program of an order that takes long to compile once, side by side, so that all cores compile.
 
         Without it the first step compiles them one after the other.
         """
@@ -187,7 +189,7 @@ class SearchSteps:
                 jax.block_until_ready(done.result())
 
     def _calls(self, state, train_data, val_data, order):
-        """Every program of an order with arguments of the right shapes, the longest to compile first."""
+        """The programs of an order that take long to compile, the longest first, with arguments of the right shapes."""
         at = (state.weights, state.alphas)
         on_train = (*at, self._batch(state, train_data, TRAINING))
         on_val = (*at, self._batch(state, val_data, VALIDATION))
@@ -197,14 +199,14 @@ class SearchSteps:
             calls.append((self.programs.weights_product, (*on_train, state.weights)))
         if (order == bilevel.SECOND and self.product == bilevel.EXACT) or order == bilevel.IMPLICIT:
             calls.append((self.programs.mixed_product, (*on_train, state.weights)))
+        if self.with_curvature:
+            calls.append((self.programs.alphas_product, (*on_val, state.alphas)))
         calls.append((self.programs.of_both, on_train))
         if order == bilevel.FIRST or self.product == bilevel.FINITE_DIFFERENCES:
             calls.append((self.programs.of_alphas, on_val))
         if order == bilevel.SECOND:
             calls.append((self.virtual.apply, at_step))
             calls.append((self.virtual.pull_back, (*at_step, state.weights)))
-        if self.with_curvature:
-            calls.append((self.programs.alphas_product, (*on_val, state.alphas)))
         return calls
 
     def _batch(self, state, data, which, added=None):
@@ -241,7 +243,7 @@ def make_search_steps(
         with_curvature: `compile` compiles the curvature's program too.
         added: step -> what it adds to the softmax weights; None is nothing, and nothing is compiled for it.
         mapping: see `parallel.mapped`.
-        compiler_options: of the gradients, see compilation.py.
+        compiler_options: of all that is mapped, see `compilation.options`.
     """
 
     def mapped(function, *others):
@@ -260,7 +262,7 @@ def make_search_steps(
             weights_product=mapped(gradients.weights_product, REPLICATED),
             alphas_product=mapped(gradients.alphas_product, REPLICATED),
         ),
-        figures=mapped(lambda *at: parallel.mean(loss(*at)[1])),
+        loss_figures=mapped(lambda *at: parallel.mean(loss(*at)[1])),
         virtual=bilevel.InnerStep(apply=jax.jit(inner.apply), pull_back=jax.jit(inner.pull_back)),
         algebra=bilevel.Algebra(
             finite_difference_step=jax.jit(bilevel.finite_difference_step),
@@ -303,6 +305,7 @@ def _alphas_step(optimiser: optax.GradientTransformation) -> Callable:
 
 
 def _batch_key(key: jax.Array, step: jax.Array, which: int) -> jax.Array:
+    """The dropout key of a step's batch; `which` is TRAINING or VALIDATION."""
     return jax.random.fold_in(jax.random.fold_in(key, step), which)
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,29 +13,41 @@ from jax_ser_darts.bookkeeping.checkpoints import Checkpoints
 from jax_ser_darts.bookkeeping.progress import Progress
 from jax_ser_darts.devices import parallel
 from jax_ser_darts.search import perturbation
-from jax_ser_darts.search.run import Run, Times
+from jax_ser_darts.search.search_run import SearchRun, Times
 from jax_ser_darts.search.search_step import SearchState
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import SEQUENCE
 
 
 def select(
-    run: Run, state: SearchState, times: Times, checkpoints: Checkpoints, *, epochs: int
-) -> tuple[dict, Times]:
+    run: SearchRun,
+    state: SearchState,
+    times: Times,
+    checkpoints: Checkpoints,
+    *,
+    epochs: int,
+    extra: Mapping[str, Any],
+) -> dict[str, np.ndarray]:
     """Decides edge by edge what stays, see perturbation.py; a checkpoint after each decision.
 
+    Args:
+        run: which search.
+        state: after its epochs, or after the decisions that are made.
+        times: of the search so far; added to.
+        checkpoints: of the search.
+        epochs: how many it had.
+        extra: of the checkpoint that it goes on from: `shares` and `decided`, where decisions are made.
+
     Returns:
-        The shares at the end, from which `Searcher.derive` reads the genotype; the times of the whole search.
+        The shares at the end, from which `Searcher.derive` reads the genotype.
     """
+    started, before = time.monotonic(), times.seconds
     searcher, s = run.searcher, run.searcher.settings
     alphas = genotypes.kinds_of(jax.device_get(state.alphas))
     softmax = {kind: genotypes.softmax(a) for kind, a in alphas.items()}
-    shares, decided = softmax, 0
-    if (restored := checkpoints.restore_latest(state)) and "shares" in restored[2]:
-        _, state, extra = restored
+    shares, decided = softmax, extra.get("decided", 0)
+    if decided:
         shares = {kind: np.asarray(rows, np.float32) for kind, rows in extra["shares"].items()}
-        times, decided = Times.of(extra), extra["decided"]
-    started = time.monotonic()
     plan = perturbation.decisions(shares, run.seed)
     names = dict.fromkeys(shares, searcher.model.operations)
     names[SEQUENCE] = searcher.model.sequence_operations
@@ -59,10 +73,11 @@ def select(
             instead = added(shares)
             for _ in range(s.perturbation_steps):
                 state, _ = searcher.steps.update_weights(state, next(batches)[0], instead)
-            so_far = dataclasses.replace(times, seconds=times.seconds + time.monotonic() - started)
+            times.seconds = before + time.monotonic() - started
             kept = {kind: rows.tolist() for kind, rows in shares.items()}
-            extra = {**dataclasses.asdict(so_far), "epochs": epochs, "shares": kept, "decided": done}
-            checkpoints.save(epochs + done, state, extra)
+            decisions = {"epochs": epochs, "shares": kept, "decided": done}
+            checkpoints.save(epochs + done, state, {**dataclasses.asdict(times), **decisions})
             progress.update()
     batches.close()
-    return shares, dataclasses.replace(times, seconds=times.seconds + time.monotonic() - started)
+    times.seconds = before + time.monotonic() - started
+    return shares

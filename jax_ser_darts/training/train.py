@@ -7,7 +7,7 @@ import dataclasses
 import json
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -232,7 +232,7 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
     return read_network(folder)
 
 
-def _epoch(trainer: Trainer, state: TrainState, batches, epoch: int) -> tuple[TrainState, dict]:
+def _epoch(trainer: Trainer, state: TrainState, batches: Iterator, epoch: int) -> tuple[TrainState, dict]:
     """The state after an epoch, and the means of its figures."""
     t, collected = trainer.experiment.config.train, []
     rate = np.float32(t.drop_path * epoch / t.epochs)  # grows with the epochs, as in DARTS

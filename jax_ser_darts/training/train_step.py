@@ -78,7 +78,7 @@ def make_train_steps(
         label_smoothing: see `smoothed`.
         drop_path: whether edges are dropped at all; without it nothing is drawn for them.
         mapping: see `parallel.mapped`.
-        compiler_options: see compilation.py.
+        compiler_options: see `compilation.options`.
     """
     how = {"devices": devices, "mapping": mapping, "compiler_options": compiler_options}
     mapped = functools.partial(parallel.mapped, **how)

@@ -170,11 +170,12 @@ class TestGoingOn:
 
         monkeypatch.setattr(searcher, "make_searcher", compiled_once)
         main.run(config, tmp_path / "whole", "search")
-        save, left = Checkpoints.save, [2, 2, 5]  # the last epoch of both, a decision
+        save, left, kept = Checkpoints.save, [2, 2, 5], []  # the last epoch of both, a decision
 
-        def stopping(self, step, *arguments):
-            save(self, step, *arguments)
+        def stopping(self, step, state, times):
+            save(self, step, state, times)
             if left and step == left[0]:
+                kept.append(times)
                 left.pop(0)
                 raise Stopped
 
@@ -206,6 +207,8 @@ class TestGoingOn:
                 assert genotype == lines[0]["genotype"]
             else:
                 assert steps[-1] == 2 + 6, "two epochs, then two edges and a node of either cell"
+        took = json.loads((tmp_path / "killed/search/selected/seed_0/fold_0/search.json").read_text())
+        assert all(took[which] > kept[-1][which] for which in ("seconds", "compiling")), "of both processes"
 
     def test_a_stopped_search_of_partial_channels_ends_as_one_that_was_not(
         self, finished, tmp_path, monkeypatch

@@ -1,6 +1,7 @@
-"""One search: whose, where, of which batches, and the seconds it takes."""
+"""What one search is of: its folder, its batches; and the seconds that it takes."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,15 +17,22 @@ ALPHAS_STREAM = 1  # added to the seed of the alphas' batches
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """One search: whose, where and of what."""
+class SearchRun:
+    """One search.
+
+    Attributes:
+        searcher: the method's, with what is compiled.
+        method: a name of config.search.variants.
+        fold: whose speakers it hears, but for the test part.
+        seed: of the weights, the alphas, the dropout and the order of the batches.
+    """
 
     searcher: Searcher
     method: str
     fold: Fold
     seed: int
 
-    @property
+    @functools.cached_property
     def order(self) -> str:
         """One of `bilevel.HYPERGRADIENTS`."""
         return search_variant(self.searcher.experiment.config, self.method)[0]
@@ -60,7 +68,7 @@ class Run:
         put = lambda pair: tuple(parallel.shard(batch, searcher.devices) for batch in pair)
         return prefetch(zip(*streams, strict=True), put)
 
-    def first_batches(self, first_step: int) -> tuple:
+    def first_pair(self, first_step: int) -> tuple:
         """The first pair of `batches`."""
         batches = self.batches(first_step)
         pair = next(batches)
@@ -74,7 +82,7 @@ class Times:
 
     Attributes:
         seconds: of all epochs and decisions, without compilation.
-        outside: those of `seconds` that are not spent in the steps: waiting for batches, figures, checkpoints.
+        outside: those of the epochs that are not spent in their steps: waiting for batches, figures, checkpoints.
         compiling: of compilation.
     """
 
