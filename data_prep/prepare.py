@@ -182,7 +182,7 @@ def _usable(groups: Mapping[str, Sequence], computed: Sequence[Computed]) -> dic
 
 
 def _warn_of_bad_files(known: Sequence[BadFile]) -> None:
-    """Of those that are told by their names alone, before the others are read."""
+    """Of those that the corpus's reader knows, before the others are read."""
     logging.warning(
         "%d file(s) cannot be used, such as %s (%s): this will end in an error, once all others have been read "
         "and those named too that are damaged; stop it to mend these first",

@@ -189,7 +189,7 @@ class SearchSteps:
                 jax.block_until_ready(done.result())
 
     def _calls(self, state, train_data, val_data, order):
-        """The programs of an order that take long to compile, the longest first, with arguments of the right shapes."""
+        """The programs of an order that take long to compile, second derivatives first, and arguments of each."""
         at = (state.weights, state.alphas)
         on_train = (*at, self._batch(state, train_data, TRAINING))
         on_val = (*at, self._batch(state, val_data, VALIDATION))
