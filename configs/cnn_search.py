@@ -1,4 +1,4 @@
-"""The seed paper's search on a corpus of your own: the CNN is searched, LSTM and attention after it are fixed.
+"""The original paper's search on a corpus of your own: the CNN is searched, LSTM and attention after it are fixed.
 
     python -m jax_ser_darts.main --config=configs/cnn_search.py --config.data.corpus=NAME --config.data.source=DIR \
         --workdir=DIR
@@ -39,7 +39,7 @@ def get_config(variant: str = "paper"):
             part.epochs = 5
             part.batch_size = 16
     elif variant == "paper":
-        c.methods.random = 3
+        c.baselines.random = 3
     else:
         raise ValueError(f"configs/cnn_search.py has the variants quick and paper, not {variant!r}")
     return c

@@ -26,7 +26,7 @@ All but `quick` have the CNN cells of `ravdess.py:quick`, and its epochs unless 
     quick      full in small, to see the machinery: searches of 4 epochs and trainings of 10 say nothing of the methods
 
 `full` and `joint` differ in their grids alone: either takes over what the other has done in its workdir. The SVM needs
-pip install -e '.[baselines]'; `--config.methods.svm=True` adds it to the others.
+pip install -e '.[baselines]'; `--config.baselines.svm=True` adds it to the others.
 """
 
 from configs import joint, ravdess
@@ -55,28 +55,28 @@ def _base():
     c = joint.search_jointly(ravdess.get_config("quick"), quick=True)
     c.search.sequence = FIXED  # unless a variant says otherwise
     c.compare.workers = 2
-    c.methods.random = 2
+    c.baselines.random = 2
     return c
 
 
 def _hypergradients():
     """What the alphas' gradient is worth: four of them, random architectures, hand-designed networks."""
     c = _base()
-    c.search.orders = ("first", "second", "second_differences", "implicit")
+    c.search.methods = ("first", "second", "second_differences", "implicit")
     c.search.seeds = (0, 1, 2)
     c.train.seeds = (0, 1)
     c.folds.run = (0, 1)
-    c.methods.random = 3
-    c.methods.baselines = ("cnn_lstm", "cnn_lstm_attention")
-    c.methods.sizes = ("matched",)
+    c.baselines.random = 3
+    c.baselines.networks = ("cnn_lstm", "cnn_lstm_attention")
+    c.baselines.sizes = ("matched",)
     return c
 
 
 def _small(c):
-    c.search.orders = ("first", "second", "second_differences")
+    c.search.methods = ("first", "second", "second_differences")
     c.search.seeds = (0, 1)
-    c.methods.random = 2
-    c.methods.baselines = ("cnn_lstm_attention",)
+    c.baselines.random = 2
+    c.baselines.networks = ("cnn_lstm_attention",)
     c.model.project = c.model.hidden = c.model.attention = 32
     c.search.cells = c.train.cells = 2
     c.search.reductions = c.train.reductions = (1,)
@@ -89,7 +89,7 @@ def _small(c):
 def _collapse():
     """What keeps a long search from skip connections, and what that is worth."""
     c = _base()
-    c.search.orders = ("first", "darts_minus", "darts_plus", "robust_darts", "darts_pt", "pc_darts")
+    c.search.methods = ("first", "darts_minus", "darts_plus", "robust_darts", "darts_pt", "pc_darts")
     c.search.epochs = 50
     c.search.seeds = (0, 1)
     c.folds.run = (0, 1)
@@ -101,13 +101,13 @@ def _joint():
     c = _base()
     for order in bilevel.ORDERS:
         c.search.variants[f"joint_{order}"] = {"order": order, "sequence": ALL}
-    c.search.orders = (*bilevel.ORDERS, *(f"joint_{order}" for order in bilevel.ORDERS))
+    c.search.methods = (*bilevel.ORDERS, *(f"joint_{order}" for order in bilevel.ORDERS))
     c.search.seeds = (0, 1)
     c.train.seeds = (0, 1)
-    c.methods.random = 3
-    c.methods.baselines = BASELINES
-    c.methods.sizes = SIZES
-    c.methods.svm = True
+    c.baselines.random = 3
+    c.baselines.networks = BASELINES
+    c.baselines.sizes = SIZES
+    c.baselines.svm = True
     return c
 
 

@@ -4,7 +4,7 @@
 
 Twelve folds of one speaker, but in `emodarts`: --config.data.group_by=speaker. Scenarios: --config.data.parts="('R',)",
 of P (natural), R (read), S (other improvised) and T (target, improvised). The emotion that the actor was asked for, of
-the file's name: --config.data.target.
+the file's name: --config.data.intended_emotion.
 
 Not run: the corpus is licensed and was not at hand. The reader is tested on small trees of its layout.
 """
@@ -29,6 +29,6 @@ def get_config(variant: str = "full"):
     c.data.emotions = {"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry"}
     if size == "emodarts":
         c.data.parts = ("R",)
-        c.data.target = True
+        c.data.intended_emotion = True
         c.folds.test = tuple((f"session_{session}",) for session in EMODARTS)
     return c

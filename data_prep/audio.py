@@ -4,6 +4,7 @@ import numpy as np
 import soundfile
 
 from data_prep.corpora.base import Utterance
+from jax_ser_darts.errors import UserError
 
 SHORTEST_SECONDS = 0.025  # one analysis frame of speech, as it is usually taken
 SILENT_PEAK = 1e-4  # -80 dB of full scale: three steps of a 16-bit recording
@@ -11,7 +12,7 @@ SLOWEST, FASTEST = 1_000, 768_000  # Hz; a header that says less or more is dama
 END_SLACK_SECONDS = 0.05  # annotated ends are rounded, so a hair beyond the file's end is its end
 
 
-class AudioError(ValueError):
+class AudioError(UserError):
     """The sound cannot be used; the message is the reason, without the file's name."""
 
 

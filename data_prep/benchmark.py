@@ -2,7 +2,7 @@
 
     python -m data_prep.benchmark --source=DIR [--corpus=ravdess] [--repeats=3] [--workers=2]
 
-The published way (the seed paper's code) is `librosa.load` to 32,750 Hz, at most 8 s, zero-padded to 8 s,
+The published way (the original paper's code) is `librosa.load` to 32,750 Hz, at most 8 s, zero-padded to 8 s,
 `librosa.feature.mfcc` with 128 coefficients, max-pooled by 4, in one thread, and all of it again for each of
 5 folds: counted over the folds it does a fifth of the utterances a second. Ours computes them once. All are
 timed in turn, so that what else the machine does slows each; processor seconds (user + system, of one thread)
@@ -57,7 +57,7 @@ def our_features(utterance: Utterance) -> object:
 
 
 def published_features(utterance: Utterance) -> np.ndarray:
-    """The seed paper's features of one utterance: float32 [128, 128] (pooled frames, coefficients)."""
+    """The original paper's features of one utterance: float32 [128, 128] (pooled frames, coefficients)."""
     import librosa
 
     settings = FeatureSettings()

@@ -204,7 +204,7 @@ def make(
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
-        disk.told(folder, "the demo corpus is made anew"),
+        disk.explain_full(folder, "the demo corpus is made anew"),
         tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside,
     ):
         new = pathlib.Path(beside, "new")

@@ -37,7 +37,7 @@ def full(error: BaseException) -> int | None:
 
 
 @contextlib.contextmanager
-def told(path: str | os.PathLike[str], then: str) -> Iterator[None]:
+def explain_full(path: str | os.PathLike[str], then: str) -> Iterator[None]:
     """A disk that is full while something is written is an OSError that says where, and what to do.
 
     Args:
@@ -63,12 +63,12 @@ def replacing(path: pathlib.Path, then: str) -> Iterator[BinaryIO]:
 
     Args:
         path: the file; its folder is made where it is missing.
-        then: see `told`.
+        then: see `explain_full`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
     try:
-        with told(path, then), temporary.open("wb") as file:
+        with explain_full(path, then), temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -18,17 +18,19 @@ import numpy as np
 import scipy.fft
 import scipy.sparse
 
+from jax_ser_darts.errors import UserError
+
 AMIN, TOP_DB = 1e-10, 80.0  # of librosa.power_to_db: the least power, and the range below the loudest, in dB
 _BLOCK_SAMPLES = 2**16  # 256 KiB of float32 frames at once: about a core's second-level cache
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError):
     """The feature settings make no sense; the message says which, and what would."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureSettings:
-    """What to compute; impossible settings raise SettingsError. The defaults are the seed paper's.
+    """What to compute; impossible settings raise SettingsError. The defaults are the original paper's.
 
     Attributes:
         kind: "mfcc" or "logmel".

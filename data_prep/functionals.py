@@ -20,13 +20,14 @@ from data_prep import audio, disk
 from data_prep.compute import cores, in_processes
 from data_prep.corpora.base import BadFile, CorpusError, Utterance
 from data_prep.selection import read_corpus
+from jax_ser_darts.errors import UserError
 
 SAMPLING_RATE = 16_000  # Hz; the set looks no higher than 5 kHz
 SHORTEST_SECONDS = 0.06  # what is shorter is padded: openSMILE 2.6 has no numbers for it
 VERSION = "eGeMAPSv02, 1"  # raise the number when the functionals of the same sound change
 
 
-class MissingError(RuntimeError):
+class MissingError(UserError):
     """openSMILE is not installed; the message says how to install it."""
 
 
@@ -38,7 +39,7 @@ def check_installed() -> None:
     """
     if importlib.util.find_spec("opensmile") is None:
         raise MissingError(
-            "the SVM needs openSMILE: pip install -e '.[baselines]', or --config.methods.svm=False"
+            "the SVM needs openSMILE: pip install -e '.[baselines]', or --config.baselines.svm=False"
         )
 
 
@@ -114,7 +115,7 @@ def compute(utterances: Sequence[Utterance], *, workers: int = 0) -> np.ndarray:
         raise CorpusError(
             f"the SVM hears whole utterances, also beyond features.seconds, and cannot use {len(bad_files)} of them:\n"
             f"{lines}\nMend them or take them out of the corpus (which then needs another workdir), or leave the SVM "
-            "out: --config.methods.svm=False"
+            "out: --config.baselines.svm=False"
         )
     return values
 

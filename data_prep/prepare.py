@@ -65,7 +65,11 @@ def prepare(
     selection = select(data, records=records)
     emotions = selection.emotions
     for difference in counts.differences(
-        selection.chosen, corpus=data.corpus, parts=data.parts, target=data.target, emotions=emotions
+        selection.chosen,
+        corpus=data.corpus,
+        parts=data.parts,
+        target=data.intended_emotion,
+        emotions=emotions,
     ):
         logging.warning("%s", difference)
     utterances = selection.utterances
@@ -88,7 +92,7 @@ def prepare(
         logging.info("Records of this corpus and config are there already, nothing to do: %s", folder)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with disk.told(folder, "the records are made anew"), _lock(folder.parent / ".lock"):
+    with disk.explain_full(folder, "the records are made anew"), _lock(folder.parent / ".lock"):
         if folder.is_dir():  # by another process, while this one waited
             return folder
         _sweep(folder.parent)

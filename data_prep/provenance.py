@@ -98,7 +98,7 @@ def metadata_of(
         "group_by": data.group_by,
         "groups": {split: sorted({one.utterance.speaker for one in of}) for split, of in splits.items()},
         "parts": dict(of_parts),
-        "target": data.target,
+        "target": data.intended_emotion,
         "counts": of_classes,
         "bad_files": [dataclasses.asdict(bad) for bad in bad_files],
         "versions": _versions(),

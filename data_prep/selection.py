@@ -50,7 +50,7 @@ def select(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> Selecti
     _check(data)
     source = _source(data, records=records)
     reading = _read(data, source)
-    chosen = _choose(reading.utterances, parts=data.parts, target=data.target)
+    chosen = _choose(reading.utterances, parts=data.parts, target=data.intended_emotion)
     return Selection(source, tuple(chosen), _emotions(chosen, data.emotions.to_dict()), reading.bad_files)
 
 
@@ -99,7 +99,7 @@ def _choose(utterances: Sequence[Utterance], *, parts: Sequence[str], target: bo
         return chosen
     if without := [utterance for utterance in chosen if not utterance.target]:
         raise CorpusError(
-            f"{len(without)} utterance(s) have no target emotion, such as {without[0].path}: set data.target=False"
+            f"{len(without)} utterance(s) have no target emotion, such as {without[0].path}: set data.intended_emotion=False"
         )
     return [dataclasses.replace(utterance, emotion=utterance.target) for utterance in chosen]
 

@@ -6,8 +6,8 @@ from typing import Any
 def load(bundle: Any, **options: Any) -> Any:
     """A predictor of emotions from an exported bundle's folder: `load(folder).predict(waveform, sampling_rate)`.
 
-    See `jax_ser_darts.bundles.predictor.load`; imported here, so that importing the package alone takes no time.
+    See `jax_ser_darts.serving.predictor.load`; imported here, so that importing the package alone takes no time.
     """
-    from jax_ser_darts.bundles import predictor
+    from jax_ser_darts.serving import predictor
 
     return predictor.load(bundle, **options)

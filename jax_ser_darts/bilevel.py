@@ -46,18 +46,18 @@ class Gradients:
     gradient that of the alphas costs next to nothing, and a program to compile is saved.
 
     Attributes:
-        of_alphas: (weights, alphas, batch) -> ((loss, auxiliary), gradient).
-        of_both: the same for the pair (weights, alphas).
-        mixed_product: (weights, alphas, batch, v) -> d2 L / da dw . v, like the alphas.
-        weights_product: the same for d2 L / dw2 . v, v like the weights; for the implicit gradient.
-        alphas_product: the same for d2 L / da2 . v, v like the alphas; for the curvature of L_val.
+        grad_alphas: (weights, alphas, batch) -> ((loss, auxiliary), gradient).
+        grad_both: the same for the pair (weights, alphas).
+        hvp_mixed: (weights, alphas, batch, v) -> d2 L / da dw . v, like the alphas.
+        hvp_params: the same for d2 L / dw2 . v, v like the weights; for the implicit gradient.
+        hvp_alphas: the same for d2 L / da2 . v, v like the alphas; for the curvature of L_val.
     """
 
-    of_alphas: Callable
-    of_both: Callable
-    mixed_product: Callable
-    weights_product: Callable | None = None
-    alphas_product: Callable | None = None
+    grad_alphas: Callable
+    grad_both: Callable
+    hvp_mixed: Callable
+    hvp_params: Callable | None = None
+    hvp_alphas: Callable | None = None
 
 
 def make_gradients(loss: Loss, mean: Callable[[Tree], Tree] = lambda tree: tree) -> Gradients:
@@ -94,13 +94,13 @@ def make_gradients(loss: Loss, mean: Callable[[Tree], Tree] = lambda tree: tree)
 
         return compute
 
-    of_weights, of_alphas = 0, 1
+    of_weights, grad_alphas = 0, 1
     return Gradients(
-        of_alphas=averaged(1),
-        of_both=averaged((0, 1)),
-        mixed_product=product(of_alphas, of_weights),
-        weights_product=product(of_weights, of_weights),
-        alphas_product=product(of_alphas, of_alphas),
+        grad_alphas=averaged(1),
+        grad_both=averaged((0, 1)),
+        hvp_mixed=product(grad_alphas, of_weights),
+        hvp_params=product(of_weights, of_weights),
+        hvp_alphas=product(grad_alphas, grad_alphas),
     )
 
 
@@ -171,7 +171,7 @@ def first_order(*, gradients: Gradients, weights: Tree, alphas: Tree, val_batch:
     Returns:
         (validation loss, auxiliary), gradient.
     """
-    return gradients.of_alphas(weights, alphas, val_batch)
+    return gradients.grad_alphas(weights, alphas, val_batch)
 
 
 def second_order(
@@ -202,17 +202,17 @@ def second_order(
         (validation loss at w', auxiliary), dL_val(w', a)/da, and the second-order term to add to it.
     """
     algebra = algebra or Algebra()
-    _, (g, _) = gradients.of_both(weights, alphas, train_batch)
+    _, (g, _) = gradients.grad_both(weights, alphas, train_batch)
     virtual, _ = inner.apply(weights, g, state)
-    value, (g_virtual, direct) = gradients.of_both(virtual, alphas, val_batch)
+    value, (g_virtual, direct) = gradients.grad_both(virtual, alphas, val_batch)
     v = inner.pull_back(weights, g, state, g_virtual)
     if product == EXACT:
-        return value, direct, gradients.mixed_product(weights, alphas, train_batch, v)
+        return value, direct, gradients.hvp_mixed(weights, alphas, train_batch, v)
     if product != FINITE_DIFFERENCES:
         raise ValueError(f"product {product!r} is not one of {', '.join(PRODUCTS)}")
     r = algebra.finite_difference_step(v, difference_size)
-    _, plus = gradients.of_alphas(algebra.move(weights, v, r), alphas, train_batch)
-    _, minus = gradients.of_alphas(algebra.move(weights, v, -r), alphas, train_batch)
+    _, plus = gradients.grad_alphas(algebra.move(weights, v, r), alphas, train_batch)
+    _, minus = gradients.grad_alphas(algebra.move(weights, v, -r), alphas, train_batch)
     return value, direct, algebra.central_difference(plus, minus, r)
 
 
@@ -257,13 +257,13 @@ def implicit(
         (validation loss, auxiliary), dL_val(w, a)/da, which is the first order's gradient, and the term to add to it.
     """
     algebra = algebra or Algebra()
-    value, (power, direct) = gradients.of_both(weights, alphas, val_batch)
+    value, (power, direct) = gradients.grad_both(weights, alphas, val_batch)
     total = power
     for _ in range(terms):
-        product = gradients.weights_product(weights, alphas, train_batch, power)
+        product = gradients.hvp_params(weights, alphas, train_batch, power)
         power, total = algebra.neumann_step(power, product, total, rate=rate, decay=decay)
     v = algebra.scaled(total, -rate)
-    return value, direct, gradients.mixed_product(weights, alphas, train_batch, v)
+    return value, direct, gradients.hvp_mixed(weights, alphas, train_batch, v)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,9 @@ import argparse
 import pathlib
 import sys
 
+from jax_ser_darts.errors import UserError
 from jax_ser_darts.search_space import genotype as genotypes
-from jax_ser_darts.search_space.comparison import differences
+from jax_ser_darts.search_space.similarity import differences
 
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -66,7 +67,7 @@ def _draw(options):
         path.parent.mkdir(parents=True, exist_ok=True)
         with style.settings():
             style.write(cells.draw_all(genotype.to_json()), path)
-    except (ValueError, OSError) as error:  # a GenotypeError is a ValueError
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -20,13 +20,9 @@ import ml_collections
 from jax_ser_darts import bilevel
 from jax_ser_darts.devices import parallel
 from jax_ser_darts.models.baselines import SIZES
-from jax_ser_darts.models.relaxed import LOOPED
+from jax_ser_darts.models.relaxed import SCAN
 from jax_ser_darts.search_space.operations import OPERATIONS
 from jax_ser_darts.search_space.sequence_operations import FIXED
-
-
-class ConfigError(ValueError):
-    """A setting that cannot work; the message names it and says what would."""
 
 
 def default() -> ml_collections.ConfigDict:
@@ -45,7 +41,9 @@ def default() -> ml_collections.ConfigDict:
     c.data.records = ""  # where TFRecords go; "" is WORKDIR/records
     c.data.emotions = ml_collections.ConfigDict()  # {emotion: class}; empty takes every emotion as it is
     c.data.parts = ()  # of the corpus, as its reader names them, e.g. ("improvised",); () takes all
-    c.data.target = False  # True takes the emotion asked of the speaker instead of the one heard (msp_improv)
+    c.data.intended_emotion = (
+        False  # True takes the emotion asked of the speaker instead of the one heard (msp_improv)
+    )
     c.data.group_by = "speaker"  # what folds divide: speaker or session; part is the corpus's own division
     c.data.on_bad_file = "error"  # or skip
     c.data.workers = 0  # processes that compute features; 0 is one a core
@@ -82,7 +80,7 @@ def default() -> ml_collections.ConfigDict:
     c.model.attention = 64  # of the pooling over time
 
     c.search = ml_collections.ConfigDict()
-    c.search.orders = bilevel.ORDERS  # which of the variants below
+    c.search.methods = bilevel.ORDERS  # which of the variants below
     c.search.seeds = (0,)  # searches of each: of the weights, the alphas and the order of the batches
     c.search.variants = (
         ml_collections.ConfigDict()
@@ -102,7 +100,7 @@ def default() -> ml_collections.ConfigDict:
         {"order": bilevel.FIRST, "partial_channels": 4, "edge_normalisation": True}
     )
     c.search.variants.second_differences = ml_collections.ConfigDict(
-        {"order": bilevel.SECOND, "product": bilevel.FINITE_DIFFERENCES}
+        {"order": bilevel.SECOND, "hvp": bilevel.FINITE_DIFFERENCES}
     )
     c.search.cells = 4
     c.search.reductions = ()  # cells that halve; () is at 1/3 and 2/3
@@ -113,7 +111,7 @@ def default() -> ml_collections.ConfigDict:
     c.search.sequence_width = 16  # units of a node of a sequence cell, and of each recurrence in it
     c.search.epochs = 50
     c.search.batch_size = 16
-    c.search.weights_share = 0.5  # of the speakers who are not tested; the others' data is for the alphas
+    c.search.params_share = 0.5  # of the speakers who are not tested; the others' data is for the alphas
     c.search.learning_rate = 0.025
     c.search.final_learning_rate = 0.001
     c.search.momentum = 0.9
@@ -124,8 +122,8 @@ def default() -> ml_collections.ConfigDict:
     c.search.alphas_weight_decay = 1e-3
     c.search.alphas_scale = 1e-3
     c.search.warmup_epochs = 0  # epochs that train weights only
-    c.search.product = bilevel.EXACT  # or finite_differences
-    c.search.difference_size = 0.01
+    c.search.hvp = bilevel.EXACT  # or finite_differences
+    c.search.hvp_epsilon = 0.01
     c.search.dropout = 0.0
     c.search.class_weights = True
     c.search.auxiliary_skip = (
@@ -157,10 +155,10 @@ def default() -> ml_collections.ConfigDict:
     )
     c.search.neumann_terms = 3  # order implicit: products with the Hessian of L_train
     c.search.neumann_rate = 0.01  # of the series: above 2 / largest eigenvalue it diverges
-    c.search.edges = LOOPED  # little memory, compiled soon; or unrolled: faster steps
+    c.search.edges = SCAN  # little memory, compiled soon; or unroll: faster steps
     # Computes the edges of each CNN cell again in the backward pass, as looped ones are anyway: less memory, slower.
-    c.search.rematerialise = False
-    c.search.fast = True  # False: plain XLA convolutions and autodiff
+    c.search.remat = False
+    c.search.custom_kernels = True  # False: plain XLA convolutions and autodiff
 
     c.train = ml_collections.ConfigDict()
     c.train.genotype = ""  # a genotype file to train, instead of those the search finds
@@ -196,13 +194,13 @@ def default() -> ml_collections.ConfigDict:
     c.train.augment.noise = 0.0  # standard deviation, in normalised units
     c.train.augment.shift = 0  # frames, at most
 
-    c.methods = ml_collections.ConfigDict()
-    c.methods.random = 0  # architectures drawn from the search space and trained as the found ones
-    c.methods.baselines = ()  # of cnn, lstm, cnn_lstm, cnn_lstm_attention
-    c.methods.sizes = SIZES  # of the baselines: as published, as many parameters as the found networks
-    c.methods.parameters = 0  # of the matched size; 0 is the mean of the found networks
-    c.methods.svm = False  # an SVM on openSMILE's eGeMAPS functionals: pip install -e '.[baselines]'
-    c.methods.svm_c = (1.0,)  # several are tried on the validation speakers
+    c.baselines = ml_collections.ConfigDict()
+    c.baselines.random = 0  # architectures drawn from the search space and trained as the found ones
+    c.baselines.networks = ()  # of cnn, lstm, cnn_lstm, cnn_lstm_attention
+    c.baselines.sizes = SIZES  # of the baselines: as published, as many parameters as the found networks
+    c.baselines.parameters = 0  # of the matched size; 0 is the mean of the found networks
+    c.baselines.svm = False  # an SVM on openSMILE's eGeMAPS functionals: pip install -e '.[baselines]'
+    c.baselines.svm_c = (1.0,)  # several are tried on the validation speakers
 
     c.compare = ml_collections.ConfigDict()
     c.compare.workers = (
@@ -217,7 +215,7 @@ def default() -> ml_collections.ConfigDict:
 
     c.bundle = ml_collections.ConfigDict()
     c.bundle.method = (
-        ""  # whose network is exported; "" is the best on validation speakers, see bundles/export.py
+        ""  # whose network is exported; "" is the best on validation speakers, see serving/export.py
     )
     c.bundle.fold = -1  # of which fold; -1 is any
     c.bundle.seed = -1  # of which training seed; -1 is any

@@ -5,9 +5,10 @@ import math
 import ml_collections
 
 from jax_ser_darts import bilevel
-from jax_ser_darts.config import ConfigError, search_variant
+from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.augment import Augmentation
 from jax_ser_darts.devices import parallel
+from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.models.baselines import BASELINES, MATCHED, SIZES
 from jax_ser_darts.models.relaxed import EDGES
 from jax_ser_darts.search_space.operations import CONVOLUTIONS, SKIP, check_operations
@@ -86,10 +87,10 @@ def _check_grid(config):
         "search.seeds",
         "train.seeds",
         "folds.run",
-        "search.orders",
-        "methods.baselines",
-        "methods.sizes",
-        "methods.svm_c",
+        "search.methods",
+        "baselines.networks",
+        "baselines.sizes",
+        "baselines.svm_c",
     ):
         values = tuple(_get(config, name))
         if len(set(values)) < len(values):
@@ -155,9 +156,9 @@ def _check_optimisation(config):
         _within(config, 0.0, 0.95, f"{part}.dropout")
         _within(config, 0.0, 1.0, f"{part}.momentum", f"{part}.weight_decay")
         _within(config, 0.0, config[part].learning_rate, f"{part}.final_learning_rate")
-    _one_of(config, "search.product", bilevel.PRODUCTS)
-    _positive(config, "search.alphas_learning_rate", "search.difference_size")
-    _within(config, 0.05, 0.95, "search.weights_share")
+    _one_of(config, "search.hvp", bilevel.PRODUCTS)
+    _positive(config, "search.alphas_learning_rate", "search.hvp_epsilon")
+    _within(config, 0.05, 0.95, "search.params_share")
     _within(config, 0, config.search.epochs, "search.warmup_epochs")
     if len(config.search.alphas_betas) != 2 or not all(0 <= b < 1 for b in config.search.alphas_betas):
         raise ConfigError(
@@ -186,15 +187,15 @@ def _check_bundle(config):
 
 
 # What a variant of the search may not change: protocol and budget are the same for all that are compared.
-SHARED = frozenset(("orders", "seeds", "variants", "epochs", "batch_size", "weights_share", "class_weights"))
+SHARED = frozenset(("methods", "seeds", "variants", "epochs", "batch_size", "params_share", "class_weights"))
 
 
 def _check_orders(config):
     """Whether the search methods that are asked for are variants."""
     variants = config.search.variants
-    for method in config.search.orders:
+    for method in config.search.methods:
         if method not in variants:
-            raise ConfigError(f"config.search.orders: {method!r} is not one of {', '.join(variants)}")
+            raise ConfigError(f"config.search.methods: {method!r} is not one of {', '.join(variants)}")
         if is_random(method):
             raise ConfigError(f"config.search.variants.{method}: the random architectures are called so")
 
@@ -217,9 +218,9 @@ def _check_variants(config):
             try:
                 changed.search = search_variant(config, method)[1]
                 changed.search.variants = {}
-                changed.search.orders = ()
-                changed.methods.random = 1  # something is asked for
-                changed.methods.baselines = ()
+                changed.search.methods = ()
+                changed.baselines.random = 1  # something is asked for
+                changed.baselines.networks = ()
                 validate(changed)
             except (ConfigError, TypeError) as error:
                 raise ConfigError(f"{where}: {error}") from None
@@ -240,7 +241,7 @@ def _check_collapse(config):
 
 def _check_remedies(config):
     """What the settings against a collapse need of the space, where they are asked for."""
-    for method in config.search.orders:
+    for method in config.search.methods:
         _, settings = search_variant(config, method)
         operations = config.space.operations
         if settings.auxiliary_skip and SKIP not in operations:
@@ -265,25 +266,25 @@ def _check_remedies(config):
 
 
 def _check_methods(config):
-    methods, found = config.methods, bool(config.search.orders or config.train.genotype)
-    _within(config, 0, 10**9, "methods.random", "methods.parameters")
-    for name, known in (("baselines", BASELINES), ("sizes", SIZES)):
-        if unknown := [value for value in methods[name] if value not in known]:
-            raise ConfigError(f"config.methods.{name}: {unknown[0]!r} is not one of {', '.join(known)}")
-    if not (found or methods.random or methods.baselines or methods.svm):
+    baselines, found = config.baselines, bool(config.search.methods or config.train.genotype)
+    _within(config, 0, 10**9, "baselines.random", "baselines.parameters")
+    for name, known in (("networks", BASELINES), ("sizes", SIZES)):
+        if unknown := [value for value in baselines[name] if value not in known]:
+            raise ConfigError(f"config.baselines.{name}: {unknown[0]!r} is not one of {', '.join(known)}")
+    if not (found or baselines.random or baselines.networks or baselines.svm):
         raise ConfigError(
-            "config.search.orders is empty, config.train.genotype names no file, and config.methods asks for nothing"
+            "config.search.methods is empty, config.train.genotype names no file, and config.baselines asks for nothing"
         )
-    if methods.baselines and not methods.sizes:
-        raise ConfigError(f"config.methods.sizes is empty: name at least one of {', '.join(SIZES)}")
-    if methods.baselines and MATCHED in methods.sizes and not (found or methods.parameters):
+    if baselines.networks and not baselines.sizes:
+        raise ConfigError(f"config.baselines.sizes is empty: name at least one of {', '.join(SIZES)}")
+    if baselines.networks and MATCHED in baselines.sizes and not (found or baselines.parameters):
         raise ConfigError(
-            "config.methods.parameters = 0 is the size of the found networks, and none is asked for: give the number"
+            "config.baselines.parameters = 0 is the size of the found networks, and none is asked for: give the number"
         )
-    if not methods.svm_c or not all(0 < c < math.inf for c in methods.svm_c):
-        raise ConfigError(f"config.methods.svm_c = {methods.svm_c} must be numbers above 0, e.g. (1.0,)")
-    if methods.svm and len(methods.svm_c) > 1 and not config.folds.validation_groups:
-        raise ConfigError("config.methods.svm_c: several need config.folds.validation_groups to choose by")
+    if not baselines.svm_c or not all(0 < c < math.inf for c in baselines.svm_c):
+        raise ConfigError(f"config.baselines.svm_c = {baselines.svm_c} must be numbers above 0, e.g. (1.0,)")
+    if baselines.svm and len(baselines.svm_c) > 1 and not config.folds.validation_groups:
+        raise ConfigError("config.baselines.svm_c: several need config.folds.validation_groups to choose by")
 
 
 def _smallest_side(config, part):

@@ -104,7 +104,7 @@ class Page:
         """float32 `[samples]` at the network's rate; reads no more than may be heard."""
         import numpy as np
 
-        from jax_ser_darts.bundles import sound
+        from jax_ser_darts.serving import sound
 
         rate = self._predictor.sampling_rate
         blocks, own_rate = sound.decode(path)
@@ -225,8 +225,8 @@ def run(bundle: str) -> int:
             HF_HUB_DISABLE_TELEMETRY="1",
             NO_PROXY=",".join(filter(None, [os.environ.get("NO_PROXY"), HOST.value])),
         )
-        from jax_ser_darts.bundles import predictor
         from jax_ser_darts.devices import compilation
+        from jax_ser_darts.serving import predictor
 
         compilation.cache_compilations(predict.CACHE.value)
         hearing = predictor.load(bundle, overlap=predict.OVERLAP.value, silence=predict.SILENCE_LEVEL.value)
@@ -294,7 +294,7 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) != 2:
         print("error: name one bundle: python -m jax_ser_darts.demo BUNDLE; see --help", file=sys.stderr)
         return 2
-    from jax_ser_darts.bundles.bundle import BundleError
+    from jax_ser_darts.serving.bundle import BundleError
 
     try:
         return run(argv[1])

@@ -15,8 +15,8 @@ SEEN_WITHIN = 120.0  # seconds; NFS may say for 60 that there is no file where t
 
 
 def writing(path: pathlib.Path) -> contextlib.AbstractContextManager[None]:
-    """A disk that is full while a file of a run is written is told, see `disk.told`."""
-    return disk.told(path, GOING_ON)
+    """A disk that is full while a file of a run is written is told, see `disk.explain_full`."""
+    return disk.explain_full(path, GOING_ON)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -25,11 +25,11 @@ def write_text(path: pathlib.Path, text: str) -> None:
     Of several processes, all call this, and the first one writes. None goes on before all of them are here: so what
     one finds in the folder beforehand, and afterwards, the others find too.
     """
-    hosts.wait(f"before {path}")
-    if hosts.first():
+    hosts.barrier(f"before {path}")
+    if hosts.is_primary():
         write_alone(path, text)
-    hosts.wait(f"after {path}")
-    if not hosts.first():
+    hosts.barrier(f"after {path}")
+    if not hosts.is_primary():
         _see(path)
 
 

@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from jax_ser_darts.errors import UserError
 
-class DivergedError(RuntimeError):
+
+class DivergedError(UserError):
     """The loss is no longer finite; the message says where and what to try."""
 
 

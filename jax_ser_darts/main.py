@@ -4,7 +4,7 @@
     python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
 
 Modes: prepare (sound -> TFRecords), search (the cells, for each method, seed and fold), train (the found networks and
-what config.methods compares them with, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle
+what config.baselines compares them with, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle
 on the config's corpus), all (the four of them), compare (the same by several processes, then tests of the differences
 and a report), export (a trained network as a bundle, for jax_ser_darts.predict), plan (the memory that
 the run will take of each device; runs nothing). Each goes on where it was stopped, and needs the ones before it. Every
@@ -30,9 +30,15 @@ from data_prep.beam import Beam
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
-from jax_ser_darts import plan
-from jax_ser_darts.bookkeeping.checkpoints import CheckpointError
-from jax_ser_darts.bookkeeping.experiment import (
+from jax_ser_darts import compare, plan
+from jax_ser_darts.config import search_variant
+from jax_ser_darts.config_checks import validate
+from jax_ser_darts.data import records
+from jax_ser_darts.data.folds import FoldError
+from jax_ser_darts.devices import compilation, hosts
+from jax_ser_darts.devices.memory import keep_freed_memory
+from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.experiment import (
     Experiment,
     check_devices,
     digest,
@@ -40,26 +46,20 @@ from jax_ser_darts.bookkeeping.experiment import (
     records_root,
     set_up,
 )
-from jax_ser_darts.bookkeeping.metrics import MetricsError
-from jax_ser_darts.bookkeeping.progress import of_ours
-from jax_ser_darts.bookkeeping.workdir import check_workdir, claim_workdir, only_run
-from jax_ser_darts.bundles import domain, export
-from jax_ser_darts.bundles.bundle import BundleError
-from jax_ser_darts.comparison import compare
-from jax_ser_darts.comparison.workers import JobError
-from jax_ser_darts.config import ConfigError, search_variant
-from jax_ser_darts.config_checks import validate
-from jax_ser_darts.data import records
-from jax_ser_darts.data.folds import FoldError
-from jax_ser_darts.devices import compilation, hosts
-from jax_ser_darts.devices.memory import keep_freed_memory
+from jax_ser_darts.grid.workers import JobError
 from jax_ser_darts.losses import DivergedError
+from jax_ser_darts.rundir.checkpoints import CheckpointError
+from jax_ser_darts.rundir.manifest import check_workdir, claim_workdir, lock_workdir
+from jax_ser_darts.rundir.metrics import MetricsError
+from jax_ser_darts.rundir.progress import is_project_record
+from jax_ser_darts.scoring.scores import ScoreError
 from jax_ser_darts.search.search import search
 from jax_ser_darts.search.searcher import make_searchers
 from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.serving import domain, export
+from jax_ser_darts.serving.bundle import BundleError
 from jax_ser_darts.training import evaluate, svm
-from jax_ser_darts.training.designs import FOUND_BY_HAND, all_designs
-from jax_ser_darts.training.scores import ScoreError
+from jax_ser_darts.training.designs import GIVEN_GENOTYPE, all_designs
 from jax_ser_darts.training.train import Design, make_trainer, train
 
 MODES = ("prepare", "search", "train", "evaluate", "all", "compare", "export", "plan")
@@ -124,7 +124,7 @@ def run(
     validate(config)
     if config.train.genotype and mode not in ("prepare", "search") and not (bundle and mode == "evaluate"):
         genotypes.load(config.train.genotype)  # what is wrong with it is told before any work
-    if hosts.count() > 1 and (mode in ALONE or bundle or config.methods.svm or needs_one_process(config)):
+    if hosts.count() > 1 and (mode in ALONE or bundle or config.baselines.svm or needs_one_process(config)):
         raise ConfigError(
             "several processes do not share the SVM, search.eigenvalue, search.perturbation, --bundle, nor "
             f"--mode={', '.join(ALONE)}: start one"
@@ -140,23 +140,23 @@ def run(
     if mode != "compare":  # whose processes look at their own: this one must leave the devices to them
         check_devices(config)
     check_workdir(config, workdir)
-    if config.methods.svm and mode not in ("prepare", "search", "export"):
+    if config.baselines.svm and mode not in ("prepare", "search", "export"):
         functionals.check_installed()
-    if not hosts.first():
-        hosts.wait("prepared")
+    if not hosts.is_primary():
+        hosts.barrier("prepared")
     root = records_root(config, workdir)
     folder = prepare(
-        data=config.data, features=config.features, records=root, beam=beam, show_counts=hosts.first()
+        data=config.data, features=config.features, records=root, beam=beam, show_counts=hosts.is_primary()
     )
-    if hosts.first():
-        hosts.wait("prepared")
+    if hosts.is_primary():
+        hosts.barrier("prepared")
     if mode == "prepare":
-        if hosts.first():
+        if hosts.is_primary():
             print(f"Records: {folder}")
         return
     corpus = records.load_records(folder)
     experiment = set_up(config, workdir, corpus)
-    with only_run(workdir):
+    with lock_workdir(workdir):
         claim_workdir(config, workdir, digest(corpus))
         if mode == "export":
             target = pathlib.Path(bundle or workdir / "bundle")
@@ -171,13 +171,13 @@ def run(
 
 def needs_one_process(config) -> bool:
     """Whether a search reads batches that it does not share out."""
-    variants = (search_variant(config, method)[1] for method in config.search.orders)
+    variants = (search_variant(config, method)[1] for method in config.search.methods)
     return any(settings.eigenvalue or settings.perturbation for settings in variants)
 
 
 def work(experiment: Experiment, mode: str) -> None:
     """Search, training and evaluation, or those of them that the mode asks for."""
-    if experiment.config.methods.svm and mode in ("train", "all"):
+    if experiment.config.baselines.svm and mode in ("train", "all"):
         svm.heard(experiment)  # what it cannot hear is told before hours of searching and training
     found = find(experiment, mode)
     if mode == "search":
@@ -186,11 +186,11 @@ def work(experiment: Experiment, mode: str) -> None:
         method: networks(experiment, method, of_folds, mode)
         for method, of_folds in all_designs(experiment, found).items()
     }
-    if experiment.config.methods.svm:
+    if experiment.config.baselines.svm:
         results[svm.METHOD] = {svm.SEED: svms(experiment, mode)}
     if mode != "train":
         text = evaluate.report(experiment, *evaluate.summarise(experiment, results))
-        if hosts.first():
+        if hosts.is_primary():
             print(text)
 
 
@@ -238,18 +238,18 @@ def find(experiment: Experiment, mode: str) -> dict:
     """Method -> the genotype of each fold: searched, read from earlier searches, or from train.genotype."""
     config = experiment.config
     if config.train.genotype and mode != "search":
-        return {FOUND_BY_HAND: [genotypes.load(config.train.genotype)] * len(experiment.folds)}
+        return {GIVEN_GENOTYPE: [genotypes.load(config.train.genotype)] * len(experiment.folds)}
     searches = mode in ("search", "all")
     searcher_of = make_searchers(experiment)
     found = {}
-    for method, seed in itertools.product(config.search.orders, config.search.seeds):
+    for method, seed in itertools.product(config.search.methods, config.search.seeds):
         for fold in experiment.folds:
             path = experiment.search_folder(method, fold, seed) / "genotype.json"
             if not searches and not path.exists():
                 raise ConfigError(f"{path} is missing: run --mode=search first")
             genotype = search(searcher_of(method), method, fold, seed) if searches else genotypes.load(path)
             found.setdefault(found_by(method, seed), []).append(genotype)
-            if hosts.first():
+            if hosts.is_primary():
                 print(f"Genotype of {method}, seed {seed}, fold {fold.index}:\n{genotype}\n", flush=True)
     return found
 
@@ -263,7 +263,7 @@ def main(argv: list[str]) -> int:
         )
         return 1
     logging.set_verbosity(logging.INFO)
-    logging.get_absl_handler().addFilter(of_ours)
+    logging.get_absl_handler().addFilter(is_project_record)
     keep_freed_memory()
     compilation.cache_compilations(CACHE.value)
     try:
@@ -283,13 +283,13 @@ def main(argv: list[str]) -> int:
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         if hosts.count() > 1:
-            hosts.leave()
+            hosts.abort()
         return 1
     except Exception:
         if hosts.count() == 1:
             raise
         traceback.print_exc()
-        hosts.leave()
+        hosts.abort()
     return 0
 
 

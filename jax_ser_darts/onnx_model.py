@@ -30,8 +30,9 @@ from absl import app, logging
 from jax import lax
 from jax.interpreters import partial_eval
 
-from jax_ser_darts.bundles import model_card
-from jax_ser_darts.bundles.bundle import (
+from jax_ser_darts.ops.backend import PLAIN
+from jax_ser_darts.serving import model_card
+from jax_ser_darts.serving.bundle import (
     Bundle,
     BundleError,
     probabilities,
@@ -39,7 +40,6 @@ from jax_ser_darts.bundles.bundle import (
     read_bundle,
     write_bundle,
 )
-from jax_ser_darts.models.backend import PLAIN
 
 OPSET = 23
 _TOLERANCE = 1e-4  # of a probability; seen are some 1e-6

@@ -30,12 +30,13 @@ from absl import logging
 
 from data_prep.features import FeatureSettings
 from jax_ser_darts import bilevel
-from jax_ser_darts.bookkeeping.experiment import Experiment
-from jax_ser_darts.config import ConfigError, search_variant
+from jax_ser_darts.config import search_variant
 from jax_ser_darts.data import prefetch
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.records import Corpus
 from jax_ser_darts.devices import parallel
+from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.models.network import count_parameters
 from jax_ser_darts.search.searcher import make_searchers
 from jax_ser_darts.search_space import genotype as genotypes
@@ -198,7 +199,7 @@ def search_steps(experiment: Experiment, devices: Sequence[jax.Device], compiler
     if experiment.config.train.genotype:
         return
     searcher_of = make_searchers(experiment)
-    for method in experiment.config.search.orders:
+    for method in experiment.config.search.methods:
         order, settings = search_variant(experiment.config, method)
         searcher = searcher_of(method)
         state = searcher.fresh_state(0)
@@ -207,15 +208,15 @@ def search_steps(experiment: Experiment, devices: Sequence[jax.Device], compiler
 
 def _search_step(method, order, settings, searcher, state, devices, compiler):
     gradients = searcher.steps.programs
-    programs = {"gradient of both": gradients.of_both}
-    if order == bilevel.FIRST or settings.product == bilevel.FINITE_DIFFERENCES:
-        programs["gradient of the alphas"] = gradients.of_alphas
-    if order == bilevel.IMPLICIT or (order == bilevel.SECOND and settings.product == bilevel.EXACT):
-        programs["mixed product"] = gradients.mixed_product
+    programs = {"gradient of both": gradients.grad_both}
+    if order == bilevel.FIRST or settings.hvp == bilevel.FINITE_DIFFERENCES:
+        programs["gradient of the alphas"] = gradients.grad_alphas
+    if order == bilevel.IMPLICIT or (order == bilevel.SECOND and settings.hvp == bilevel.EXACT):
+        programs["mixed product"] = gradients.hvp_mixed
     if order == bilevel.IMPLICIT and settings.neumann_terms:
-        programs["product of the weights"] = gradients.weights_product
+        programs["product of the weights"] = gradients.hvp_params
     if settings.eigenvalue:
-        programs["product of the alphas"] = gradients.alphas_product
+        programs["product of the alphas"] = gradients.hvp_alphas
     vectors = {
         "mixed product": state.weights,
         "product of the weights": state.weights,
@@ -372,6 +373,6 @@ def table(
             lines.append(
                 f"{row.name} does NOT fit: config.{part}.batch_size = {row.batch} needs {row.need.total / GIB:.2f} "
                 "GiB a device. Take a smaller batch or more devices"
-                + (", or config.search.rematerialise=True." if part == "search" else ".")
+                + (", or config.search.remat=True." if part == "search" else ".")
             )
     return "\n".join(lines)

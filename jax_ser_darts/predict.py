@@ -164,7 +164,7 @@ class Csv:
 
 
 def run(bundle: str, names: Sequence[str]) -> int:
-    """Answers every file; returns the exit status.
+    """Predictions every file; returns the exit status.
 
     Raises:
         BundleError: of the bundle.
@@ -220,7 +220,7 @@ def main(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    from jax_ser_darts.bundles.bundle import BundleError  # brings JAX: not for --help
+    from jax_ser_darts.serving.bundle import BundleError  # brings JAX: not for --help
 
     try:
         return run(argv[1], argv[2:])

@@ -28,7 +28,7 @@ from data_prep import corpora  # noqa: E402
 from data_prep.audio import AudioError  # noqa: E402
 from data_prep.compute import compute_one  # noqa: E402
 from data_prep.corpora.base import BadFile, CorpusError, Utterance  # noqa: E402
-from jax_ser_darts.bundles.predictor import Predictor  # noqa: E402
+from jax_ser_darts.serving.predictor import Predictor  # noqa: E402
 
 SECONDS = 20.0  # of processor time that no case may take
 GROWTH = 64 * 2**20  # bytes that may be added after the first tenth of the cases

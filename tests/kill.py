@@ -31,7 +31,7 @@ TINY = (
     "--config.folds.run=(0,)",
     "--config.search.epochs=6",
 )
-COMPARED = ("genotype.json", "metrics.jsonl", "network.json", "answers.json")
+COMPARED = ("genotype.json", "metrics.jsonl", "network.json", "predictions.json")
 PRELOADED = ("jax_ser_darts.main", "tensorflow", "tensorflow_datasets")
 FORKS = multiprocessing.get_context("forkserver")
 MEASURED = frozenset(("seconds", "outside", "compiling", "peak_memory"))  # these differ from run to run

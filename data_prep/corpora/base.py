@@ -4,6 +4,8 @@ import dataclasses
 import pathlib
 from collections.abc import Iterable, Sequence
 
+from jax_ser_darts.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Utterance:
@@ -50,7 +52,7 @@ class Reading:
     bad_files: tuple[BadFile, ...] = ()
 
 
-class CorpusError(ValueError):
+class CorpusError(UserError):
     """The corpus cannot be used as it is; the message names every file and says what to do."""
 
 

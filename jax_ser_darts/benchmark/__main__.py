@@ -1,7 +1,7 @@
 """Times the steps of the search and of a found network, at a size of your choice, on random numbers.
 
     python -m jax_ser_darts.benchmark
-    python -m jax_ser_darts.benchmark --what=first,second --batch=64 --edges=unrolled --json=figures.json
+    python -m jax_ser_darts.benchmark --what=first,second --batch=64 --edges=unroll --json=figures.json
 
 What: `first` and `second` (exact) and `second_differences` are whole search steps, alphas and weights; `train` is a
 training step of a found network and `evaluate` its predictions. Each is measured in a process of its own, with an empty
@@ -15,7 +15,7 @@ compilation cache, or that of --cache. Columns:
                    over time (LSTMs, --sequence) are counted as one frame, so it is too low by theirs
     GFLOP/s        that over the step's seconds; the machine's own rate, of a float32 matrix product, is above the table
     GB             read and written by all kernels of a step, each array once a kernel (see traffic.py); counted only
-                   where no edge is looped (--edges=unrolled); the machine's own rate is above the table
+                   where no edge is looped (--edges=unroll); the machine's own rate is above the table
     temp           the largest temporary memory of one program, GB, by XLA
     peak           of the process, compiler included, or of the fullest GPU or TPU, GB
 
@@ -51,7 +51,7 @@ from jax_ser_darts.benchmark.rates import gemm_rate, memory_rate, seconds_of, se
 from jax_ser_darts.benchmark.traffic import traffic
 from jax_ser_darts.devices import compilation, memory, parallel
 from jax_ser_darts.files import write_json
-from jax_ser_darts.models.relaxed import UNROLLED
+from jax_ser_darts.models.relaxed import UNROLL
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.sequence_operations import ALL, FIXED
 
@@ -144,7 +144,7 @@ def measure(what: str) -> dict:
                 theirs += [peer.step()] if peer else []
         peak = memory.peak_memory()
         temporary, moved = analyse(case.programs)
-    looped = what in SEARCHES and here.edges != UNROLLED
+    looped = what in SEARCHES and here.edges != UNROLL
     return {
         "what": what,
         **ready,

@@ -10,11 +10,11 @@ import numpy as np
 
 from jax_ser_darts import bilevel, optimisers
 from jax_ser_darts.devices import hosts, parallel
-from jax_ser_darts.models.backend import FAST, PLAIN
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import Network
-from jax_ser_darts.models.relaxed import UNROLLED
+from jax_ser_darts.models.relaxed import UNROLL
 from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.ops.backend import FAST, PLAIN
 from jax_ser_darts.search.search_step import init_state, make_search_steps, supernet_loss
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
@@ -168,7 +168,7 @@ def _search(what, setting):
         sequence_operations=len(model.sequence_operations),
     )
     train, val = (_random_batch(setting, seed) for seed in range(2))
-    alone = model.clone(axis_name=None, edges=UNROLLED, rematerialise=False)
+    alone = model.clone(axis_name=None, edges=UNROLL, rematerialise=False)
     weights = init_variables(alone, 0, *_one(train), alphas, train=False)["params"]
     state = init_state(weights=weights, alphas=alphas, key=jax.random.key(0), devices=setting.devices, **both)
 
@@ -178,13 +178,13 @@ def _search(what, setting):
         state, _ = steps.update_weights(state, train)
         return state
 
-    counts = {"of_both": 1, "of_alphas": 1}
+    counts = {"grad_both": 1, "grad_alphas": 1}
     if order == bilevel.SECOND:
-        exact = {"mixed_product": 1} if product == bilevel.EXACT else {"of_alphas": 2}
-        counts = {"of_both": 3, **exact}
+        exact = {"hvp_mixed": 1} if product == bilevel.EXACT else {"grad_alphas": 2}
+        counts = {"grad_both": 3, **exact}
     gradients = bilevel.make_gradients(supernet_loss(alone, None))
     at = (*_shapes((weights, alphas)), (_on_one_device(train, setting.batch), jax.random.key(0)))
-    extra = {"mixed_product": at[:1]}
+    extra = {"hvp_mixed": at[:1]}
 
     def gflop():
         each = (n * _flops(getattr(gradients, name), *at, *extra.get(name, ())) for name, n in counts.items())

@@ -10,10 +10,12 @@ import pathlib
 import subprocess
 import tempfile
 
+from jax_ser_darts.errors import UserError
+
 WORKER = pathlib.Path(__file__).with_name("peer_worker.py")
 
 
-class PeerError(RuntimeError):
+class PeerError(UserError):
     """Their code does not run; the message holds what it said."""
 
 

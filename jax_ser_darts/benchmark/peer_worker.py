@@ -18,7 +18,7 @@ SEARCHES = {"first": False, "second": True, "second_differences": True}
 
 
 def main(folder: str, what: str, sizes: dict) -> None:
-    """Answers each line of standard input by a step."""
+    """Predictions each line of standard input by a step."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # their modules print when imported
     sys.path.insert(0, folder)

@@ -7,7 +7,7 @@ from absl import flags
 
 from jax_ser_darts.benchmark.cases import DARTS_V2, Setting
 from jax_ser_darts.devices import compilation
-from jax_ser_darts.models.relaxed import EDGES, LOOPED
+from jax_ser_darts.models.relaxed import EDGES, SCAN
 from jax_ser_darts.search_space.genotype import Genotype
 from jax_ser_darts.search_space.sequence_operations import FIXED, SEQUENCES
 
@@ -23,10 +23,10 @@ _SEQUENCE = flags.DEFINE_enum(
 _SEQUENCE_CELLS = flags.DEFINE_integer("sequence_cells", 4, "How many, of --nodes nodes.", lower_bound=1)
 _SEQUENCE_WIDTH = flags.DEFINE_integer("sequence_width", 16, "Units of each of their nodes.", lower_bound=1)
 _EDGES = flags.DEFINE_enum(
-    "edges", LOOPED, EDGES, "How the supernet's edges are compiled: see config.search.edges."
+    "edges", SCAN, EDGES, "How the supernet's edges are compiled: see config.search.edges."
 )
-_REMATERIALISE = flags.DEFINE_boolean("rematerialise", False, "See config.search.rematerialise.")
-_FAST = flags.DEFINE_boolean("fast", True, "False: plain XLA convolutions and autodiff.")
+_REMATERIALISE = flags.DEFINE_boolean("remat", False, "See config.search.remat.")
+_FAST = flags.DEFINE_boolean("custom_kernels", True, "False: plain XLA convolutions and autodiff.")
 _FAST_MATH = flags.DEFINE_boolean("fast_math", True, "See config.fast_math.")
 
 _SIZES = (

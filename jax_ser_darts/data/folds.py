@@ -8,12 +8,13 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 import numpy as np
 
 from data_prep.splits import TEST
+from jax_ser_darts.errors import UserError
 
 # Parts of a corpus that comes divided; TEST may have a number: test1, ...
 TRAIN, VALIDATION = "train", "validation"
 
 
-class FoldError(ValueError):
+class FoldError(UserError):
     """These folds cannot be made; the message says why, and what to do."""
 
 

@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from jax_ser_darts.errors import UserError
+
 _FIELDS = ("features", "label", "id", "speaker", "sex")
 _AT_ONCE = 256  # splits in one pipeline: one each takes long to build, and TFDS recurses over a thousand
 _PREPARE = "prepare the corpus again (--mode=prepare) and give the folder that it names"
 _AGAIN = "remove this folder and prepare the corpus again (--mode=prepare)"  # what is there is not made anew
 
 
-class RecordsError(ValueError):
+class RecordsError(UserError):
     """The folder holds no usable records; the message says why, and what to do."""
 
 

@@ -12,13 +12,15 @@ import jax
 from absl import logging
 from jax.experimental import multihost_utils
 
+from jax_ser_darts.errors import UserError
+
 HEARTBEAT = 60  # seconds without a sign of life after which a process counts as dead, and the others stop
 SHUTDOWN = 30  # seconds that a process which ends waits for the others
 
 _index, _count = 0, 1
 
 
-class HostsError(ValueError):
+class HostsError(UserError):
     """The processes cannot be one run; the message says why."""
 
 
@@ -47,7 +49,7 @@ def initialise(coordinator: str | None = None, count: int | None = None, index: 
         raise HostsError(f"the processes cannot be one run: {error}") from None
     _index, _count = jax.process_index(), jax.process_count()
     # A CPU's processes find each other at their first common operation, and wait 30 s for it: now none is late.
-    wait("joined")
+    barrier("joined")
     logging.info("Process %d of %d, %d devices in all", _index, _count, jax.device_count())
 
 
@@ -61,18 +63,18 @@ def index() -> int:
     return _index
 
 
-def first() -> bool:
+def is_primary() -> bool:
     """Whether this is the one that writes."""
     return _index == 0
 
 
-def wait(what: str) -> None:
+def barrier(what: str) -> None:
     """Until all processes are here."""
     if _count > 1:
         multihost_utils.sync_global_devices(what)
 
 
-def leave() -> None:
+def abort() -> None:
     """Ends this process after an error, without waiting for the others: they would wait for it."""
     print(
         f"error: process {_index} of {_count} has failed, see above. If that names a connection (Gloo, NCCL), a "

@@ -14,10 +14,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jax_ser_darts.models.backend import FAST, Backend
-from jax_ser_darts.models.grid import Grid, halved, make_grid
 from jax_ser_darts.models.network import Norm, count_parameters
 from jax_ser_darts.models.sequence import AttentionPooling, to_sequence
+from jax_ser_darts.ops.backend import FAST, Backend
+from jax_ser_darts.ops.masks import Grid, halved, make_grid
 
 CNN, LSTM, CNN_LSTM, CNN_LSTM_ATTENTION = BASELINES = ("cnn", "lstm", "cnn_lstm", "cnn_lstm_attention")
 PAPER, MATCHED = SIZES = ("paper", "matched")

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 from jax.extend import core
 
-from jax_ser_darts.models.backend import PLAIN
+from jax_ser_darts.ops.backend import PLAIN
 
 
 def flops(network: nn.Module, features: Any, num_frames: Any) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 
+from jax_ser_darts.errors import UserError
 from jax_ser_darts.models.baselines import Baseline
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.search_space import genotype as genotypes
@@ -17,7 +18,7 @@ _OF_THE_PROGRAM = ("parent", "name", "backend", "axis_name", "dtype")
 _LARGEST = 4096  # of any size: a description asks for no network that fills the machine while it is built
 
 
-class DescriptionError(ValueError):
+class DescriptionError(UserError):
     """No network can be built from this; the message says why."""
 
 

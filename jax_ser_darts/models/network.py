@@ -10,15 +10,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jax_ser_darts.models.backend import FAST, Backend
-from jax_ser_darts.models.batch_norm import moments
-from jax_ser_darts.models.grid import Grid, halved, make_grid
-from jax_ser_darts.models.pooling import average_pool, on_valid
-from jax_ser_darts.models.primitives import BN_EPSILON, a_channel, pointwise
 from jax_ser_darts.models.relaxed import KERNEL_INIT, ReluConv, depthwise_init, normalised
 from jax_ser_darts.models.sequence import SequencePart
 from jax_ser_darts.models.sequence_cells import SequenceCells, chosen_nodes
 from jax_ser_darts.models.supernet import reduction_cells
+from jax_ser_darts.ops.backend import FAST, Backend
+from jax_ser_darts.ops.batch_norm import moments
+from jax_ser_darts.ops.masks import Grid, halved, make_grid
+from jax_ser_darts.ops.pooling import average_pool, on_valid
+from jax_ser_darts.ops.primitives import BN_EPSILON, a_channel, pointwise
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_POOL, SKIP
 

@@ -10,19 +10,19 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jax_ser_darts.models import sweep
-from jax_ser_darts.models.backend import Backend
-from jax_ser_darts.models.depthwise import Padded
-from jax_ser_darts.models.grid import Grid
-from jax_ser_darts.models.pooling import average_pool, on_valid
-from jax_ser_darts.models.primitives import pointwise
-from jax_ser_darts.models.rematerialise import rematerialised
+from jax_ser_darts.ops import sweep
+from jax_ser_darts.ops.backend import Backend
+from jax_ser_darts.ops.depthwise import Padded
+from jax_ser_darts.ops.masks import Grid
+from jax_ser_darts.ops.pooling import average_pool, on_valid
+from jax_ser_darts.ops.primitives import pointwise
+from jax_ser_darts.ops.remat import rematerialised
 from jax_ser_darts.search_space.genotype import edge_index, num_edges
 from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_POOL, SKIP, Convolution
 
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal", in_axis=-2, out_axis=-1)
-LOOPED, UNROLLED = "looped", "unrolled"
-EDGES = (LOOPED, UNROLLED)
+SCAN, UNROLL = "scan", "unroll"
+EDGES = (SCAN, UNROLL)
 ALPHAS, EDGES_SHARE = "alphas", "edges"
 
 
@@ -232,7 +232,7 @@ class RelaxedCell(nn.Module):
         reduction: halves T and F.
         backend: FAST or PLAIN.
         partial_channels: K, 1/K of the channels are for the candidates; 1 is all.
-        edges: LOOPED (see sweep.py) or UNROLLED.
+        edges: SCAN (see sweep.py) or UNROLL.
         rematerialise: the backward pass computes the edges again from the inputs of the cell.
         axis_name: mapped axis of devices that share the statistics, or None.
     """
@@ -245,7 +245,7 @@ class RelaxedCell(nn.Module):
     axis_name: str | None
     dtype: jnp.dtype
     partial_channels: int = 1
-    edges: str = LOOPED
+    edges: str = SCAN
     rematerialise: bool = False
 
     @nn.compact
@@ -279,7 +279,7 @@ class RelaxedCell(nn.Module):
         ]
         candidates = Candidates(self.operations, self.backend, self.axis_name, self.partial_channels)
         parameters = self._edge_parameters(candidates.convolutions)
-        connect = self._looped if self.edges == LOOPED else self._unrolled
+        connect = self._looped if self.edges == SCAN else self._unrolled
 
         def edges(moving, grids):
             return connect(candidates, *moving, *grids)

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jax_ser_darts.models.recurrence import Weights, attend, recur
 from jax_ser_darts.models.sequence import AttentionPooling
+from jax_ser_darts.ops.recurrence import Weights, attend, recur
 from jax_ser_darts.search_space.genotype import Edge, edge_index
 from jax_ser_darts.search_space.operations import SKIP
 from jax_ser_darts.search_space.sequence_operations import FAMILIES, RECURRENCES

@@ -6,17 +6,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jax_ser_darts.models.backend import FAST, Backend
-from jax_ser_darts.models.grid import Grid, halved, make_grid
 from jax_ser_darts.models.relaxed import (
     EDGES,
-    LOOPED,
+    SCAN,
     RelaxedCell,
     depthwise_init,
     normalised,
 )
 from jax_ser_darts.models.sequence import SequencePart
 from jax_ser_darts.models.sequence_cells import SequenceCells
+from jax_ser_darts.ops.backend import FAST, Backend
+from jax_ser_darts.ops.masks import Grid, halved, make_grid
 from jax_ser_darts.search_space.genotype import BETAS, CNN_CELLS, SEQUENCE, incoming, kinds_of, num_edges
 from jax_ser_darts.search_space.operations import SKIP
 
@@ -130,7 +130,7 @@ class Supernet(nn.Module):
         sequence_cells, sequence_nodes, sequence_width: see `SequenceCells`.
         partial_channels: K, 1/K of the channels of each CNN edge are for its candidates; 1 is all.
         backend: FAST or PLAIN.
-        edges: LOOPED (compiles fast, little memory) or UNROLLED (compiles long, a faster step, much memory).
+        edges: SCAN (compiles fast, little memory) or UNROLL (compiles long, a faster step, much memory).
         rematerialise: see `RelaxedCell`.
         axis_name: mapped axis of devices that share the statistics, or None.
     """
@@ -153,7 +153,7 @@ class Supernet(nn.Module):
     sequence_width: int = 16
     partial_channels: int = 1
     backend: Backend = FAST
-    edges: str = LOOPED
+    edges: str = SCAN
     rematerialise: bool = False
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32

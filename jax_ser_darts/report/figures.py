@@ -198,13 +198,13 @@ def eigenvalue(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]
 def orders(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]) -> Figure | None:
     """How far the two orders' gradients agree, how large the second-order term is and the rate that it is
     proportional to; None without second order."""
-    second = [one for one in searches if any("orders" in line for line in one["epochs"])]
+    second = [one for one in searches if any("agreement" in line for line in one["epochs"])]
     if not second:
         return None
     colours = style.colours(summary["methods"])
     figure, (left, right) = _figure(2.9, 1, 2)
     for method, of in _groups(second).items():
-        cosines = [[_along(line, "orders", "cosine") for line in one["epochs"]] for one in of]
+        cosines = [[_along(line, "agreement", "cosine") for line in one["epochs"]] for one in of]
         ratios = [[term_share(line) for line in one["epochs"]] for one in of]
         _curves(left, cosines, colours[method], method)
         _curves(right, ratios, colours[method], method)
@@ -226,7 +226,7 @@ def orders(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]) ->
 def term_share(line: Mapping[str, Any]) -> float:
     """Norm of the second-order term over that of the direct part, of one epoch."""
     direct = _along(line, "val", "direct")
-    return _along(line, "val", "term") / direct if direct else np.nan
+    return _along(line, "val", "correction") / direct if direct else np.nan
 
 
 def training_curves(

@@ -9,9 +9,9 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from jax_ser_darts.bookkeeping.progress import duration
 from jax_ser_darts.files import write_text
 from jax_ser_darts.report import cells, figures, style, tables
+from jax_ser_darts.rundir.progress import duration
 from jax_ser_darts.search_space.genotype import BETAS, strengths
 
 _TEMPLATE = "page.html.j2"
@@ -131,7 +131,7 @@ def _pictures(folder, summary, searches, trainings) -> dict[str, Any]:
         made["search_curves"] = figures.search_curves(summary, searches)
         made["collapse"] = figures.collapse(summary, searches)
         made["eigenvalue"] = figures.eigenvalue(summary, searches)
-        made["orders"] = figures.orders(summary, searches)
+        made["agreement"] = figures.orders(summary, searches)
     if trainings:
         made["training_curves"] = figures.training_curves(summary, trainings)
     found = {name: style.save(figure, folder, name) for name, figure in made.items() if figure is not None}

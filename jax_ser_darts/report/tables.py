@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jax_ser_darts.bookkeeping.progress import duration
+from jax_ser_darts.rundir.progress import duration
 
 Table = list[list[str]]
 UNKNOWN = "-"

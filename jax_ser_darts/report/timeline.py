@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from jax_ser_darts.bundles.predictor import Span
 from jax_ser_darts.report import style
+from jax_ser_darts.serving.predictor import Span
 
 _COLUMNS = 900  # of the waveform: about a pixel each
 

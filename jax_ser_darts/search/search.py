@@ -11,19 +11,19 @@ from absl import logging
 from jax.flatten_util import ravel_pytree
 
 from jax_ser_darts.bilevel import FIRST
-from jax_ser_darts.bookkeeping import metrics
-from jax_ser_darts.bookkeeping.checkpoints import Checkpoints
-from jax_ser_darts.bookkeeping.metrics import MetricsWriter
-from jax_ser_darts.bookkeeping.progress import Progress
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.devices import hosts, memory, parallel
 from jax_ser_darts.files import write_json
 from jax_ser_darts.losses import DivergedError
+from jax_ser_darts.rundir import metrics
+from jax_ser_darts.rundir.checkpoints import Checkpoints
+from jax_ser_darts.rundir.metrics import MetricsWriter
+from jax_ser_darts.rundir.progress import Progress
 from jax_ser_darts.search import selection
+from jax_ser_darts.search.lanczos import dominant_eigenvalue
 from jax_ser_darts.search.search_run import SearchRun, Times
 from jax_ser_darts.search.search_step import SearchState
 from jax_ser_darts.search.searcher import Searcher
-from jax_ser_darts.search.spectrum import dominant_eigenvalue
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import BETAS, Genotype
 
@@ -120,7 +120,7 @@ def _epochs(
         total=s.epochs * searcher.steps_per_epoch,
         initial=first_step,
         description=run.name,
-        enabled=hosts.first(),
+        enabled=hosts.is_primary(),
     )
     # The curvature of all epochs is measured on one batch.
     probe = run.first_pair(0)[1] if s.eigenvalue else None
@@ -168,7 +168,7 @@ def _epoch(
             compared = step == 0 and order != FIRST  # once an epoch: it costs a gradient
             state, figures["val"] = steps.update_alphas(state, train_data, val_data, order, compared)
             if compared:
-                figures["orders"] = {"cosine": figures["val"].pop("cosine")}
+                figures["agreement"] = {"cosine": figures["val"].pop("cosine")}
         state, figures["train"] = steps.update_weights(state, train_data)
         collected.append(figures)
         progress.update()
@@ -195,7 +195,7 @@ def summarise(alphas: dict, figures: Sequence[dict], found: Genotype) -> dict:
 
     Args:
         alphas: after the epoch.
-        figures: of each step: "train" and, after the warm-up, "val" and (of some) "orders", dicts of numbers.
+        figures: of each step: "train" and, after the warm-up, "val" and (of some) "agreement", dicts of numbers.
         found: the genotype they stand for.
 
     Returns:
@@ -208,7 +208,7 @@ def summarise(alphas: dict, figures: Sequence[dict], found: Genotype) -> dict:
     entropy = {name: float(-(w * np.log(w)).sum(axis=-1).mean()) for name, w in weights.items()}
     means = {
         part: jax.tree.map(lambda *x: float(np.mean(x)), *(f[part] for f in figures if part in f))
-        for part in ("train", "val", "orders")
+        for part in ("train", "val", "agreement")
         if any(part in f for f in figures)
     }
     return {

@@ -147,7 +147,7 @@ class SearchSteps:
         if compared and order == bilevel.IMPLICIT:
             first = direct
         elif compared:  # by a program that this order needs anyway
-            _, (_, first) = self.programs.of_both(state.weights, state.alphas, at["val_batch"])
+            _, (_, first) = self.programs.grad_both(state.weights, state.alphas, at["val_batch"])
         state, norms = self.step_alphas(state, direct, term, first)
         return state, {**figures, **norms}
 
@@ -159,7 +159,7 @@ class SearchSteps:
         `added` takes the place of what the step adds to the softmax weights, if it adds anything.
         """
         batch = self._batch(state, train_data, TRAINING, added)
-        (_, figures), (gradient, _) = self.programs.of_both(state.weights, state.alphas, batch)
+        (_, figures), (gradient, _) = self.programs.grad_both(state.weights, state.alphas, batch)
         return self.step_weights(state, gradient), figures
 
     def evaluate(self, state: SearchState, val_data: Any, added: Any) -> dict:
@@ -169,7 +169,7 @@ class SearchSteps:
     def curvature(self, state: SearchState, val_data: Any, v: Any) -> Any:
         """d2 L_val / da2 . v, v like the alphas."""
         batch = self._batch(state, val_data, VALIDATION)
-        return self.programs.alphas_product(state.weights, state.alphas, batch, v)
+        return self.programs.hvp_alphas(state.weights, state.alphas, batch, v)
 
     def compile(self, state: SearchState, train_data: Any, val_data: Any, order: str) -> None:
         """Calls each program of an order that takes long to compile once, side by side, so that all cores compile.
@@ -196,14 +196,14 @@ class SearchSteps:
         at_step = (state.weights, state.weights, state.weights_state)  # any direction will do
         calls = []
         if order == bilevel.IMPLICIT and self.series["terms"]:
-            calls.append((self.programs.weights_product, (*on_train, state.weights)))
+            calls.append((self.programs.hvp_params, (*on_train, state.weights)))
         if (order == bilevel.SECOND and self.product == bilevel.EXACT) or order == bilevel.IMPLICIT:
-            calls.append((self.programs.mixed_product, (*on_train, state.weights)))
+            calls.append((self.programs.hvp_mixed, (*on_train, state.weights)))
         if self.with_curvature:
-            calls.append((self.programs.alphas_product, (*on_val, state.alphas)))
-        calls.append((self.programs.of_both, on_train))
+            calls.append((self.programs.hvp_alphas, (*on_val, state.alphas)))
+        calls.append((self.programs.grad_both, on_train))
         if order == bilevel.FIRST or self.product == bilevel.FINITE_DIFFERENCES:
-            calls.append((self.programs.of_alphas, on_val))
+            calls.append((self.programs.grad_alphas, on_val))
         if order == bilevel.SECOND:
             calls.append((self.virtual.apply, at_step))
             calls.append((self.virtual.pull_back, (*at_step, state.weights)))
@@ -256,11 +256,11 @@ def make_search_steps(
     inner = bilevel.make_inner_step(weights_optimiser)
     return SearchSteps(
         programs=bilevel.Gradients(
-            of_alphas=mapped(gradients.of_alphas),
-            of_both=mapped(gradients.of_both),
-            mixed_product=mapped(gradients.mixed_product, REPLICATED),
-            weights_product=mapped(gradients.weights_product, REPLICATED),
-            alphas_product=mapped(gradients.alphas_product, REPLICATED),
+            grad_alphas=mapped(gradients.grad_alphas),
+            grad_both=mapped(gradients.grad_both),
+            hvp_mixed=mapped(gradients.hvp_mixed, REPLICATED),
+            hvp_params=mapped(gradients.hvp_params, REPLICATED),
+            hvp_alphas=mapped(gradients.hvp_alphas, REPLICATED),
         ),
         loss_figures=mapped(lambda *at: parallel.mean(loss(*at)[1])),
         virtual=bilevel.InnerStep(apply=jax.jit(inner.apply), pull_back=jax.jit(inner.pull_back)),
@@ -295,7 +295,7 @@ def _alphas_step(optimiser: optax.GradientTransformation) -> Callable:
         term = jax.tree.map(jnp.zeros_like, direct) if term is None else term
         gradient = jax.tree.map(jnp.add, direct, term)
         updates, alphas_state = optimiser.update(gradient, state.alphas_state, state.alphas)
-        figures = {"direct": optax.tree.norm(direct), "term": optax.tree.norm(term)}
+        figures = {"direct": optax.tree.norm(direct), "correction": optax.tree.norm(term)}
         if first is not None:
             figures["cosine"] = bilevel.cosine(first, gradient)
         alphas = optax.apply_updates(state.alphas, updates)

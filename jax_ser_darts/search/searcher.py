@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import ml_collections
 
 from jax_ser_darts import optimisers
-from jax_ser_darts.bookkeeping.experiment import Experiment
 from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.batches import steps_per_epoch
 from jax_ser_darts.data.records import subset
 from jax_ser_darts.devices import compilation, parallel
-from jax_ser_darts.models.backend import FAST, PLAIN
+from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas
-from jax_ser_darts.search.collapse import Rules
+from jax_ser_darts.ops.backend import FAST, PLAIN
+from jax_ser_darts.search.early_stopping import Rules
 from jax_ser_darts.search.search_step import (
     SearchState,
     SearchSteps,
@@ -45,9 +45,9 @@ def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name:
         sequence_nodes=config.search.sequence_nodes,
         sequence_width=config.search.sequence_width,
         partial_channels=config.search.partial_channels,
-        backend=FAST if config.search.fast else PLAIN,
+        backend=FAST if config.search.custom_kernels else PLAIN,
         edges=config.search.edges,
-        rematerialise=config.search.rematerialise,
+        rematerialise=config.search.remat,
         axis_name=axis_name,
         **config.model.to_dict(),
     )
@@ -146,8 +146,8 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
         weights_optimiser=weights_optimiser,
         alphas_optimiser=alphas_optimiser,
         devices=devices,
-        product=s.product,
-        difference_size=s.difference_size,
+        product=s.hvp,
+        difference_size=s.hvp_epsilon,
         series={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
         with_curvature=s.eigenvalue,
         added=added,

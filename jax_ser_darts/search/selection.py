@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_ser_darts.bookkeeping.checkpoints import Checkpoints
-from jax_ser_darts.bookkeeping.progress import Progress
 from jax_ser_darts.devices import parallel
+from jax_ser_darts.rundir.checkpoints import Checkpoints
+from jax_ser_darts.rundir.progress import Progress
 from jax_ser_darts.search import perturbation
 from jax_ser_darts.search.search_run import SearchRun, Times
 from jax_ser_darts.search.search_step import SearchState

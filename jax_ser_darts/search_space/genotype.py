@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jax_ser_darts.errors import UserError
 from jax_ser_darts.files import write_json
 from jax_ser_darts.search_space.operations import NONE, OPERATIONS
 from jax_ser_darts.search_space.sequence_operations import SEQUENCE_OPERATIONS
@@ -39,7 +40,7 @@ def incoming(edges: int) -> list[slice]:
     return [slice(edge_index(node, 0), edge_index(node + 1, 0)) for node in range(nodes)]
 
 
-class GenotypeError(ValueError):
+class GenotypeError(UserError):
     """A genotype that no network can be built from; the message says where and why."""
 
 

@@ -1,4 +1,4 @@
-"""The candidate operations of a CNN cell: those of the seed paper, by their DARTS names.
+"""The candidate operations of a CNN cell: those of the original paper, by their DARTS names.
 
 Source: Liu, Simonyan, Yang (2019), DARTS, section 3.1; Rajapakshe et al. (2023) use the same eight.
 """

@@ -9,9 +9,8 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from jax_ser_darts.bookkeeping.experiment import Experiment
-from jax_ser_darts.bookkeeping.workdir import read_object
 from jax_ser_darts.devices import parallel
+from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.files import write_json
 from jax_ser_darts.models.baselines import (
     PAPER,
@@ -22,12 +21,13 @@ from jax_ser_darts.models.baselines import (
     sizes,
 )
 from jax_ser_darts.models.network import Network
+from jax_ser_darts.rundir.manifest import read_object
 from jax_ser_darts.search_space.genotype import Genotype, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.training.spaces import RANDOM, Space, draw_name, random_spaces
 from jax_ser_darts.training.train import Design
 
-FOUND_BY_HAND = "genotype"  # the method's name where train.genotype names a file
+GIVEN_GENOTYPE = "genotype"  # the method's name where train.genotype names a file
 MATCHED_FILE = pathlib.PurePath("train", "matched.json")  # of a workdir
 
 
@@ -48,15 +48,15 @@ def all_designs(
     for method, names in random_methods(experiment.config).items():
         for draw, name in enumerate(names):
             designs[name] = [random_design(experiment, draw, fold.index, method) for fold in experiment.folds]
-    for kind in experiment.config.methods.baselines:
-        for size in experiment.config.methods.sizes:
+    for kind in experiment.config.baselines.networks:
+        for size in experiment.config.baselines.sizes:
             designs[f"{kind}_{size}"] = [baseline_design(experiment, kind, size, found)] * each_fold
     return designs
 
 
 def random_methods(config: ml_collections.ConfigDict) -> dict[str, list[str]]:
     """Random method, one a search space -> the names of its architectures, one a draw."""
-    draws = range(config.methods.random)
+    draws = range(config.baselines.random)
     return {method: [draw_name(method, draw) for draw in draws] for method in random_spaces(config)}
 
 
@@ -120,7 +120,7 @@ def baseline_design(
 
 
 def matched_parameters(experiment: Experiment, found: Mapping[str, Sequence[Genotype]]) -> int:
-    """How many parameters the matched size aims at: methods.parameters, or the mean of the found networks.
+    """How many parameters the matched size aims at: baselines.parameters, or the mean of the found networks.
 
     The mean is taken once and kept in the workdir, so that what a later run adds is matched to the same number.
     """
@@ -135,14 +135,14 @@ def matched_parameters(experiment: Experiment, found: Mapping[str, Sequence[Geno
 
 
 def known_size(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
-    """The matched size as methods.parameters gives it, or an earlier run; 0 where neither does.
+    """The matched size as baselines.parameters gives it, or an earlier run; 0 where neither does.
 
     Raises:
         ConfigError: the file of an earlier run is damaged.
     """
     path = workdir / MATCHED_FILE
-    if config.methods.parameters or not path.exists():
-        return config.methods.parameters
+    if config.baselines.parameters or not path.exists():
+        return config.baselines.parameters
     return read_object(path, "parameters")["parameters"]
 
 

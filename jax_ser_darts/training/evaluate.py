@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jax_ser_darts.bookkeeping.experiment import Experiment
-from jax_ser_darts.bookkeeping.workdir import read_object
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.records import Subset, subset
+from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.files import write_json, write_text
-from jax_ser_darts.training import scores
+from jax_ser_darts.rundir.manifest import read_object
+from jax_ser_darts.scoring import scores
+from jax_ser_darts.scoring.scores import Predictions, Scores, Spread
 from jax_ser_darts.training.designs import random_methods
-from jax_ser_darts.training.scores import Answers, Scores, Spread
 from jax_ser_darts.training.spaces import is_random, random_method
-from jax_ser_darts.training.train import Trainer, check_design, kept_variables, predict
+from jax_ser_darts.training.train import Trainer, best_variables, check_design, predict
 
 _NO_RANDOM = (
     "[what a search is worth is what it adds to random architectures of the space that it searched: "
-    "--config.methods.random=3 trains three of each fold in this workdir]"
+    "--config.baselines.random=3 trains three of each fold in this workdir]"
 )
 
 
@@ -34,14 +34,14 @@ class Result:
         seconds: that its training took.
     """
 
-    answers: Answers
+    answers: Predictions
     parameters: int | None
     seconds: float
 
 
-def make_answers(test: Subset, predictions: np.ndarray) -> Answers:
+def make_predictions(test: Subset, predictions: np.ndarray) -> Predictions:
     """The answers of predictions `[n]`, in the order of `test`."""
-    return Answers(
+    return Predictions(
         ids=test.corpus.id[test.indices].tolist(),
         labels=test.labels.tolist(),
         predictions=predictions.tolist(),
@@ -50,27 +50,29 @@ def make_answers(test: Subset, predictions: np.ndarray) -> Answers:
     )
 
 
-def read_answers(path: pathlib.Path) -> Answers:
+def read_predictions(path: pathlib.Path) -> Predictions:
     """The answers of a file.
 
     Raises:
         ConfigError, ScoreError: the file is damaged.
     """
-    return Answers.from_json(read_object(path, *(field.name for field in dataclasses.fields(Answers))))
+    return Predictions.from_json(
+        read_object(path, *(field.name for field in dataclasses.fields(Predictions)))
+    )
 
 
 def result(trainer: Trainer, method: str, fold: Fold, seed: int) -> Result:
-    """The answers of one trained network; made once, then read from answers.json."""
+    """The answers of one trained network; made once, then read from predictions.json."""
     experiment = trainer.experiment
     folder = experiment.train_folder(method, fold, seed)
     network = check_design(folder, trainer.design)
-    path = folder / "answers.json"
+    path = folder / "predictions.json"
     if not path.exists():
         test = subset(experiment.corpus, fold.test)
-        variables = kept_variables(trainer, folder, seed)
+        variables = best_variables(trainer, folder, seed)
         probabilities = predict(trainer, variables, test, experiment.train_part(fold))
-        write_json(path, make_answers(test, probabilities.argmax(axis=-1)).to_json())
-    return Result(read_answers(path), network["parameters"], network["seconds"])
+        write_json(path, make_predictions(test, probabilities.argmax(axis=-1)).to_json())
+    return Result(read_predictions(path), network["parameters"], network["seconds"])
 
 
 def row_name(experiment: Experiment, method: str) -> str:
@@ -123,7 +125,7 @@ def report(experiment: Experiment, rows: Mapping[str, Scores], figures: dict) ->
     """
     metadata = experiment.corpus.metadata
     kind = "SYNTHETIC speech: says nothing about people" if experiment.corpus.synthetic else "real speech"
-    found = experiment.config.search.orders or experiment.config.train.genotype
+    found = experiment.config.search.methods or experiment.config.train.genotype
     spaces = random_methods(experiment.config)
     draws = {draw: [] for of_space in spaces.values() for draw in of_space}
     for name, figure in figures.items():

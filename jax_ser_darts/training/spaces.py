@@ -37,7 +37,7 @@ def random_method(config: ml_collections.ConfigDict, method: str) -> str:
     RANDOM, or for a search variant of another space `random_SEQUENCE`: random_all, random_fixed; with `_nodes_N` where
     only the nodes of its sequence cells are others than the config's. What is not searched is compared with RANDOM.
     """
-    if config.train.genotype or method not in config.search.orders:
+    if config.train.genotype or method not in config.search.methods:
         return RANDOM
     base, ours = Space.of(config.search), Space.of(search_variant(config, method)[1])
     if ours == base:
@@ -48,10 +48,10 @@ def random_method(config: ml_collections.ConfigDict, method: str) -> str:
 
 def random_spaces(config: ml_collections.ConfigDict) -> dict[str, Space]:
     """Random method -> its space: that of the config first, then those of the variants that differ; {} without any."""
-    if not config.methods.random:
+    if not config.baselines.random:
         return {}
     spaces = {RANDOM: Space.of(config.search)}
-    for method in () if config.train.genotype else config.search.orders:
+    for method in () if config.train.genotype else config.search.methods:
         spaces.setdefault(random_method(config, method), Space.of(search_variant(config, method)[1]))
     return spaces
 

@@ -13,12 +13,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from data_prep import functionals
-from jax_ser_darts.bookkeeping.experiment import Experiment, claim, records_root
-from jax_ser_darts.bookkeeping.workdir import read_object
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.records import Subset, subset
+from jax_ser_darts.experiment import Experiment, claim, records_root
 from jax_ser_darts.files import write_json
-from jax_ser_darts.training.evaluate import Result, make_answers, read_answers
+from jax_ser_darts.rundir.manifest import read_object
+from jax_ser_darts.training.evaluate import Result, make_predictions, read_predictions
 
 METHOD = "svm"
 SEED = 0  # nothing is drawn
@@ -61,7 +61,7 @@ def train(experiment: Experiment, values: np.ndarray, fold: Fold) -> dict:
         ConfigError: the folder holds an SVM of another setup.
     """
     folder = experiment.train_folder(METHOD, fold, SEED)
-    grid = [float(c) for c in experiment.config.methods.svm_c]
+    grid = [float(c) for c in experiment.config.baselines.svm_c]
     claim(folder, "setup", {"c": grid, "values": values.shape[1]})
     path = folder / "svm.json"
     if path.exists():
@@ -90,12 +90,12 @@ def train(experiment: Experiment, values: np.ndarray, fold: Fold) -> dict:
 
 
 def result(experiment: Experiment, values: np.ndarray, fold: Fold) -> Result:
-    """Its answers to the fold's test part; made once, then read from answers.json."""
+    """Its answers to the fold's test part; made once, then read from predictions.json."""
     folder = experiment.train_folder(METHOD, fold, SEED)
     summary = train(experiment, values, fold)
-    path = folder / "answers.json"
+    path = folder / "predictions.json"
     if not path.exists():
         model = fit(values, subset(experiment.corpus, fold.train), summary["c"])
         test = subset(experiment.corpus, fold.test)
-        write_json(path, make_answers(test, model.predict(values[test.indices])).to_json())
-    return Result(read_answers(path), parameters=None, seconds=summary["seconds"])
+        write_json(path, make_predictions(test, model.predict(values[test.indices])).to_json())
+    return Result(read_predictions(path), parameters=None, seconds=summary["seconds"])

@@ -18,22 +18,22 @@ from absl import logging
 from sklearn.metrics import recall_score
 
 from jax_ser_darts import optimisers
-from jax_ser_darts.bookkeeping.checkpoints import Checkpoints
-from jax_ser_darts.bookkeeping.experiment import Experiment, Part, claim
-from jax_ser_darts.bookkeeping.metrics import MetricsWriter
-from jax_ser_darts.bookkeeping.progress import Progress
-from jax_ser_darts.bookkeeping.workdir import read_object
-from jax_ser_darts.config import ConfigError
 from jax_ser_darts.data.augment import Augmentation
 from jax_ser_darts.data.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.prefetch import prefetch
 from jax_ser_darts.data.records import Subset, subset
 from jax_ser_darts.devices import compilation, hosts, memory, parallel
+from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.experiment import Experiment, Part, claim
 from jax_ser_darts.files import write_json
 from jax_ser_darts.losses import DivergedError
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import count_parameters
+from jax_ser_darts.rundir.checkpoints import Checkpoints
+from jax_ser_darts.rundir.manifest import read_object
+from jax_ser_darts.rundir.metrics import MetricsWriter
+from jax_ser_darts.rundir.progress import Progress
 from jax_ser_darts.training.train_step import TrainState, TrainSteps, make_train_steps
 
 
@@ -184,7 +184,7 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
             initial=epoch,
             unit="epoch",
             description=f"train, {method}, fold {fold.index}, seed {seed}",
-            enabled=hosts.first(),
+            enabled=hosts.is_primary(),
         )
         with MetricsWriter(folder, start=epoch) as writer, progress:
             while epoch < t.epochs and not _patience_is_over(epoch, best, t.patience):
@@ -264,13 +264,13 @@ def check_design(folder: pathlib.Path, design: Design) -> dict:
     if about.get(design.kind) != design.value:
         raise ConfigError(
             f"{folder} holds the training of another {design.kind} than the config asks for: use another --workdir, "
-            "the setting that it was trained with (train.genotype, methods.parameters, seed), or remove that folder "
+            "the setting that it was trained with (train.genotype, baselines.parameters, seed), or remove that folder "
             "and run --mode=train"
         )
     return about
 
 
-def kept_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
+def best_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
     """The weights that a finished training kept, on the trainer's devices."""
     state = trainer.fresh_state(seed)
     with Checkpoints(folder / "checkpoints") as checkpoints:

@@ -6,9 +6,10 @@ import pathlib
 
 import pytest
 
-from jax_ser_darts.bookkeeping.workdir import check_workdir, claim_workdir
-from jax_ser_darts.config import ConfigError, search_variant
+from jax_ser_darts.config import search_variant
 from jax_ser_darts.config_checks import validate
+from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.rundir.manifest import check_workdir, claim_workdir
 
 CONFIGS = sorted(p.stem for p in (pathlib.Path(__file__).parents[2] / "configs").glob("[a-z]*.py"))
 
@@ -96,21 +97,21 @@ def test_the_papers_hyperparameters_are_those_that_were_published(name, variant,
         *("max_pool_3x3", "avg_pool_3x3", "skip_connect", "none"),
         *("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"),
     }
-    assert c.methods.random >= 3, "what a search is worth is told from random architectures"
+    assert c.baselines.random >= 3, "what a search is worth is told from random architectures"
 
 
 @pytest.mark.parametrize(("variant", "classes"), [("joint", 4), ("joint,8", 8)])
 def test_the_comparison_of_both_papers_has_two_searches_of_either_kind_and_every_baseline(variant, classes):
     c = importlib.import_module("configs.compare").get_config(variant)
     validate(c)
-    sequences = [search_variant(c, method)[1].sequence for method in c.search.orders]
-    orders = [search_variant(c, method)[0] for method in c.search.orders]
+    sequences = [search_variant(c, method)[1].sequence for method in c.search.methods]
+    orders = [search_variant(c, method)[0] for method in c.search.methods]
     assert sequences == ["fixed", "fixed", "all", "all"]
     assert orders == ["first", "second"] * 2
     assert len(c.data.emotions) == classes
-    assert set(c.methods.baselines) == {"cnn", "lstm", "cnn_lstm", "cnn_lstm_attention"}
-    assert c.methods.svm
-    assert c.methods.random
+    assert set(c.baselines.networks) == {"cnn", "lstm", "cnn_lstm", "cnn_lstm_attention"}
+    assert c.baselines.svm
+    assert c.baselines.random
 
 
 def test_eight_classes_have_twice_the_utterances_and_half_the_epochs():
@@ -121,12 +122,12 @@ def test_eight_classes_have_twice_the_utterances_and_half_the_epochs():
 
 def test_the_comparison_of_hypergradients_has_enough_seeds_and_folds_to_tell_their_variance():
     c = importlib.import_module("configs.compare").get_config()
-    ways = [(order, s.product) for order, s in (search_variant(c, method) for method in c.search.orders)]
+    ways = [(order, s.product) for order, s in (search_variant(c, method) for method in c.search.methods)]
     assert ways[:3] == [("first", "exact"), ("second", "exact"), ("second", "finite_differences")]
     assert ways[3][0] == "implicit"
     assert (len(c.search.seeds), len(c.train.seeds), len(c.folds.run)) == (3, 2, 2)
-    assert c.methods.random
-    assert c.methods.baselines
+    assert c.baselines.random
+    assert c.baselines.networks
 
 
 @pytest.mark.parametrize(("first", "then"), [("full", "joint"), ("joint", "full")])
@@ -141,8 +142,8 @@ def test_comparisons_on_the_same_classes_take_over_each_others_jobs(tmp_path, fi
 def test_the_comparison_against_a_collapse_has_every_way_and_time_to_collapse():
     c = importlib.import_module("configs.compare").get_config("collapse")
     validate(c)
-    settings = [search_variant(c, method)[1] for method in c.search.orders]
-    assert {search_variant(c, method)[0] for method in c.search.orders} == {"first"}
+    settings = [search_variant(c, method)[1] for method in c.search.methods]
+    assert {search_variant(c, method)[0] for method in c.search.methods} == {"first"}
     plain, *against = settings
     ways = (
         "auxiliary_skip",

@@ -29,7 +29,7 @@ def raised_from(error: Exception, cause: Exception) -> Exception:
 def test_each_is_told_by_its_own_name_with_the_place_and_what_to_do(number, error):
     with (
         pytest.raises(OSError, match="and start again: all is made anew") as caught,
-        disk.told("/a/b", "all is made anew"),
+        disk.explain_full("/a/b", "all is made anew"),
     ):
         raise error(number)
     assert (caught.value.errno, caught.value.filename) == (number, "/a/b")
@@ -40,7 +40,7 @@ def test_each_is_told_by_its_own_name_with_the_place_and_what_to_do(number, erro
     "error", [OSError(errno.EACCES, "Permission denied"), ValueError("too large"), KeyError(28)]
 )
 def test_what_is_something_else_stays_as_it_is(error):
-    with pytest.raises(type(error)) as caught, disk.told("/a/b", "all is made anew"):
+    with pytest.raises(type(error)) as caught, disk.explain_full("/a/b", "all is made anew"):
         raise error
     assert caught.value is error
 
@@ -58,6 +58,6 @@ def short_files():
 def test_a_limit_on_a_files_size_is_not_called_a_full_disk(tmp_path):
     with (
         pytest.raises(OSError, match="File too large; have the limit"),
-        disk.told(tmp_path, "it is made anew"),
+        disk.explain_full(tmp_path, "it is made anew"),
     ):
         (tmp_path / "file").write_bytes(bytes(4096))

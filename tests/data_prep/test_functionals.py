@@ -126,7 +126,7 @@ class TestKept:
 def test_sound_that_cannot_be_read_is_named(corpus, tmp_path):
     utterances = read_corpus(corpus, records=tmp_path).utterances
     utterances[0].path.write_bytes(b"noise")
-    with pytest.raises(CorpusError, match=rf"{utterances[0].path}: (.|\n)*--config.methods.svm=False"):
+    with pytest.raises(CorpusError, match=rf"{utterances[0].path}: (.|\n)*--config.baselines.svm=False"):
         functionals.compute(utterances[:1], workers=1)
 
 

@@ -65,7 +65,7 @@ def test_an_emotion_that_the_corpus_lacks_is_an_error_that_lists_what_it_has(cor
         ({"corpus": "nonesuch"}, "unknown corpus 'nonesuch'; known:"),
         ({"group_by": "sex"}, "data.group_by is 'sex'; it must be one of speaker, session, part"),
         ({"parts": ("improvised",)}, "data.parts names improvised; the corpus has: no parts"),
-        ({"target": True}, r"24 utterance\(s\) have no target emotion, .* set data.target=False"),
+        ({"target": True}, r"24 utterance\(s\) have no target emotion, .* set data.intended_emotion=False"),
         ({"on_bad_file": "ignore"}, "data.on_bad_file is 'ignore'"),
         ({"workers": -1}, "data.workers is -1"),
     ],

@@ -4,9 +4,9 @@ import numpy as np
 
 from jax_ser_darts import config as configs
 from jax_ser_darts.bilevel import FIRST
+from jax_ser_darts.scoring.scores import metrics_of
 from jax_ser_darts.search_space.genotype import random_genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
-from jax_ser_darts.training.scores import figures_of
 
 CLASSES = ("angry", "happy", "neutral", "sad")
 RIGHT = {"first": 0.5, "second": 0.62, "random": 0.48, "cnn_lstm_matched": 0.55}
@@ -46,7 +46,7 @@ def summary() -> dict:
         searched, seeds = name in ("first", "second"), 1 if "cnn" in name else 3
         confusion = 60 * (np.eye(4) * right + (1 - right) * rng.dirichlet(np.ones(4), size=4))
         confusion = confusion.astype(int)
-        figures = {key: float(value) for key, value in figures_of(confusion).items() if key != "shares"}
+        figures = {key: float(value) for key, value in metrics_of(confusion).items() if key != "shares"}
         methods[name] = {
             **{key: estimate(value) for key, value in figures.items()},
             "ri": None if name == "random" else estimate(100 * (right / RIGHT["random"] - 1), 12.0),
@@ -133,7 +133,7 @@ def searches() -> list[dict]:
                         "loss": 1.4 - share / 2,
                         "accuracy": 0.3 + share / 4,
                         "direct": 1.0,
-                        "term": 0.1 * share,
+                        "correction": 0.1 * share,
                     },
                     "learning_rate": 0.025 * (1 - share) + 0.001,
                     "entropy": dict.fromkeys(shapes, 2.0 - share),
@@ -142,7 +142,7 @@ def searches() -> list[dict]:
                     "alphas": {kind: (share * values).tolist() for kind, values in end.items()},
                 }
                 if method != FIRST:
-                    line["orders"] = {"cosine": 0.99 - 0.1 * share}
+                    line["agreement"] = {"cosine": 0.99 - 0.1 * share}
                 else:
                     line["eigenvalue"] = -0.1 * (2.0 if stop else 1.1) ** epoch
                 epochs.append(line)

@@ -6,11 +6,11 @@ import json
 import numpy as np
 from tiny import tiny_config
 
-from jax_ser_darts.bookkeeping.workdir import claim_workdir
-from jax_ser_darts.comparison import jobs
-from jax_ser_darts.comparison.results import CORPUS_FILE, Results
 from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.folds import Fold
+from jax_ser_darts.grid import jobs
+from jax_ser_darts.report.results import CORPUS_FILE, Results
+from jax_ser_darts.rundir.manifest import claim_workdir
 from jax_ser_darts.search_space.genotype import num_edges, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.training import svm
@@ -28,10 +28,10 @@ def grid_config():
     """Both orders, random, a matched baseline and the SVM, on two folds with two training seeds."""
     c = tiny_config()
     c.train.seeds = (0, 1)
-    c.methods.random = 2
-    c.methods.baselines = ("cnn",)
-    c.methods.sizes = ("matched",)
-    c.methods.svm = True
+    c.baselines.random = 2
+    c.baselines.networks = ("cnn",)
+    c.baselines.sizes = ("matched",)
+    c.baselines.svm = True
     return c
 
 
@@ -68,7 +68,7 @@ def make_job(job, results, rng):
         write(folder / "genotype.json", genotype.to_json())
         lines = search_lines(job, results.config, rng, genotype.to_json())
     else:
-        write(folder / "answers.json", answers(fold, rng))
+        write(folder / "predictions.json", answers(fold, rng))
         lines = [{"epoch": e, "train": {"loss": rng.random()}, "seconds": rng.random()} for e in range(2)]
     if job.kind == jobs.TRAIN:
         about |= {"parameters": int(rng.integers(1000)), "validation_ua": rng.random(), "epoch": 1}
@@ -88,7 +88,7 @@ def make_job(job, results, rng):
         )
     if job.kind == jobs.SVM:
         about |= {"parameters": None}
-        write(folder / "setup.json", {"c": [float(c) for c in results.config.methods.svm_c], "values": 88})
+        write(folder / "setup.json", {"c": [float(c) for c in results.config.baselines.svm_c], "values": 88})
     else:
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if job.method != svm.METHOD and job.kind != jobs.SEARCH:
@@ -104,13 +104,18 @@ def search_lines(job, config, rng, genotype):
     shapes = dict.fromkeys(("normal", "reduction"), (num_edges(config.space.nodes), 4))
     if operations := sequence_operations(settings.sequence):
         shapes["sequence"] = (num_edges(settings.sequence_nodes), len(operations))
-    figures = lambda: {"loss": rng.random(), "accuracy": rng.random(), "direct": rng.random(), "term": 0.1}
+    figures = lambda: {
+        "loss": rng.random(),
+        "accuracy": rng.random(),
+        "direct": rng.random(),
+        "correction": 0.1,
+    }
     return [
         {
             "epoch": epoch,
             "train": {"loss": rng.random()},
             "val": figures(),
-            **({"orders": {"cosine": rng.random()}} if order == "second" else {}),
+            **({"agreement": {"cosine": rng.random()}} if order == "second" else {}),
             "entropy": dict.fromkeys(shapes, rng.random()),
             "skip_share": dict.fromkeys(shapes, 0.5),
             "genotype": genotype,

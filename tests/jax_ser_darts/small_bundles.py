@@ -10,13 +10,13 @@ import numpy as np
 
 from data_prep import features
 from data_prep.features import FeatureSettings
-from jax_ser_darts.bundles.bundle import Bundle, probabilities, probe_waveform
 from jax_ser_darts.data.normalisation import Normalisation
 from jax_ser_darts.models.baselines import Baseline
 from jax_ser_darts.models.description import describe
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.search_space.genotype import Edge, Genotype
+from jax_ser_darts.serving.bundle import Bundle, probabilities, probe_waveform
 
 CLASSES = ("angry", "happy", "sad")
 SETTINGS = FeatureSettings(

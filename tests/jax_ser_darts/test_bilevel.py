@@ -8,10 +8,10 @@ import optax
 import pytest
 
 from jax_ser_darts import bilevel, optimisers
-from jax_ser_darts.models.backend import PLAIN
 from jax_ser_darts.models.initialise import init_variables
-from jax_ser_darts.models.relaxed import UNROLLED
+from jax_ser_darts.models.relaxed import UNROLL
 from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.ops.backend import PLAIN
 from jax_ser_darts.search_space.genotype import BETAS
 
 
@@ -150,7 +150,7 @@ def problem():
             hidden=4,
             attention=3,
             backend=PLAIN,
-            edges=UNROLLED,  # a loop cannot be differentiated backwards twice, as the oracle here is
+            edges=UNROLL,  # a loop cannot be differentiated backwards twice, as the oracle here is
             dtype=jnp.float64,
         )
         rng = np.random.default_rng(0)
@@ -197,7 +197,7 @@ def second_order_of(problem, *, jit, **options):
     gradients = bilevel.make_gradients(loss)
     if jit:
         gradients = bilevel.Gradients(
-            *(jax.jit(getattr(gradients, n)) for n in ("of_alphas", "of_both", "mixed_product"))
+            *(jax.jit(getattr(gradients, n)) for n in ("grad_alphas", "grad_both", "hvp_mixed"))
         )
     return bilevel.second_order(
         gradients=gradients,

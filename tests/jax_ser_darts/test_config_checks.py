@@ -5,8 +5,9 @@ import functools
 import pytest
 
 from jax_ser_darts import config
-from jax_ser_darts.config import ConfigError, search_variant
+from jax_ser_darts.config import search_variant
 from jax_ser_darts.config_checks import validate
+from jax_ser_darts.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -25,10 +26,10 @@ from jax_ser_darts.config_checks import validate
         ("search.cells", -1),
         ("search.channels", 3),
         ("search.reductions", (9,)),
-        ("search.orders", ("third",)),
-        ("search.orders", ()),
-        ("search.product", "guess"),
-        ("search.weights_share", 1.5),
+        ("search.methods", ("third",)),
+        ("search.methods", ()),
+        ("search.hvp", "guess"),
+        ("search.params_share", 1.5),
         ("search.warmup_epochs", 1000),
         ("train.optimiser", "adagrad"),
         ("train.drop_path", 1.0),
@@ -43,7 +44,7 @@ from jax_ser_darts.config_checks import validate
         ("train.final_learning_rate", 1.0),
         ("train.momentum", 9.0),
         ("train.checkpoint_epochs", 0),
-        ("search.orders", ("first", "first")),
+        ("search.methods", ("first", "first")),
         ("search.alphas_betas", (0.5,)),
         ("scores.level", 95.0),
         ("scores.resamples", 0),
@@ -55,13 +56,13 @@ from jax_ser_darts.config_checks import validate
         ("folds.test", ((),)),
         ("data.group_by", "sex"),
         ("features.coefficients", 2),
-        ("methods.random", -1),
-        ("methods.baselines", ("transformer",)),
-        ("methods.baselines", ("cnn", "cnn")),
-        ("methods.sizes", ("huge",)),
-        ("methods.parameters", -1),
-        ("methods.svm_c", ()),
-        ("methods.svm_c", (1.0, 0.0)),
+        ("baselines.random", -1),
+        ("baselines.networks", ("transformer",)),
+        ("baselines.networks", ("cnn", "cnn")),
+        ("baselines.sizes", ("huge",)),
+        ("baselines.parameters", -1),
+        ("baselines.svm_c", ()),
+        ("baselines.svm_c", (1.0, 0.0)),
         ("search.seeds", ()),
         ("search.seeds", (1, 1)),
         ("search.seeds", (-1,)),
@@ -96,8 +97,8 @@ def test_an_impossible_setting_is_named(name, value):
     [
         ({"order": "first", "speed": 2}, r"mine\.speed: config\.search has no such setting"),
         ({"order": "first", "epochs": 500}, r"mine\.epochs: this is the same for all"),
-        ({"order": "second", "product": "guess"}, r"mine: config\.search\.product = 'guess'"),
-        ({"product": "exact"}, r"mine\.order must be one of"),
+        ({"order": "second", "hvp": "guess"}, r"mine: config\.search\.hvp = 'guess'"),
+        ({"hvp": "exact"}, r"mine\.order must be one of"),
         ({"order": "first", "channels": "x"}, r"mine: .*channels"),
         ({"order": "first", "partial_channels": 0}, r"mine: config\.search\.partial_channels = 0"),
     ],
@@ -106,7 +107,7 @@ def test_an_impossible_setting_is_named(name, value):
 def test_a_variant_that_cannot_work_is_named(orders, changes, message):
     c = config.default()
     c.search.variants.mine = changes
-    c.search.orders = orders
+    c.search.methods = orders
     with pytest.raises(ConfigError, match=rf"config\.search\.variants\.{message}"):
         validate(c)
 
@@ -115,7 +116,7 @@ def test_channels_that_cannot_be_divided_are_named_where_it_is_asked_for():
     c = config.default()
     c.search.channels = 6
     validate(c)
-    c.search.orders = ("pc_darts",)
+    c.search.methods = ("pc_darts",)
     with pytest.raises(ConfigError, match=r"channels = 6, of pc_darts, .*partial_channels = 4"):
         validate(c)
     c.search.channels = 8
@@ -124,7 +125,7 @@ def test_channels_that_cannot_be_divided_are_named_where_it_is_asked_for():
 
 def test_a_selection_by_perturbation_needs_all_channels():
     c = config.default()
-    c.search.orders = ("darts_pt",)
+    c.search.methods = ("darts_pt",)
     c.search.edge_normalisation = True
     validate(c)
     c.search.partial_channels = 2
@@ -145,20 +146,20 @@ def test_a_remedy_that_the_space_leaves_nothing_to_do_is_named_where_it_is_asked
     c = config.default()
     c.space.operations = operations
     validate(c)
-    c.search.orders = (method,)
+    c.search.methods = (method,)
     with pytest.raises(ConfigError, match=message):
         validate(c)
 
 
 def test_a_variant_changes_its_settings_and_no_others():
     c = config.default()
-    c.search.variants.mine = {"order": "second", "difference_size": 0.5}
-    c.search.orders = ("mine", "first")
+    c.search.variants.mine = {"order": "second", "hvp_epsilon": 0.5}
+    c.search.methods = ("mine", "first")
     validate(c)
     order, settings = search_variant(c, "mine")
-    assert (order, settings.difference_size) == ("second", 0.5)
+    assert (order, settings.hvp_epsilon) == ("second", 0.5)
     order, settings = search_variant(c, "first")
-    assert (order, settings.difference_size) == ("first", c.search.difference_size)
+    assert (order, settings.hvp_epsilon) == ("first", c.search.hvp_epsilon)
     assert search_variant(c, "second_differences")[1].product == "finite_differences"
 
 
@@ -181,20 +182,20 @@ def test_the_folds_that_may_run_are_those_there_are():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"baselines": ("cnn",), "sizes": ()}, r"methods\.sizes is empty"),
-        ({"baselines": ("cnn",), "sizes": ("paper", "matched")}, r"methods\.parameters = 0 is the size of"),
+        ({"networks": ("cnn",), "sizes": ()}, r"baselines\.sizes is empty"),
+        ({"networks": ("cnn",), "sizes": ("paper", "matched")}, r"baselines\.parameters = 0 is the size of"),
         (
             {"svm": True, "svm_c": (0.1, 1.0)},
-            r"methods\.svm_c: several need config\.folds\.validation_groups",
+            r"baselines\.svm_c: several need config\.folds\.validation_groups",
         ),
-        ({}, "config.methods asks for nothing"),
+        ({}, "config.baselines asks for nothing"),
     ],
 )
 def test_methods_that_lack_something_are_named(settings, message):
     c = config.default()
-    c.search.orders = ()
+    c.search.methods = ()
     c.folds.validation_groups = 0
-    c.methods.update(settings)
+    c.baselines.update(settings)
     with pytest.raises(ConfigError, match=message):
         validate(c)
 
@@ -204,14 +205,14 @@ def test_methods_that_lack_something_are_named(settings, message):
     [
         {"random": 1},
         {"svm": True},
-        {"baselines": ("cnn",), "sizes": ("paper",)},
-        {"baselines": ("cnn",), "parameters": 1000},
+        {"networks": ("cnn",), "sizes": ("paper",)},
+        {"networks": ("cnn",), "parameters": 1000},
     ],
 )
 def test_methods_need_no_search(settings):
     c = config.default()
-    c.search.orders = ()
-    c.methods.update(settings)
+    c.search.methods = ()
+    c.baselines.update(settings)
     validate(c)
 
 

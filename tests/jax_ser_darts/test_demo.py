@@ -18,8 +18,8 @@ from small_bundles import BASELINE, make_bundle, speech
 
 from data_prep import demo_corpus
 from jax_ser_darts import demo
-from jax_ser_darts.bundles.bundle import write_bundle
-from jax_ser_darts.bundles.predictor import Predictor
+from jax_ser_darts.serving.bundle import write_bundle
+from jax_ser_darts.serving.predictor import Predictor
 
 ROOT = pathlib.Path(__file__).parents[2]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

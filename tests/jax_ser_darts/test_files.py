@@ -10,7 +10,7 @@ from jax_ser_darts import files
 @pytest.fixture
 def other(monkeypatch):
     """This is not the process that writes."""
-    monkeypatch.setattr(files.hosts, "first", lambda: False)
+    monkeypatch.setattr(files.hosts, "is_primary", lambda: False)
 
 
 def test_a_process_goes_on_when_it_sees_what_the_first_one_wrote(tmp_path, other):

@@ -10,11 +10,11 @@ import pytest
 from tiny import tiny_config
 
 from jax_ser_darts import main
-from jax_ser_darts.bookkeeping.checkpoints import CheckpointError, Checkpoints
-from jax_ser_darts.bookkeeping.metrics import MetricsWriter, read
-from jax_ser_darts.bookkeeping.workdir import only_run
-from jax_ser_darts.config import ConfigError
 from jax_ser_darts.data.folds import FoldError
+from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.rundir.checkpoints import CheckpointError, Checkpoints
+from jax_ser_darts.rundir.manifest import lock_workdir
+from jax_ser_darts.rundir.metrics import MetricsWriter, read
 from jax_ser_darts.search import search, searcher
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 
@@ -59,7 +59,7 @@ class TestGoingOn:
         config = tiny_config()
         config.data.records = str(finished / "records")
         config.folds.run = (0,)
-        config.search.orders = ("second",)
+        config.search.methods = ("second",)
         if kind == "train":
             config.train.genotype = str(finished / "search/second/seed_0/fold_0/genotype.json")
         mode = "all" if kind == "train" else "search"
@@ -88,7 +88,7 @@ class TestGoingOn:
             del line["seconds"]
             line.pop("outside", None)  # seconds too; a search has them
         assert mine == whole
-        result = "genotype.json" if kind == "search" else "answers.json"
+        result = "genotype.json" if kind == "search" else "predictions.json"
         assert (tmp_path / ours / result).read_text() == (finished / theirs / result).read_text()
 
     def test_a_search_on_a_full_disk_ends_as_one_that_had_space(self, finished, small_disk, monkeypatch):
@@ -96,7 +96,7 @@ class TestGoingOn:
         config = tiny_config()
         config.data.records = str(finished / "records")
         config.folds.run = (0,)
-        config.search.orders = ("first",)
+        config.search.methods = ("first",)
         save = Checkpoints.save
 
         def filling(self, step, *arguments):
@@ -124,10 +124,10 @@ class TestGoingOn:
         config = tiny_config()
         config.data.records = str(finished / "records")
         config.folds.run = (0,)
-        config.search.orders = ()
-        config.methods.baselines = ("cnn",)
-        config.methods.parameters = 1000
-        config.methods.sizes = ("matched",)
+        config.search.methods = ()
+        config.baselines.networks = ("cnn",)
+        config.baselines.parameters = 1000
+        config.baselines.sizes = ("matched",)
         main.run(config, tmp_path / "whole", "all")
         stop_at_a_checkpoint(monkeypatch, config, tmp_path / "stopped", "all")
         main.run(config, tmp_path / "stopped", "all")
@@ -137,7 +137,7 @@ class TestGoingOn:
             del line["seconds"]
         assert len(mine) == config.train.epochs
         assert mine == whole
-        answers = [(tmp_path / run / where / "answers.json").read_text() for run in ("stopped", "whole")]
+        answers = [(tmp_path / run / where / "predictions.json").read_text() for run in ("stopped", "whole")]
         assert answers[0] == answers[1]
 
     def test_a_search_that_a_rule_ends_stays_ended_and_its_selection_goes_on(
@@ -161,7 +161,7 @@ class TestGoingOn:
         }
         config.search.variants.ended = ended
         config.search.variants.selected = {**ended, "perturbation": True, "perturbation_steps": 1}
-        config.search.orders = ("ended", "selected")
+        config.search.methods = ("ended", "selected")
         make, made = searcher.make_searcher, []
 
         def compiled_once(experiment, settings):
@@ -217,7 +217,7 @@ class TestGoingOn:
         config.data.records = str(finished / "records")
         config.folds.run = (0,)
         config.search.variants.pc_darts.partial_channels = 2
-        config.search.orders = ("pc_darts",)
+        config.search.methods = ("pc_darts",)
         main.run(config, tmp_path / "whole", "search")
         stop_at_a_checkpoint(monkeypatch, config, tmp_path / "stopped", "search")
         main.run(config, tmp_path / "stopped", "search")
@@ -241,7 +241,7 @@ class TestGoingOn:
         config.data.records = str(finished / "records")
         config.folds.run = (0,)
         config.search.epochs = 3
-        config.search.orders = ("second",)
+        config.search.methods = ("second",)
         counts = []
         original = search.Progress.update
 
@@ -292,7 +292,7 @@ class TestClearErrors:
         config = tiny_config()
         config.train.seeds = (0, 1)
         before = (finished / "config.json").read_text()
-        with only_run(finished), pytest.raises(ConfigError, match="another process"):
+        with lock_workdir(finished), pytest.raises(ConfigError, match="another process"):
             main.run(config, finished, "evaluate")
         assert (finished / "config.json").read_text() == before, "the run that is at work goes by it"
 

@@ -17,7 +17,7 @@ def test_a_joint_search_leaves_a_sequence_cell_whose_network_is_trained_and_scor
     c.devices = 1
     c.folds.run = (0,)
     c.search.sequence, c.search.sequence_nodes = "rnn_att", 1
-    c.search.orders = ("second",)
+    c.search.methods = ("second",)
     c.train.auxiliary = 0.0
     for part in (c.search, c.train):
         part.cells, part.reductions = 1, (0,)

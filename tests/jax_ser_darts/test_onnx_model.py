@@ -14,8 +14,8 @@ from jax import lax
 from small_bundles import BASELINE, NETWORK, SETTINGS, direct, make_bundle, speech
 
 from jax_ser_darts import onnx_model
-from jax_ser_darts.bundles.bundle import BundleError, read_bundle, write_bundle
 from jax_ser_darts.search_space.genotype import Edge
+from jax_ser_darts.serving.bundle import BundleError, read_bundle, write_bundle
 
 
 class TestUsualForms:

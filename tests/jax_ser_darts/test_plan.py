@@ -5,8 +5,8 @@ import pytest
 from tiny import tiny_config
 
 from jax_ser_darts import main, plan
-from jax_ser_darts.config import ConfigError
 from jax_ser_darts.devices import parallel
+from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.plan import Need, largest_size
 
 
@@ -89,7 +89,7 @@ class TestNeed:
 def test_the_table_names_what_does_not_fit_and_what_does(tiny, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(plan, "ROUNDS", 0)  # what is compiled at the config's own batch says enough here
     config = tiny.copy_and_resolve_references()
-    config.search.orders = ("first",)
+    config.search.methods = ("first",)
     config.search.batch_size = config.train.batch_size = 32
     main.run(config, tmp_path, "plan", memory=1e-4)
     text = capsys.readouterr().out

@@ -11,9 +11,9 @@ import pytest
 from tiny import tiny_config
 
 from jax_ser_darts.bilevel import ORDERS
-from jax_ser_darts.bookkeeping.experiment import set_up
-from jax_ser_darts.bookkeeping.metrics import read
 from jax_ser_darts.data.records import Corpus
+from jax_ser_darts.experiment import set_up
+from jax_ser_darts.rundir.metrics import read
 from jax_ser_darts.search.search import search
 from jax_ser_darts.search.searcher import make_searchers
 from jax_ser_darts.search_space.genotype import num_edges, softmax

@@ -14,8 +14,8 @@ import soundfile
 from small_bundles import CLASSES, make_bundle, speech
 
 from jax_ser_darts import predict
-from jax_ser_darts.bundles.bundle import write_bundle
-from jax_ser_darts.bundles.predictor import Predictor
+from jax_ser_darts.serving.bundle import write_bundle
+from jax_ser_darts.serving.predictor import Predictor
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -11,11 +11,12 @@ from tiny import tiny_config
 
 from data_prep import functionals
 from data_prep.corpora.base import CorpusError
-from jax_ser_darts import kept, main
-from jax_ser_darts.bookkeeping.metrics import MetricsWriter, read
-from jax_ser_darts.comparison import jobs, workers
-from jax_ser_darts.config import ConfigError
+from jax_ser_darts import main
+from jax_ser_darts.archive import store as kept
+from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.grid import jobs, workers
 from jax_ser_darts.report import html
+from jax_ser_darts.rundir.metrics import MetricsWriter, read
 from jax_ser_darts.search_space import genotype as genotypes
 
 # TensorFlow's protobuf code and TFDS, when first imported.
@@ -33,9 +34,9 @@ class TestSearch:
         lines = read(finished / "search" / "second" / "seed_0" / "fold_0" / "metrics.jsonl")
         assert [line["epoch"] for line in lines] == [0, 1]
         for line in lines:
-            assert np.isfinite([line["train"]["loss"], line["val"]["loss"], line["val"]["term"]]).all()
-            assert line["val"]["term"] > 0
-            assert 0 < abs(line["orders"]["cosine"]) <= 1 + 1e-6
+            assert np.isfinite([line["train"]["loss"], line["val"]["loss"], line["val"]["correction"]]).all()
+            assert line["val"]["correction"] > 0
+            assert 0 < abs(line["agreement"]["cosine"]) <= 1 + 1e-6
             assert 0 < line["entropy"]["normal"] <= np.log(4)
             assert 0 <= line["skip_share"]["reduction"] <= 1
             assert np.asarray(line["alphas"]["normal"]).shape == (2, 4)
@@ -43,7 +44,7 @@ class TestSearch:
 
     def test_the_first_order_has_no_term(self, finished):
         assert all(
-            line["val"]["term"] == 0 and "orders" not in line
+            line["val"]["correction"] == 0 and "agreement" not in line
             for line in read(finished / "search/first/seed_0/fold_0/metrics.jsonl")
         )
 
@@ -65,13 +66,13 @@ class TestScores:
         for method in ("first", "second"):
             ids = [
                 name
-                for path in sorted(finished.glob(f"train/{method}/search_0/*/*/answers.json"))
+                for path in sorted(finished.glob(f"train/{method}/search_0/*/*/predictions.json"))
                 for name in json.loads(path.read_text())["ids"]
             ]
             assert len(ids) == len(set(ids)) == 4 * 32
 
     def test_the_answers_are_of_the_test_speakers_alone(self, finished):
-        for path in finished.glob("train/*/*/*/*/answers.json"):
+        for path in finished.glob("train/*/*/*/*/predictions.json"):
             fold = json.loads((path.parent / "network.json").read_text())["fold"]
             speakers = set(json.loads(path.read_text())["speakers"])
             assert {f"speaker_{name}" for name in speakers} == set(fold["test"])
@@ -80,17 +81,17 @@ class TestScores:
         assert "SYNTHETIC" in (finished / "scores.txt").read_text()
 
     def test_without_random_architectures_the_text_says_how_to_add_some(self, finished):
-        assert "--config.methods.random=3 trains three" in (finished / "scores.txt").read_text()
+        assert "--config.baselines.random=3 trains three" in (finished / "scores.txt").read_text()
 
 
 def comparing():
     """The tiny config with everything to compare with, on one fold."""
     config = tiny_config()
     config.folds.run = (0,)
-    config.methods.random = 2
-    config.methods.baselines = ("cnn", "lstm")
-    config.methods.sizes = ("matched",)
-    config.methods.svm = True
+    config.baselines.random = 2
+    config.baselines.networks = ("cnn", "lstm")
+    config.baselines.sizes = ("matched",)
+    config.baselines.svm = True
     return config
 
 
@@ -155,7 +156,7 @@ class TestMethods:
         of_fold = np.mean([saved["rows"][f"random_{draw}"]["folds"]["0"]["ua"]["value"] for draw in range(2)])
         assert saved["random"]["over_folds"]["ua"]["mean"] == pytest.approx(of_fold)
         assert f"UA {of_fold:.3f}" in line
-        assert "methods.random" not in text
+        assert "baselines.random" not in text
 
     def test_what_was_found_before_was_left_alone(self, finished, compared):
         for path in finished.glob("train/*/*/fold_0/seed_0/*"):
@@ -186,8 +187,8 @@ class TestMethods:
 
     def test_another_baseline_in_the_place_of_one_that_was_trained(self, compared):
         other = comparing()
-        other.methods.parameters = 5000
-        other.methods.svm = False
+        other.baselines.parameters = 5000
+        other.baselines.svm = False
         with pytest.raises(ConfigError, match="another baseline"):
             main.run(other, compared, "train")
 
@@ -202,15 +203,15 @@ class TestMethods:
         monkeypatch.setattr(functionals, "check_installed", lambda: None)
         config = tiny_config()
         config.data.records = str(finished / "records")
-        config.search.orders = ()
-        config.methods.update(settings)
+        config.search.methods = ()
+        config.baselines.update(settings)
         with pytest.raises(ConfigError, match=message):
             main.run(config, tmp_path, "evaluate")
 
     def test_a_missing_opensmile_is_told_before_any_work(self, tmp_path, monkeypatch):
         monkeypatch.setattr(functionals.importlib.util, "find_spec", lambda name: None)
         config = tiny_config()
-        config.methods.svm = True
+        config.baselines.svm = True
         with pytest.raises(functionals.MissingError, match="baselines"):
             main.run(config, tmp_path, "all")
         assert not list(tmp_path.iterdir())
@@ -223,7 +224,7 @@ class TestMethods:
         monkeypatch.setattr(functionals, "compute", fail)
         config = tiny_config()
         config.data.records = str(finished / "records")
-        config.methods.svm = True
+        config.baselines.svm = True
         with pytest.raises(CorpusError, match="it cannot be heard"):
             main.run(config, tmp_path, "all")
         assert not (tmp_path / "search").exists()
@@ -298,9 +299,9 @@ class TestCompare:
         agreement = json.loads((grid / "compare" / "summary.json").read_text())["agreement"]
         lines = read(grid / "search/second/seed_0/fold_0/metrics.jsonl")
         assert set(agreement) == {"second"}, "the first order has no term"
-        assert agreement["second"]["cosine"] == [line["orders"]["cosine"] for line in lines]
+        assert agreement["second"]["cosine"] == [line["agreement"]["cosine"] for line in lines]
         assert agreement["second"]["term_share"] == [
-            line["val"]["term"] / line["val"]["direct"] for line in lines
+            line["val"]["correction"] / line["val"]["direct"] for line in lines
         ]
 
     def test_the_svm_comes_first_and_the_others_in_the_order_of_the_table(self, grid, monkeypatch):

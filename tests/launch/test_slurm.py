@@ -160,7 +160,7 @@ EPOCHS = 80  # of a fraction of a second: long enough to be interrupted twice
 SETTINGS = (
     f"--config={ROOT}/tests/jax_ser_darts/tiny.py",
     f"--config.search.epochs={EPOCHS}",
-    "--config.search.orders=('first',)",
+    "--config.search.methods=('first',)",
     "--config.space.operations=('avg_pool_3x3','skip_connect')",
     "--config.folds.run=(0,)",
     "--config.train.epochs=1",
@@ -224,7 +224,7 @@ def test_a_job_that_is_preempted_and_then_out_of_time_ends_as_one_process_left_a
         for cell in ("normal", "reduction"):
             np.testing.assert_allclose(mine["alphas"][cell], other["alphas"][cell], rtol=1e-4, atol=1e-6)
         assert mine["genotype"] == other["genotype"]
-    where = "train/first/search_0/fold_0/seed_0/answers.json"
+    where = "train/first/search_0/fold_0/seed_0/predictions.json"
     assert json.loads((tmp_path / where).read_text()) == json.loads((alone / where).read_text())
 
 

@@ -11,9 +11,9 @@ from configs import msp_improv as msp_improv_config
 from configs import msp_podcast as msp_podcast_config
 from data_prep.corpora.base import CorpusError
 from data_prep.prepare import prepare
-from jax_ser_darts.bookkeeping.experiment import set_up
 from jax_ser_darts.data.folds import FoldError
 from jax_ser_darts.data.records import load_records
+from jax_ser_darts.experiment import set_up
 
 BOTH = {f"0{i}{sex}" for i in "12345" for sex in "FM"}
 MAKE = {"iemocap": iemocap, "msp_improv": msp_improv, "msp_podcast": msp_podcast}

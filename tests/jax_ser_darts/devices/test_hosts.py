@@ -16,11 +16,11 @@ from random_corpora import random_subset
 from tiny import tiny_config
 
 from jax_ser_darts import main
-from jax_ser_darts.bookkeeping.checkpoints import Checkpoints
-from jax_ser_darts.bookkeeping.metrics import read
 from jax_ser_darts.data.augment import Augmentation
 from jax_ser_darts.data.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.data.normalisation import Normalisation
+from jax_ser_darts.rundir.checkpoints import Checkpoints
+from jax_ser_darts.rundir.metrics import read
 
 ROOT = pathlib.Path(__file__).parents[3]
 # What differs from the tiny config: a batch that leaves an uneven last one to the evaluation (64 = 48 + 16).
@@ -136,7 +136,7 @@ def one(records, count, order, tmp_path_factory):
     for name, value in SETTINGS.items():
         section, field = name.split(".")
         config[section][field] = value
-    config.search.orders = (order,)
+    config.search.methods = (order,)
     main.run(config, workdir, "all")
     return workdir
 
@@ -145,7 +145,7 @@ def one(records, count, order, tmp_path_factory):
 def several(records, count, order, tmp_path_factory):
     """The workdir of several processes with a device each."""
     folder = tmp_path_factory.mktemp("several")
-    with Processes(folder, records, "all", count, **{"search.orders": (order,)}) as running:
+    with Processes(folder, records, "all", count, **{"search.methods": (order,)}) as running:
         statuses = running.wait(timeout=600)
         assert statuses == [0] * count, "\n".join(log.read_text()[-3000:] for log in running.logs)
     return folder / "run"
@@ -177,7 +177,7 @@ class TestSeveralProcesses:
 
     def test_every_test_utterance_is_answered_once_and_alike(self, one, several, order):
         """64 of them in batches of 48: of the last one, the last of four processes have no utterance at all."""
-        where = f"train/{order}/search_0/fold_0/seed_0/answers.json"
+        where = f"train/{order}/search_0/fold_0/seed_0/predictions.json"
         mine, theirs = (json.loads((workdir / where).read_text()) for workdir in (several, one))
         assert len(set(mine["ids"])) == len(mine["ids"]) == 64
         assert mine == theirs
@@ -204,7 +204,7 @@ def test_only_process_0_writes(one, several, count, order):
 
 
 def test_a_process_that_dies_ends_the_other_with_a_message_and_both_go_on(records, tmp_path):
-    longer = {"search.epochs": 400, "search.orders": ("first",)}
+    longer = {"search.epochs": 400, "search.methods": ("first",)}
     metrics = tmp_path / "run/search/first/seed_0/fold_0/metrics.jsonl"
 
     def wait_for(lines, pair):
@@ -310,7 +310,7 @@ import sys, time
 from jax_ser_darts.devices import hosts
 hosts.initialise(sys.argv[1], 2, int(sys.argv[2]))
 time.sleep(float(sys.argv[3]))
-hosts.wait("prepared")
+hosts.barrier("prepared")
 print("here")
 """
 

@@ -10,14 +10,14 @@ import pytest
 from jax_ser_darts import bilevel
 from jax_ser_darts.models.cost import flops
 from jax_ser_darts.models.network import Network
-from jax_ser_darts.models.relaxed import LOOPED, UNROLLED
+from jax_ser_darts.models.relaxed import SCAN, UNROLL
 from jax_ser_darts.models.supernet import Supernet, init_alphas
 from jax_ser_darts.search.search_step import supernet_loss
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
 
 SLACK = 1.05  # between versions of XLA
-MFLOP = {"of_both": 132.6, "of_alphas": 63.6}
+MFLOP = {"grad_both": 132.6, "grad_alphas": 63.6}
 PRODUCT_MFLOP = (
     178.1  # of the looped program, each loop's body counted once; 198.5 with gradients of the weights
 )
@@ -44,20 +44,20 @@ def lowered(edges, name):
         "weight": jax.ShapeDtypeStruct((4,), jnp.float32),
     }
     gradient = getattr(bilevel.make_gradients(supernet_loss(model, None)), name)
-    direction = (weights["params"],) if name == "mixed_product" else ()
+    direction = (weights["params"],) if name == "hvp_mixed" else ()
     return jax.jit(gradient).lower(weights["params"], alphas, (batch, jax.random.key(0)), *direction)
 
 
 @pytest.mark.parametrize("name", MFLOP)
 def test_the_arithmetic_of_a_gradient_does_not_grow(name):
     """Every edge written out, before optimisation: what is computed again in the backward pass is not counted."""
-    mflop = lowered(UNROLLED, name).cost_analysis()["flops"] / 1e6
+    mflop = lowered(UNROLL, name).cost_analysis()["flops"] / 1e6
     assert 0.7 * MFLOP[name] < mflop < SLACK * MFLOP[name]  # far below it, the bound is stale
 
 
 def test_the_mixed_product_computes_no_gradient_of_the_weights():
     """Unrolled, what is not asked for drops out by itself; a loop carries it along."""
-    mflop = lowered(LOOPED, "mixed_product").cost_analysis()["flops"] / 1e6
+    mflop = lowered(SCAN, "hvp_mixed").cost_analysis()["flops"] / 1e6
     assert 0.7 * PRODUCT_MFLOP < mflop < SLACK * PRODUCT_MFLOP
 
 
@@ -94,5 +94,5 @@ def test_the_arithmetic_of_a_network_is_that_of_its_layers(frames):
 
 
 def test_the_temporary_memory_of_a_gradient_does_not_grow():
-    megabytes = lowered(LOOPED, "of_both").compile().memory_analysis().temp_size_in_bytes / 1e6
+    megabytes = lowered(SCAN, "grad_both").compile().memory_analysis().temp_size_in_bytes / 1e6
     assert 0.7 * TEMPORARY_MB < megabytes < SLACK * TEMPORARY_MB

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from jax_ser_darts.devices.compilation import FAST_MATH
-from jax_ser_darts.models.backend import FAST
-from jax_ser_darts.models.grid import halved, make_grid
 from jax_ser_darts.models.network import Cell, Network, Norm, Operation, count_parameters, drop_path
-from jax_ser_darts.models.primitives import BN_EPSILON
 from jax_ser_darts.models.relaxed import RelaxedCell
+from jax_ser_darts.ops.backend import FAST
+from jax_ser_darts.ops.masks import halved, make_grid
+from jax_ser_darts.ops.primitives import BN_EPSILON
 from jax_ser_darts.search_space.genotype import Edge, Genotype, edge_index, num_edges, random_genotype
 from jax_ser_darts.search_space.operations import CONVOLUTIONS, OPERATIONS
 

@@ -9,11 +9,11 @@ import pytest
 from drawn import normal, random_params
 from jax import lax
 
-from jax_ser_darts.models.backend import FAST
-from jax_ser_darts.models.grid import halved, make_grid
-from jax_ser_darts.models.primitives import BN_EPSILON
-from jax_ser_darts.models.relaxed import LOOPED, UNROLLED, RelaxedCell
+from jax_ser_darts.models.relaxed import SCAN, UNROLL, RelaxedCell
 from jax_ser_darts.models.supernet import auxiliary_skip
+from jax_ser_darts.ops.backend import FAST
+from jax_ser_darts.ops.masks import halved, make_grid
+from jax_ser_darts.ops.primitives import BN_EPSILON
 from jax_ser_darts.search_space.genotype import edge_index, num_edges
 from jax_ser_darts.search_space.operations import CONVOLUTIONS, OPERATIONS
 
@@ -129,7 +129,7 @@ class ByHand:
         return np.where(np.arange(x.shape[1])[None, :, None, None] < lengths[:, None, None, None], x, 0)
 
 
-@pytest.mark.parametrize(("edges", "part"), [(LOOPED, 1), (UNROLLED, 1), (LOOPED, 2)])
+@pytest.mark.parametrize(("edges", "part"), [(SCAN, 1), (UNROLL, 1), (SCAN, 2)])
 @pytest.mark.parametrize(("reduction", "s0_stride"), [(False, 2), (True, 1)], ids=["normal", "reduction"])
 def test_a_cell_is_what_plain_loops_make_of_it(reduction, s0_stride, edges, part):
     """Without and with an auxiliary skip connection on each edge (DARTS-), partial channels and normalised edges."""

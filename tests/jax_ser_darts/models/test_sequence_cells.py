@@ -11,11 +11,11 @@ import pytest
 
 from jax_ser_darts import bilevel
 from jax_ser_darts.models import sequence_cells
-from jax_ser_darts.models.backend import PLAIN
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.models.sequence_cells import MixedEdge, SequenceCell, SequenceCells, chosen_nodes
 from jax_ser_darts.models.supernet import Supernet, init_alphas
+from jax_ser_darts.ops.backend import PLAIN
 from jax_ser_darts.search_space.genotype import SEQUENCE, Edge, Genotype, derive, edge_index, num_edges
 from jax_ser_darts.search_space.sequence_operations import (
     FAMILIES,
@@ -304,7 +304,7 @@ def test_no_two_kinds_of_cells_start_from_the_same_numbers():
 @pytest.fixture(scope="module")
 def problem():
     with jax.enable_x64(True):
-        model = SUPERNET.clone(edges="unrolled", backend=PLAIN)
+        model = SUPERNET.clone(edges="unroll", backend=PLAIN)
         alphas = init_alphas(
             jax.random.key(0),
             nodes=1,

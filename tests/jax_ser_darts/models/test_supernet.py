@@ -12,8 +12,7 @@ from drawn import normal, random_params
 from jax import lax
 
 from jax_ser_darts import bilevel
-from jax_ser_darts.models.backend import FAST, PLAIN
-from jax_ser_darts.models.relaxed import EDGES, LOOPED, UNROLLED
+from jax_ser_darts.models.relaxed import EDGES, SCAN, UNROLL
 from jax_ser_darts.models.supernet import (
     Supernet,
     auxiliary_skip,
@@ -21,6 +20,7 @@ from jax_ser_darts.models.supernet import (
     init_alphas,
     reduction_cells,
 )
+from jax_ser_darts.ops.backend import FAST, PLAIN
 from jax_ser_darts.search_space.genotype import BETAS, num_edges
 
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -108,9 +108,9 @@ def make_gradients(supernet):
     gradients = bilevel.make_gradients(lambda weights, alphas, batch: loss(weights, alphas, *batch))
     return jit(
         lambda weights, *rest: (
-            gradients.of_both(weights, *rest),
-            gradients.of_alphas(weights, *rest)[1],
-            gradients.mixed_product(weights, *rest, jax.tree.map(jnp.cos, weights)),
+            gradients.grad_both(weights, *rest),
+            gradients.grad_alphas(weights, *rest)[1],
+            gradients.hvp_mixed(weights, *rest, jax.tree.map(jnp.cos, weights)),
         )
     )
 
@@ -131,17 +131,17 @@ def every_gradient(point, batch):
 
 @pytest.mark.parametrize("edges", EDGES)
 def test_fast_is_plain_in_logits_and_in_every_gradient_of_both_orders(every_gradient, edges):
-    assert_close(every_gradient(FAST, edges), every_gradient(PLAIN, UNROLLED))
+    assert_close(every_gradient(FAST, edges), every_gradient(PLAIN, UNROLL))
 
 
 @pytest.mark.parametrize("edges", EDGES)
 def test_a_rematerialised_supernet_is_the_same_function(every_gradient, edges):
-    assert_close(every_gradient(FAST, edges, rematerialise=True), every_gradient(PLAIN, UNROLLED))
+    assert_close(every_gradient(FAST, edges, rematerialise=True), every_gradient(PLAIN, UNROLL))
 
 
 def test_fast_is_plain_in_single_precision(every_gradient):
     """To 1e-3 of the largest of each array: rounding, through two cells of normalisation."""
-    found, expected = every_gradient(FAST, LOOPED, jnp.float32), every_gradient(PLAIN, UNROLLED)
+    found, expected = every_gradient(FAST, SCAN, jnp.float32), every_gradient(PLAIN, UNROLL)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         assert a.dtype == np.float32
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-3 * max(1e-2, float(np.abs(b).max())))
@@ -186,12 +186,12 @@ def partial_gradients(batch):
 def test_partial_channels_and_normalised_edges_are_left_to_autodiff_by_plain_and_the_same(
     partial_gradients, edges
 ):
-    assert_close(partial_gradients(FAST, edges), partial_gradients(PLAIN, UNROLLED))
+    assert_close(partial_gradients(FAST, edges), partial_gradients(PLAIN, UNROLL))
 
 
 def test_every_beta_has_a_gradient_in_both_orders(partial_gradients):
-    (_, (_, of_both)), of_alphas, product = partial_gradients(FAST, LOOPED)
-    for gradient in (of_both, of_alphas, product):
+    (_, (_, grad_both)), grad_alphas, product = partial_gradients(FAST, SCAN)
+    for gradient in (grad_both, grad_alphas, product):
         for kind, g in gradient[BETAS].items():
             assert g.shape == (num_edges(NODES),), kind
             assert (np.abs(g) > 1e-9).all(), kind
@@ -201,8 +201,8 @@ def test_what_stands_on_padding_does_not_pass_the_candidates_by(partial_gradient
     features, lengths, counted = batch
     padding = np.arange(T)[None, :] >= lengths[:, None]
     spoilt = np.where(padding[:, :, None], 1e6, features)
-    ((_, logits), found), *others = partial_gradients(FAST, LOOPED, (spoilt, lengths, counted))
-    ((_, expected_logits), expected), *expected_others = partial_gradients(FAST, LOOPED)
+    ((_, logits), found), *others = partial_gradients(FAST, SCAN, (spoilt, lengths, counted))
+    ((_, expected_logits), expected), *expected_others = partial_gradients(FAST, SCAN)
     assert_close(logits[:3], expected_logits[:3])
     assert_close((found, others), (expected, expected_others))
 
@@ -317,7 +317,7 @@ def test_what_is_added_moves_the_softmax_weights_and_nothing_else(batch):
 
 
 def test_edges_are_looped_or_unrolled(batch):
-    with pytest.raises(ValueError, match="looped, unrolled"):
+    with pytest.raises(ValueError, match="scan, unroll"):
         TINY.clone(edges="rolled").init(jax.random.key(0), *batch[:2], make_alphas(TINY.operations, nodes=1))
 
 

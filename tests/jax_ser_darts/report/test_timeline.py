@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from jax_ser_darts.bundles.predictor import Span
 from jax_ser_darts.report import style, timeline
+from jax_ser_darts.serving.predictor import Span
 
 ANGRY, SAD = {"angry": 0.9, "sad": 0.1}, {"angry": 0.3, "sad": 0.7}
 COLOURS = {"angry": "#112233", "sad": "#445566"}

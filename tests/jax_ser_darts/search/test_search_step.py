@@ -72,9 +72,9 @@ class Problem:
         state, figures = self.fresh_state(), []
         for step in range(STEPS):
             train, val = self.batch(step), self.batch(100 + step)
-            state, of_alphas = self.steps.update_alphas(state, train, val, order)
+            state, grad_alphas = self.steps.update_alphas(state, train, val, order)
             state, of_weights = self.steps.update_weights(state, train)
-            figures.append((of_alphas, of_weights))
+            figures.append((grad_alphas, of_weights))
         return jax.device_get((state.weights, state.alphas, figures))
 
 
@@ -120,8 +120,8 @@ def test_the_step_moves_weights_and_alphas(results, order):
 def test_the_orders_differ_by_the_term(results):
     first, second = results[1, 64]["first"], results[1, 64]["second"]
     assert largest_difference(first[1], second[1]) > 1e-6
-    assert all(of_alphas["term"] == 0 for of_alphas, _ in first[2])
-    assert all(of_alphas["term"] > 0 for of_alphas, _ in second[2])
+    assert all(figures["correction"] == 0 for figures, _ in first[2])
+    assert all(figures["correction"] > 0 for figures, _ in second[2])
 
 
 def test_the_cosine_is_that_of_the_two_orders_gradients():
@@ -136,12 +136,12 @@ def test_the_cosine_is_that_of_the_two_orders_gradients():
         for order in bilevel.ORDERS:
             before = problem.fresh_state()
             start = jax.device_get(before.alphas)
-            state, of_alphas = problem.steps.update_alphas(
+            state, grad_alphas = problem.steps.update_alphas(
                 before, problem.batch(0), problem.batch(1), order, order == bilevel.SECOND
             )
             moved = jax.tree.map(np.subtract, start, jax.device_get(state.alphas))
             gradients[order] = np.concatenate([x.ravel() for x in jax.tree.leaves(moved)])
-            figures[order] = of_alphas
+            figures[order] = grad_alphas
         one, other = gradients.values()
         expected = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
     assert "cosine" not in figures[bilevel.FIRST]
@@ -205,7 +205,7 @@ def test_both_hessians_are_the_slopes_of_the_gradients_and_the_implicit_order_us
             **problem.optimisers,
         )
         state, (train, val) = problem.fresh_state(), (problem.batch(0), problem.batch(1))
-        both = problem.steps.programs.of_both
+        both = problem.steps.programs.grad_both
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
 
         def slope(weights, alphas, which, r=1e-5):
@@ -226,14 +226,14 @@ def test_both_hessians_are_the_slopes_of_the_gradients_and_the_implicit_order_us
         np.testing.assert_allclose(hessian, expected, atol=1e-6 * np.abs(expected).max())
 
         along = jax.tree.map(jnp.cos, state.weights)
-        product = problem.steps.programs.weights_product(state.weights, state.alphas, (val, key), along)
+        product = problem.steps.programs.hvp_params(state.weights, state.alphas, (val, key), along)
         expected = slope(along, jax.tree.map(jnp.zeros_like, state.alphas), 0)
         product, expected = rows([product, expected])
         np.testing.assert_allclose(product, expected, atol=1e-5 * np.abs(expected).max())
 
         before = jax.device_get(state.alphas)
         state, figures = problem.steps.update_alphas(state, train, val, bilevel.IMPLICIT, True)
-        assert figures["term"] > 0
+        assert figures["correction"] > 0
         assert 0 < abs(figures["cosine"]) < 1
         assert largest_difference(before, jax.device_get(state.alphas)) > 1e-2
 

@@ -10,7 +10,7 @@ from tiny import tiny_config
 
 from jax_ser_darts import main
 from jax_ser_darts.bilevel import ORDERS
-from jax_ser_darts.bookkeeping.experiment import set_up
+from jax_ser_darts.experiment import set_up
 from jax_ser_darts.models.baselines import BASELINES, parameters
 from jax_ser_darts.search_space.genotype import from_json, random_genotype
 from jax_ser_darts.training import svm
@@ -39,13 +39,13 @@ def size(experiment, design):
 
 
 def test_each_method_has_a_design_a_fold_and_a_name_of_its_own(experiment):
-    methods = experiment.config.methods
-    methods.random, methods.baselines = 2, BASELINES
+    baselines = experiment.config.baselines
+    baselines.random, baselines.networks = 2, BASELINES
     found = {order: genotypes(experiment, 2) for order in ORDERS}
     designs = all_designs(experiment, found)
     assert len(designs) == len(ORDERS) + 2 + 2 * len(BASELINES)
     assert all(len(of_folds) == 2 for of_folds in designs.values())
-    assert not {main.FOUND_BY_HAND, svm.METHOD} & set(designs)
+    assert not {main.GIVEN_GENOTYPE, svm.METHOD} & set(designs)
     assert [from_json(design.value) for design in designs["second"]] == found["second"]
 
 
@@ -67,7 +67,7 @@ def test_draws_differ_and_come_back_with_their_seed(experiment):
 
 
 def test_a_fold_has_the_same_draws_whatever_other_folds_are_run(experiment):
-    experiment.config.methods.random = 1
+    experiment.config.baselines.random = 1
     (both,) = all_designs(experiment, {}).values()
     assert both[0].key != both[1].key
     for fold, expected in zip(experiment.folds, both, strict=True):
@@ -89,10 +89,10 @@ def test_draws_of_a_joint_space_have_a_sequence_cell_and_the_same_cnn(experiment
 def test_each_space_has_draws_of_its_own(experiment):
     config = experiment.config
     before = all_designs(experiment, {})
-    config.methods.random = 2
+    config.baselines.random = 2
     alone = all_designs(experiment, {})
     config.search.variants.joint = {"order": "first", "sequence": "rnn", "sequence_nodes": 2}
-    config.search.orders = ("first", "joint")
+    config.search.methods = ("first", "joint")
     both = all_designs(experiment, {})
     added = [f"random_rnn_nodes_2_{draw}" for draw in range(2)]
     assert [*before, "random_0", "random_1", *added] == [*alone, *added] == list(both)
@@ -109,13 +109,13 @@ def test_the_matched_size_is_the_mean_of_the_found_networks_and_stays(experiment
     assert target == round(np.mean(sizes))
     experiment.config.train.channels = 8  # as if a later run had found larger ones
     assert matched_parameters(experiment, found) == target
-    experiment.config.methods.parameters = 777
+    experiment.config.baselines.parameters = 777
     assert matched_parameters(experiment, found) == 777
 
 
 @pytest.mark.parametrize("kind", BASELINES)
 def test_a_matched_baseline_has_about_as_many_parameters_as_asked_for(experiment, kind):
-    experiment.config.methods.parameters = 20_000
+    experiment.config.baselines.parameters = 20_000
     design = baseline_design(experiment, kind, "matched", {})
     assert abs(size(experiment, design) / 20_000 - 1) < 0.05
     assert design.value["name"] == kind

@@ -8,11 +8,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from jax_ser_darts import config
-from jax_ser_darts.bookkeeping.experiment import set_up
-from jax_ser_darts.config import ConfigError
 from jax_ser_darts.data.records import subset
+from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.experiment import set_up
+from jax_ser_darts.scoring.scores import score
 from jax_ser_darts.training import svm
-from jax_ser_darts.training.scores import score
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def experiment(tmp_path):
         c = config.default()
         c.folds.count = 0
         c.folds.validation_groups = 1
-        c.methods.svm_c = (0.01, 1.0)
+        c.baselines.svm_c = (0.01, 1.0)
         if len(corpus.groups) >= 5:
             return set_up(c, tmp_path, corpus)
     raise AssertionError("no usable random corpus")
@@ -85,7 +85,7 @@ def test_the_validation_speakers_choose_c(experiment):
 
 
 def test_one_c_is_taken_as_it_is(experiment):
-    experiment.config.methods.svm_c = (0.5,)
+    experiment.config.baselines.svm_c = (0.5,)
     summary = svm.train(experiment, learnable(experiment.corpus), experiment.folds[0])
     assert (summary["c"], summary["validation_ua"]) == (0.5, [])
 
@@ -100,7 +100,7 @@ def test_what_is_done_is_not_done_again(experiment, monkeypatch):
 def test_other_settings_in_the_place_of_one_that_is_done(experiment):
     values, fold = learnable(experiment.corpus), experiment.folds[0]
     svm.train(experiment, values, fold)
-    experiment.config.methods.svm_c = (3.0,)
+    experiment.config.baselines.svm_c = (3.0,)
     with pytest.raises(ConfigError, match="another setup"):
         svm.train(experiment, values, fold)
 

@@ -1,0 +1,228 @@
+"""What search, training and evaluation agree on: the corpus, its folds, the shapes, and where results lie.
+
+WORKDIR/config.json
+WORKDIR/records/...                           TFRecords (unless data.records says otherwise)
+WORKDIR/search/METHOD/seed_R/fold_K/          checkpoints, metrics.jsonl, TensorBoard, search.json, genotype.json
+WORKDIR/functionals.npz                       what the SVM hears
+WORKDIR/train/METHOD/fold_K/seed_S/           checkpoints, metrics.jsonl, network.json (svm.json), predictions.json;
+                                              a search's METHOD is METHOD/search_R
+WORKDIR/train/matched.json                    parameters that the baselines of matched size aim at
+WORKDIR/scores.json, scores.txt
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from absl import logging
+
+from jax_ser_darts.data.batches import class_weights
+from jax_ser_darts.data.folds import Fold, given_folds, halves, make_folds, official_fold
+from jax_ser_darts.data.normalisation import Normalisation
+from jax_ser_darts.data.records import Corpus, Subset, subset
+from jax_ser_darts.devices import hosts, parallel
+from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.files import write_json
+
+FRAMES_MULTIPLE = 4  # two reductions of the cells leave whole frames
+
+
+def records_root(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> pathlib.Path:
+    """The folder of all records: data.records, or one of the workdir."""
+    return pathlib.Path(config.data.records or workdir / "records")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Training data of one fold, and what is known from it alone.
+
+    Attributes:
+        data: the utterances.
+        normalisation: of these utterances.
+        weights: of the classes, `[classes]`, or None for 1 each.
+    """
+
+    data: Subset
+    normalisation: Normalisation
+    weights: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A config applied to a corpus.
+
+    Attributes:
+        config: the settings.
+        workdir: where results lie.
+        corpus: all utterances.
+        folds: those to run.
+        all_folds: every fold: what all of them share, such as the length of a schedule, does not depend on which run.
+    """
+
+    config: ml_collections.ConfigDict
+    workdir: pathlib.Path
+    corpus: Corpus
+    folds: tuple[Fold, ...]
+    all_folds: tuple[Fold, ...]
+
+    @property
+    def frames(self) -> int:
+        """T of every batch."""
+        return self.corpus.frames(multiple=FRAMES_MULTIPLE)
+
+    @property
+    def shapes(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        """What a network hears of one utterance: features `[1, T, F]` and num_frames `[1]`."""
+        features = jax.ShapeDtypeStruct((1, self.frames, self.corpus.coefficients), jnp.float32)
+        return features, jax.ShapeDtypeStruct((1,), jnp.int32)
+
+    @property
+    def test_speakers(self) -> set[str]:
+        """All who are tested, in whatever fold."""
+        return {who for fold in self.folds for group in fold.test for who in self.corpus.groups[group]}
+
+    def search_groups(self, fold: Fold) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The speaker groups for the weights and for the alphas: disjoint, none of them of the test part.
+
+        Raises:
+            FoldError: there are fewer than two.
+        """
+        names = sorted({*fold.train, *fold.validation})
+        groups = {name: self.corpus.groups[name] for name in names}
+        sexes = {name: sex for name, sex in self.corpus.group_sexes().items() if name in groups}
+        share = self.config.search.params_share
+        return halves(groups, share=share, seed=self.config.folds.seed, sexes=sexes)
+
+    def search_parts(self, fold: Fold) -> tuple[Part, Part]:
+        """Data for the weights and for the alphas, both normalised by the statistics of the weights' part.
+
+        Raises:
+            ConfigError: a class has no utterance in one of them, so that it cannot be weighted.
+            FoldError: see `search_groups`.
+        """
+        weighted = self.config.search.class_weights
+        parts = [subset(self.corpus, groups) for groups in self.search_groups(fold)]
+        weights = [self._weights(part, weighted, "a half of the search's speakers", fold) for part in parts]
+        normalisation = Normalisation.of(parts[0])
+        return tuple(Part(part, normalisation, of) for part, of in zip(parts, weights, strict=True))
+
+    def train_part(self, fold: Fold) -> Part:
+        """Data to train on, whatever the method.
+
+        Raises:
+            ConfigError: a class has no utterance in it, so that it cannot be weighted.
+        """
+        data = subset(self.corpus, fold.train)
+        weights = self._weights(data, self.config.train.class_weights, "the training speakers", fold)
+        return Part(data, Normalisation.of(data), weights)
+
+    def search_folder(self, method: str, fold: Fold, seed: int) -> pathlib.Path:
+        """Where a search keeps its results."""
+        return self.workdir / "search" / method / f"seed_{seed}" / f"fold_{fold.index}"
+
+    def train_folder(self, method: str, fold: Fold, seed: int) -> pathlib.Path:
+        """Where a training keeps its results."""
+        return self.workdir / "train" / method / f"fold_{fold.index}" / f"seed_{seed}"
+
+    def _weights(self, data, weighted, whose, fold):
+        try:
+            return class_weights(data.labels, self.corpus.classes) if weighted else None
+        except ValueError as error:
+            raise ConfigError(f"fold {fold.index}, {whose}: {error}") from None
+
+
+def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Corpus) -> Experiment:
+    """The experiment: the folds that the config asks for, of which those that `folds.run` names are kept.
+
+    Raises:
+        FoldError: the corpus has too few speakers for the config, or not the groups that it names.
+        ConfigError: there is no such fold, or a class has no utterance to train on, or to search on, in one.
+    """
+    folds = _folds(config, corpus)
+    run = config.folds.run or tuple(range(len(folds)))
+    if unknown := [index for index in run if not 0 <= index < len(folds)]:
+        raise ConfigError(f"config.folds.run: there is no fold {unknown[0]} among {len(folds)}")
+    chosen = tuple(folds[index] for index in run)
+    experiment = Experiment(config, pathlib.Path(workdir), corpus, chosen, tuple(folds))
+    for fold in chosen:
+        experiment.train_part(fold)
+        if config.search.methods and not config.train.genotype:
+            experiment.search_parts(fold)
+    return experiment
+
+
+def _folds(config: ml_collections.ConfigDict, corpus: Corpus) -> list[Fold]:
+    """The corpus's own fold, those whose tests the config names, or an even division of the groups."""
+    if config.data.group_by == "part":
+        return [official_fold(corpus.groups, parts=corpus.metadata["parts"])]
+    shared = {
+        "validation_groups": config.folds.validation_groups,
+        "seed": config.folds.seed,
+        "sexes": corpus.group_sexes(),
+    }
+    if config.folds.test:
+        return given_folds(corpus.groups, tests=config.folds.test, **shared)
+    return make_folds(corpus.groups, count=config.folds.count, balance=corpus.group_counts(), **shared)
+
+
+def found_by(method: str, seed: int) -> str:
+    """The training method's name of what a search found: its folder below `train`."""
+    return f"{method}/search_{seed}"
+
+
+def claim(folder: pathlib.Path, kind: str, value: Any) -> None:
+    """Makes a training's folder that of one design: `value`, as JSON has it, lies in KIND.json from then on.
+
+    Raises:
+        ConfigError: the folder holds the training of another one.
+    """
+    path = folder / f"{kind}.json"
+    if path.exists():
+        try:
+            same = json.loads(path.read_text()) == value
+        except ValueError as error:
+            raise ConfigError(f"{path} is damaged ({error}): use another --workdir") from None
+        if not same:
+            raise ConfigError(
+                f"{folder} holds the training of another {kind} ({path}): use another --workdir for this one"
+            )
+    write_json(path, value)
+
+
+def check_devices(config) -> None:
+    """Whether the devices are there and can share the batches evenly; logs where they are mapped otherwise than asked.
+
+    Raises:
+        ConfigError: they cannot; the message has the nearest batch size that can be.
+    """
+    try:
+        count = len(parallel.devices_of_all(config.devices))
+    except ValueError as error:
+        raise ConfigError(f"config.devices = {config.devices}: {error}") from None
+    if parallel.mapping_of(config.parallel) != config.parallel:
+        logging.info(
+            "config.parallel = %r reaches no device of another process: these %d processes take %r",
+            config.parallel,
+            hosts.count(),
+            parallel.mapping_of(config.parallel),
+        )
+    for part in ("search", "train"):
+        size = config[part].batch_size
+        if size % count:
+            raise ConfigError(
+                f"config.{part}.batch_size = {size} cannot be divided over {count} devices: take "
+                f"{max(round(size / count), 1) * count}, or fewer devices by config.devices"
+            )
+
+
+def digest(corpus: Corpus) -> str:
+    """What a run's results depend on besides its config: who says which utterance, and with which emotion."""
+    rows = sorted(zip(corpus.id.tolist(), corpus.label.tolist(), corpus.speaker.tolist(), strict=True))
+    text = json.dumps([corpus.classes, {g: list(s) for g, s in corpus.groups.items()}, rows], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""A run's folder: its manifest, checkpoints, metrics and progress."""

@@ -1,0 +1,387 @@
+"""A bundle: one folder with all that is needed to use a trained network, and to know what it is.
+
+    bundle.json         format, versions, size and SHA-256 of every other file
+    model.safetensors   weights, running averages, normalisation, the front end's arrays
+    network.json        the network, classes, feature settings, how recordings are heard, a probe
+    provenance.json     corpus, folds, scores, config, versions
+    README.md           the model card
+    model.stablehlo     waveform -> probabilities for other programs (see artifact.py); may be absent
+    model.onnx          the same for ONNX Runtime (see onnx_model.py); may be absent
+
+Reading runs nothing of it: JSON and arrays are parsed and checked against the network that the entries describe. The
+hashes tell damage, not forgery: whoever can write the folder can write the hashes.
+"""
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from data_prep import features
+from data_prep.features import FeatureSettings, SettingsError
+from jax_ser_darts.data.normalisation import Normalisation
+from jax_ser_darts.errors import UserError
+from jax_ser_darts.files import sync_folder, write_json, writing
+from jax_ser_darts.models.description import DescriptionError, build
+from jax_ser_darts.search_space.genotype import GenotypeError
+from jax_ser_darts.serving import frontend
+
+FORMAT = 1
+MANIFEST, WEIGHTS, NETWORK = "bundle.json", "model.safetensors", "network.json"
+PROVENANCE, CARD, ARTIFACT, ONNX = "provenance.json", "README.md", "model.stablehlo", "model.onnx"
+NEEDED, OPTIONAL = (WEIGHTS, NETWORK, PROVENANCE, CARD), (ARTIFACT, ONNX)
+_SPARE_FRAMES = 64  # T is rounded up to a multiple; see experiment.FRAMES_MULTIPLE
+_LARGEST_TEXT = 2**25  # bytes of a JSON file: a real one has some thousands
+_VARIABLES, _FRONTEND, _NORMALISATION = "network", "frontend", "normalisation"
+
+
+class BundleError(UserError):
+    """The folder is no bundle that can be used; the message says why, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Bundle:
+    """A trained network and what it needs, on the host.
+
+    Attributes:
+        description: of the network, see `models.description`.
+        variables: "params" and, where it has any, "batch_stats": trees of float32 arrays.
+        classes: names, in the order of the probabilities.
+        settings: of the features.
+        frames: T of the network's input, `[B, T, F]`.
+        normalisation: of the features.
+        arrays: of the front end, see `data_prep.features.arrays`.
+        listening: overlap (share of a window) and silence (dBFS), see `config.bundle`.
+        probe: probabilities `[K]` that the network gave to `probe_waveform` when the bundle was made.
+        provenance: what is known of the training.
+        artifact: bytes of the StableHLO artifact, or None.
+        onnx: bytes of the ONNX model, or None.
+        digest: SHA-256 of the manifest, as hex digits; "" before it is written.
+    """
+
+    description: Mapping[str, Any]
+    variables: Mapping[str, Any]
+    classes: tuple[str, ...]
+    settings: FeatureSettings
+    frames: int
+    normalisation: Normalisation
+    arrays: Mapping[str, np.ndarray]
+    listening: Mapping[str, float]
+    probe: tuple[float, ...]
+    provenance: Mapping[str, Any]
+    artifact: bytes | None = None
+    onnx: bytes | None = None
+    digest: str = ""
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of the longest sound that the network hears at once."""
+        return frontend.window_samples(self.settings, self.frames)
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, to be used with `variables`."""
+        return build(self.description)
+
+    def weights(self) -> dict[str, Any]:
+        """All arrays that `probabilities` needs, as one tree."""
+        return {
+            _VARIABLES: self.variables,
+            _FRONTEND: dict(self.arrays),
+            _NORMALISATION: {"mean": self.normalisation.mean, "std": self.normalisation.std},
+        }
+
+
+def probabilities(
+    weights: Mapping[str, Any],
+    waveform: jax.Array,
+    num_samples: jax.Array,
+    *,
+    network: nn.Module,
+    settings: FeatureSettings,
+    frames: int,
+) -> jax.Array:
+    """Waveforms -> probabilities of the classes, in one program.
+
+    Args:
+        weights: as `Bundle.weights`.
+        waveform: float32 `[B, S]`, S = window_samples, at settings.sampling_rate, full scale at 1.
+        num_samples: int32 `[B]`, how many are sound, 1 to S.
+        network: see `Bundle.network`.
+        settings: of the features.
+        frames: T.
+
+    Returns:
+        float32 `[B, K]`; each row sums to 1.
+    """
+    values, num_frames = frontend.features(
+        waveform, num_samples, arrays=weights[_FRONTEND], settings=settings, frames=frames
+    )
+    values = frontend.normalised(values, num_frames, **weights[_NORMALISATION])
+    logits, _ = network.apply(weights[_VARIABLES], values, num_frames, train=False)
+    return jax.nn.softmax(logits)
+
+
+def probe_waveform(samples: int, sampling_rate: int) -> np.ndarray:
+    """float32 [samples]: a gliding, beating tone that every version of this program makes alike."""
+    t = np.arange(samples) / sampling_rate
+    pitch = 2 * np.pi * (120 * t + 15 * np.sin(2 * np.pi * 0.7 * t))
+    tone = sum(np.sin(k * pitch) / k for k in range(1, 12))
+    return (0.1 * tone * (0.55 + 0.45 * np.sin(2 * np.pi * 3.1 * t))).astype(np.float32)
+
+
+def write_bundle(
+    folder: str | os.PathLike, bundle: Bundle, *, card: str, versions: Mapping[str, str]
+) -> None:
+    """Writes the folder, whole or not at all; an older bundle of this name is replaced.
+
+    Raises:
+        BundleError: the folder holds something else.
+    """
+    folder = pathlib.Path(folder).absolute()
+    if folder.exists() and not ((folder / MANIFEST).is_file() or _is_empty(folder)):
+        raise BundleError(f"{folder} is not a bundle and not empty: name another folder")
+    flat = flax.traverse_util.flatten_dict(bundle.weights(), sep="/")
+    # Little-endian float32 in C order is what the format holds, whatever the machine.
+    arrays = {name: np.ascontiguousarray(array, "<f4") for name, array in sorted(flat.items())}
+    described = {
+        "network": dict(bundle.description),
+        "classes": list(bundle.classes),
+        "features": dataclasses.asdict(bundle.settings),
+        "frames": bundle.frames,
+        "window_samples": bundle.window_samples,
+        "listening": dict(bundle.listening),
+        "probe": list(bundle.probe),
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
+        new = pathlib.Path(beside, "new")
+        new.mkdir()
+        _write_bytes(new / WEIGHTS, safetensors.numpy.save(arrays, metadata={"format": str(FORMAT)}))
+        write_json(new / NETWORK, described)
+        write_json(new / PROVENANCE, dict(bundle.provenance))
+        _write_bytes(new / CARD, card.encode())
+        for name, content in ((ARTIFACT, bundle.artifact), (ONNX, bundle.onnx)):
+            if content is not None:
+                _write_bytes(new / name, content)
+        files = {path.name: _stamp(path.read_bytes()) for path in sorted(new.iterdir())}
+        write_json(new / MANIFEST, {"format": FORMAT, "versions": dict(versions), "files": files})
+        old = pathlib.Path(beside, "old")
+        if folder.exists():
+            os.replace(folder, old)
+        try:
+            os.replace(new, folder)
+        except OSError as error:
+            if old.exists() and not folder.exists():
+                os.replace(old, folder)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise BundleError(f"another process is writing {folder}: try again") from None
+            raise
+    sync_folder(folder.parent)
+
+
+def read_bundle(folder: str | os.PathLike) -> Bundle:
+    """Reads and checks a bundle.
+
+    Raises:
+        BundleError: no bundle, one of another format, damaged, or with parts that do not fit together.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    manifest_bytes = _read(folder / MANIFEST, largest=_LARGEST_TEXT)
+    manifest = _object(manifest_bytes, folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise BundleError(
+            f"{folder}: bundle format {manifest.get('format')!r}, this version reads {FORMAT}: export it again, or "
+            f"install the version of jax_ser_darts that made it ({_made_by(manifest)})"
+        )
+    contents = _checked_files(folder, manifest)
+    try:
+        return dataclasses.replace(
+            _assemble(contents, folder), digest=hashlib.sha256(manifest_bytes).hexdigest()
+        )
+    except (DescriptionError, GenotypeError, SettingsError) as error:
+        raise BundleError(f"{folder / NETWORK}: {error}") from error
+
+
+def _assemble(contents: Mapping[str, bytes], folder: pathlib.Path) -> Bundle:
+    described = _object(contents[NETWORK], folder / NETWORK)
+    where = folder / NETWORK
+
+    def entry(name: str, kind: type) -> Any:
+        if not isinstance(described.get(name), kind) or isinstance(described.get(name), bool):
+            raise BundleError(f"{where}: {name!r} is missing or not a {kind.__name__}")
+        return described[name]
+
+    classes = entry("classes", list)
+    if len(classes) < 2 or len(set(map(str, classes))) < len(classes) or not all(map(_is_name, classes)):
+        raise BundleError(f"{where}: the classes must be two names or more, all different: {classes}")
+    settings = FeatureSettings.from_mapping(entry("features", dict))
+    frames = entry("frames", int)
+    if (
+        not 1 <= frames <= settings.num_frames(settings.max_samples) + _SPARE_FRAMES
+        or settings.max_samples > 2**26
+    ):
+        raise BundleError(f"{where}: {frames} frames do not go with {settings.seconds:g} s of sound")
+    description = entry("network", dict)
+    network = build(description)
+    if network.classes != len(classes):
+        raise BundleError(f"{where}: a network of {network.classes} classes, and {len(classes)} names")
+    listening = entry("listening", dict)
+    check_listening(listening, where=str(where))
+    probe = entry("probe", list)
+    if len(probe) != len(classes) or not all(isinstance(value, float) for value in probe):
+        raise BundleError(f"{where}: the probe must have a probability for each of {len(classes)} classes")
+    tree = _weights(contents[WEIGHTS], folder / WEIGHTS, network=network, settings=settings, frames=frames)
+    return Bundle(
+        description=description,
+        variables=tree[_VARIABLES],
+        classes=tuple(classes),
+        settings=settings,
+        frames=frames,
+        normalisation=Normalisation.from_json(tree[_NORMALISATION]),
+        arrays=tree[_FRONTEND],
+        listening=listening,
+        probe=tuple(probe),
+        provenance=_object(contents[PROVENANCE], folder / PROVENANCE),
+        artifact=contents.get(ARTIFACT),
+        onnx=contents.get(ONNX),
+    )
+
+
+def check_listening(listening: Mapping[str, Any], *, where: str) -> None:
+    """Whether overlap and silence are such.
+
+    Raises:
+        BundleError: they are not.
+    """
+    limits = {"overlap": (0.0, 0.9), "silence": (-120.0, 0.0)}
+    for name, (low, high) in limits.items():
+        value = listening.get(name)
+        if type(value) not in (int, float) or not low <= value <= high:
+            raise BundleError(f"{where}: {name} = {value!r} must be a number from {low:g} to {high:g}")
+
+
+def expected_shapes(
+    *, network: nn.Module, settings: FeatureSettings, frames: int
+) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every array of a bundle's weights; nothing is computed."""
+    inputs = (
+        jax.ShapeDtypeStruct((1, frames, settings.coefficients), jnp.float32),
+        jax.ShapeDtypeStruct((1,), jnp.int32),
+    )
+    variables = jax.eval_shape(lambda *a: network.init(jax.random.key(0), *a, train=False), *inputs)
+    tree = {
+        _VARIABLES: variables,
+        _FRONTEND: features.array_shapes(settings),
+        _NORMALISATION: dict.fromkeys(("mean", "std"), (settings.coefficients,)),
+    }
+    flat = flax.traverse_util.flatten_dict(tree, sep="/")
+    return {name: tuple(getattr(leaf, "shape", leaf)) for name, leaf in flat.items()}
+
+
+def _weights(content: bytes, path: pathlib.Path, *, network, settings, frames) -> dict[str, Any]:
+    try:
+        arrays = safetensors.numpy.load(content)
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BundleError(f"{path}: no safetensors file ({error})") from error
+    try:
+        expected = expected_shapes(network=network, settings=settings, frames=frames)
+    except (TypeError, ValueError, ZeroDivisionError) as error:  # whatever a layer says of a size
+        raise BundleError(f"{path.with_name(NETWORK)}: no such network can be built ({error})") from error
+    differences = [
+        f"  {name}: {arrays[name].dtype.name}{list(arrays[name].shape) if name in arrays else ''}"
+        if name in arrays
+        else f"  {name}: absent"
+        for name in sorted({*arrays, *expected})
+        if name not in arrays or arrays[name].dtype != np.float32 or arrays[name].shape != expected.get(name)
+    ]
+    if differences:
+        raise BundleError(
+            f"{path} does not hold the weights of the network in {NETWORK}:\n" + "\n".join(differences[:10])
+        )
+    if bad := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+        raise BundleError(f"{path}: not finite: {', '.join(bad[:10])}")
+    if not (arrays[f"{_NORMALISATION}/std"] > 0).all():
+        raise BundleError(f"{path}: a standard deviation of the normalisation is not above 0")
+    return flax.traverse_util.unflatten_dict(arrays, sep="/")
+
+
+def _checked_files(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
+    """The content of every file that the manifest lists, after a comparison with its hash."""
+    files = manifest.get("files")
+    if not isinstance(files, dict) or set(files) - {*NEEDED, *OPTIONAL} or set(NEEDED) - set(files):
+        raise BundleError(
+            f"{folder / MANIFEST}: it must list {', '.join(NEEDED)}, and may list {' and '.join(OPTIONAL)}"
+        )
+    contents = {}
+    for name, stamp in files.items():
+        content = _read(folder / name, largest=None if name in (WEIGHTS, *OPTIONAL) else _LARGEST_TEXT)
+        if _stamp(content) != stamp:
+            raise BundleError(
+                f"{folder / name} is not the file that was exported (its SHA-256 is another): copy the bundle again"
+            )
+        contents[name] = content
+    return contents
+
+
+def _object(content: bytes, path: pathlib.Path) -> dict[str, Any]:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        value = json.loads(content.decode(), parse_constant=refuse)
+    except (UserError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BundleError(f"{path} holds no JSON object")
+    return value
+
+
+def _read(path: pathlib.Path, *, largest: int | None) -> bytes:
+    try:
+        if largest is not None and path.stat().st_size > largest:
+            raise BundleError(f"{path} is larger than {largest} bytes: it is not of a bundle")
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleError(
+            f"{path} is missing: a bundle is a folder that `python -m jax_ser_darts.main --mode=export` wrote"
+        ) from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _made_by(manifest: Mapping[str, Any]) -> str:
+    versions = manifest.get("versions")
+    return str(versions.get("jax_ser_darts", "unknown") if isinstance(versions, dict) else "unknown")[:40]
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def _is_empty(folder: pathlib.Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _stamp(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _write_bytes(path: pathlib.Path, content: bytes) -> None:
+    with writing(path), path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,167 @@
+"""How a bundle does on another corpus: the same network, other speakers, microphones, perhaps another language."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_collections
+import numpy as np
+import tqdm
+from absl import logging
+
+from data_prep import audio
+from data_prep.corpora.base import BadFile, BadFilesError, Utterance
+from data_prep.selection import select
+from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.experiment import records_root
+from jax_ser_darts.files import write_json, write_text
+from jax_ser_darts.scoring import scores
+from jax_ser_darts.scoring.scores import Predictions, Scores
+from jax_ser_darts.serving.bundle import Bundle, read_bundle
+from jax_ser_darts.serving.predictor import Predictor
+
+NAME = "domain"  # of the files in the workdir
+_ALL_IS_SPEECH = -120.0  # dB: somebody has labelled these utterances, so none of them is silence
+
+
+def check(config: ml_collections.ConfigDict, folder: pathlib.Path, workdir: pathlib.Path) -> str:
+    """Hears every labelled utterance of the config's corpus, whole, and compares with the bundle's own scores.
+
+    The corpus's classes (config.data.emotions) are the bundle's of the same name, or those that config.bundle.labels
+    gives them; utterances of others are left out. The drop is in UA over the classes that the corpus has, which the
+    bundle's own figure is taken over, too. WORKDIR/domain.json and domain.txt keep the result.
+
+    Returns:
+        The report.
+
+    Raises:
+        BundleError, CorpusError: of the bundle, of the corpus.
+        ConfigError: no class of the corpus is one of the bundle's, or a label names none.
+    """
+    bundle = read_bundle(folder)
+    selection = select(config.data, records=records_root(config, workdir))
+    utterances = selection.labelled
+    label_of = map_labels(
+        sorted({name for _, name in utterances}), dict(config.bundle.labels), classes=bundle.classes
+    )
+    known = [(one, label_of[name]) for one, name in utterances if name in label_of]
+    answers, bad_files = _answers(bundle, known, selection.bad_files)
+    if bad_files and config.data.on_bad_file == "error":
+        raise BadFilesError(bad_files)
+    unit = "speaker" if len(set(answers.speakers)) > 1 else "utterance"
+    options = {"level": config.scores.level, "resamples": config.scores.resamples}
+    here = scores.score(answers, unit=unit, **options)
+    home = Scores.from_json(bundle.provenance["scores"]["exported"])
+    shared = [name for name, row in zip(bundle.classes, here.confusion, strict=True) if sum(row)]
+    at_home = recall_of(home, shared)
+    result = {
+        "bundle": {"folder": str(folder), "digest": bundle.digest},
+        "corpus": config.data.corpus,
+        "labels": label_of,
+        "left_out": {name: n for name, n in _counts(utterances).items() if name not in label_of},
+        "bad_files": [dataclasses.asdict(bad) for bad in bad_files],
+        "classes": shared,
+        "scores": here.to_json(),
+        "own_ua": at_home,
+        "drop": None if at_home is None else at_home - here.ua.value,
+    }
+    text = _report(result, bundle, here, home, met=_met(config.data.corpus, bundle, answers.speakers))
+    write_json(workdir / f"{NAME}.json", result)
+    write_text(workdir / f"{NAME}.txt", text + "\n")
+    return text
+
+
+def map_labels(found: Sequence[str], given: Mapping[str, str], *, classes: Sequence[str]) -> dict[str, str]:
+    """Class of the corpus -> class of the bundle, for those that have one.
+
+    Raises:
+        ConfigError: `given` names what is not there, or nothing is left.
+    """
+    for name, of_bundle in given.items():
+        if name not in found:
+            raise ConfigError(
+                f"config.bundle.labels: the corpus has no class {name!r}; it has {', '.join(found)}"
+            )
+        if of_bundle not in classes:
+            raise ConfigError(
+                f"config.bundle.labels: {of_bundle!r} is no class of the bundle; it has {', '.join(classes)}"
+            )
+    labels = {name: given.get(name, name) for name in found}
+    labels = {name: of_bundle for name, of_bundle in labels.items() if of_bundle in classes}
+    if not labels:
+        raise ConfigError(
+            f"the corpus has the classes {', '.join(found)}, the bundle {', '.join(classes)}: name counterparts by "
+            "--config.bundle.labels=\"(('CLASS','CLASS_OF_THE_BUNDLE'),)\""
+        )
+    return labels
+
+
+def recall_of(own: Scores, classes: Sequence[str]) -> float | None:
+    """Mean recall over some classes; None where one of them was never tested."""
+    rows = [(own.classes.index(name), own.confusion[own.classes.index(name)]) for name in classes]
+    if not all(sum(row) for _, row in rows):
+        return None
+    return float(np.mean([row[i] / sum(row) for i, row in rows]))
+
+
+def _answers(
+    bundle: Bundle, utterances: Sequence[tuple[Utterance, str]], bad_files: Sequence[BadFile]
+) -> tuple[Predictions, list[BadFile]]:
+    predictor, bad_files, rows = Predictor(bundle, silence=_ALL_IS_SPEECH), list(bad_files), []
+    for utterance, name in tqdm.tqdm(utterances, desc="utterances", unit="utt", disable=None):
+        try:
+            waveform = audio.read(utterance, sampling_rate=predictor.sampling_rate)
+            emotion = predictor.predict(waveform, predictor.sampling_rate).emotion
+        except audio.AudioError as error:
+            bad_files.append(BadFile(str(utterance.path), str(error)))
+            continue
+        place = bundle.classes.index
+        rows.append((utterance.id, place(name), place(emotion), utterance.speaker or "unknown"))
+    if not rows:
+        raise BadFilesError(bad_files)
+    if bad_files:
+        logging.warning("%d file(s) cannot be used, such as %s", len(bad_files), bad_files[0])
+    ids, labels, predictions, speakers = zip(*rows, strict=True)
+    return Predictions(
+        ids=ids, labels=labels, predictions=predictions, speakers=speakers, classes=bundle.classes
+    ), bad_files
+
+
+def _met(corpus: str, bundle: Bundle, speakers: Sequence[str]) -> list[str]:
+    """Speakers whom the network has met in training: only where it is the same corpus can that be seen."""
+    if bundle.provenance["corpus"]["name"] != corpus:
+        return []
+    of = bundle.provenance["training"]["speakers"]
+    return sorted({*of["train"], *of["validation"]} & set(speakers))
+
+
+def _counts(utterances: Sequence[tuple[Utterance, str]]) -> dict[str, int]:
+    names = [name for _, name in utterances]
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+def _report(result: dict[str, Any], bundle: Bundle, here: Scores, home: Scores, *, met: Sequence[str]) -> str:
+    corpus = bundle.provenance["corpus"]["name"]
+    mapped = ", ".join(f"{name} -> {other}" for name, other in result["labels"].items())
+    lines = [f"A bundle that learnt from {corpus}, on {result['corpus']}; classes: {mapped}"]
+    if result["left_out"]:
+        lines.append(f"Left out, having no counterpart: {result['left_out']}")
+    if result["bad_files"]:
+        lines.append(f"Left out, unusable: {len(result['bad_files'])} file(s), see {NAME}.json")
+    if met:
+        lines.append(
+            f"WARNING: trained on {len(met)} of these speakers ({', '.join(met[:5])}, ...): too good to be true"
+        )
+    lines += ["", scores.table({f"{corpus}, own test speakers": home, str(result["corpus"]): here}), ""]
+    over = ", ".join(result["classes"])
+    if result["drop"] is None:
+        lines.append(f"No drop can be told: the bundle's own test speakers lack one of {over}.")
+    else:
+        lines.append(
+            f"UA over {over}: {result['own_ua']:.3f} at home, {here.ua.value:.3f} here: "
+            f"a drop of {result['drop']:.3f}. Chance among the bundle's classes: {1 / len(bundle.classes):.3f}."
+        )
+    return "\n".join(
+        [*lines, "", "Confusion here, % of the true class (rows):", scores.confusion_table(here)]
+    )

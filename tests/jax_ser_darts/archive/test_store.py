@@ -1,0 +1,345 @@
+"""What is kept of a comparison: its tables come out of it as out of the run; sound, features and weights do not."""
+
+import filecmp
+import json
+import os
+import shutil
+
+import grids
+import pytest
+
+from jax_ser_darts.archive import job_files
+from jax_ser_darts.archive import store as kept
+from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.grid import jobs
+from jax_ser_darts.report import html, outputs
+from jax_ser_darts.report.results import Results
+from jax_ser_darts.rundir.environment import environment
+from jax_ser_darts.rundir.manifest import claim_workdir, lock_workdir, read_claim
+
+TABLES = ("table.txt", "table.tex", "results.csv")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A finished grid, its tables in compare/; without the page, which takes seconds to draw (see test_run.py)."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # of hundreds of small files
+    monkeypatch.setattr(html, "write", lambda *_, **__: None)
+    found = grids.make(tmp_path / "run", grids.grid_config())
+    outputs.write(found.workdir / "compare", found, environment=environment())
+    return found
+
+
+def summary_of(folder):
+    summary = json.loads((folder / "summary.json").read_text())
+    jobs = summary.pop("environment")["jobs"]
+    return {**summary, "jobs": jobs}
+
+
+def same_files(one, other):
+    files = [sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file()) for root in (one, other)]
+    return files[0] == files[1] and not filecmp.cmpfiles(one, other, files[0], shallow=False)[1]
+
+
+def test_the_tables_are_rebuilt_from_what_is_kept_alone(run, tmp_path):
+    kept.collect(run.workdir, tmp_path / "kept")
+    run.workdir.rename(tmp_path / "away")
+    kept.rebuild(tmp_path / "kept", tmp_path / "again")
+    for name in TABLES:
+        assert (tmp_path / "again" / name).read_text() == (tmp_path / "away/compare" / name).read_text()
+    assert summary_of(tmp_path / "again") == summary_of(tmp_path / "away/compare")
+
+
+def test_collecting_twice_changes_nothing_and_another_workdir_adds(run, tmp_path):
+    kept.collect(run.workdir, tmp_path / "whole")
+    kept.collect(run.workdir, tmp_path / "whole")
+    half = tmp_path / "half"
+    shutil.copytree(run.workdir, half)
+    for job in run.jobs[::2]:
+        (job.folder(half) / jobs.FILE_NAME).unlink()
+    assert f"{len(run.jobs) - len(run.jobs[::2])} jobs" in kept.collect(half, tmp_path / "parts")
+    assert not same_files(tmp_path / "whole", tmp_path / "parts")
+    kept.collect(run.workdir, tmp_path / "parts")
+    assert same_files(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_part_of_a_grid_is_compared_as_far_as_methods_are_whole(run, tmp_path):
+    """Of `first` a search is missing, of the SVM a fold; the others are as in the whole grid."""
+    whole = summary_of(run.workdir / "compare")
+    assert whole["left_out"] == []
+    for job in (next(job for job in run.jobs if job.method == "first"), run.jobs[-1]):
+        shutil.rmtree(job.folder(run.workdir))
+    kept.collect(run.workdir, tmp_path / "kept")
+    for i, folder in enumerate((tmp_path / "kept", run.workdir)):
+        text = kept.rebuild(folder, tmp_path / f"part_{i}")
+        assert "first: 5 of 6 jobs are done, and not search first seed 0 fold 0" in text
+        part = summary_of(tmp_path / f"part_{i}")
+        assert [one["method"] for one in part["left_out"]] == ["first", "svm"]
+        assert set(part["methods"]) == set(whole["methods"]) - {"first", "svm"}
+        for method, of in part["methods"].items():
+            assert of["confusion"] == whole["methods"][method]["confusion"]
+            assert of["ua"]["value"] == whole["methods"][method]["ua"]["value"]
+
+
+def test_a_grid_without_a_whole_method_says_how_far_it_is(run, tmp_path):
+    for job in run.jobs:
+        if job.fold == 1:
+            shutil.rmtree(job.folder(run.workdir))
+    kept.collect(run.workdir, tmp_path / "kept")
+    with pytest.raises(ConfigError, match="nothing to compare yet:\nfirst: 3 of 6 jobs are done"):
+        kept.rebuild(tmp_path / "kept", tmp_path / "out")
+
+
+def test_another_result_of_a_job_that_is_kept_is_refused_and_nothing_is_changed(run, tmp_path):
+    folder = tmp_path / "kept"
+    kept.collect(run.workdir, folder)
+    shutil.copytree(folder, tmp_path / "before")
+    path = run.jobs[-1].folder(run.workdir) / "predictions.json"
+    answers = json.loads(path.read_text())
+    answers["predictions"].reverse()
+    path.write_text(json.dumps(answers))
+    with pytest.raises(ConfigError, match="another result"):
+        kept.collect(run.workdir, folder)
+    assert same_files(folder, tmp_path / "before")
+
+
+def test_another_config_or_corpus_is_refused(run, tmp_path):
+    kept.collect(run.workdir, tmp_path / "kept")
+    other = grids.grid_config()
+    other.search.epochs = 7
+    grids.make(tmp_path / "other", other)
+    with pytest.raises(ConfigError, match=r"search\.epochs: 2 there, 7 now"):
+        kept.collect(tmp_path / "other", tmp_path / "kept")
+    path = run.workdir / "config.json"
+    path.write_text(path.read_text().replace(grids.CORPUS, "another"))
+    with pytest.raises(ConfigError, match="corpus has other utterances"):
+        kept.collect(run.workdir, tmp_path / "kept")
+
+
+def test_no_path_of_a_machine_is_kept_and_the_corpus_may_lie_elsewhere(run, tmp_path):
+    here, there = (grids.grid_config() for _ in range(2))
+    for config, root in ((here, "/of/one"), (there, "/of/another")):
+        config.data.source, config.data.records = f"{root}/corpus", f"{root}/records"
+    claim_workdir(here, run.workdir, grids.CORPUS)
+    kept.collect(run.workdir, tmp_path / "kept")
+    assert "/of/one" not in (tmp_path / "kept/config.json").read_text()
+    kept.restore(tmp_path / "kept", tmp_path / "new")
+    with pytest.raises(ConfigError, match="corpus has other utterances"):
+        claim_workdir(there, tmp_path / "new", "another")
+    claim_workdir(there, tmp_path / "new", grids.CORPUS)
+
+
+class TestAGridOfSeveralWorkdirs:
+    def test_its_parts_kept_in_any_order_are_compared_as_the_whole(self, run, tmp_path):
+        """Each machine has one of the training seeds; one of them has no SVM."""
+        for seed in (1, 0):
+            config = grids.grid_config()
+            config.train.seeds, config.baselines.svm = (seed,), seed == 1
+            part = tmp_path / f"part_{seed}"
+            shutil.copytree(run.workdir, part)
+            claim_workdir(config, part, grids.CORPUS)
+            mine = Results.from_json(
+                json.loads((part / "compare/corpus.json").read_text()), config=config, workdir=part
+            ).jobs
+            for job in {*run.jobs} - {*mine}:
+                shutil.rmtree(job.folder(part))
+            assert "NOT compared" not in kept.collect(part, tmp_path / "kept")
+        assert "NOT compared" not in kept.rebuild(tmp_path / "kept", tmp_path / "again")
+        assert summary_of(tmp_path / "again") == summary_of(run.workdir / "compare")
+        kept.restore(tmp_path / "kept", part)
+        claimed = read_claim(part)[0]
+        assert (claimed.train.seeds, claimed.baselines.svm) == ((0, 1), True)
+
+    def test_a_job_outside_the_grid_is_named(self, run, tmp_path):
+        """A grid of one genotype has no searches."""
+        kept.collect(run.workdir, tmp_path / "kept")
+        config = grids.grid_config()
+        config.train.genotype = "mine.json"
+        claim_workdir(config, run.workdir, grids.CORPUS)
+        said = kept.collect(run.workdir, tmp_path / "kept")
+        again = kept.rebuild(tmp_path / "kept", tmp_path / "again")
+        for text in (said, again):
+            assert "NOT compared, being outside the grid of config.json: search/first/seed_0/fold_0, " in text
+            assert "train/svm" not in text.split("NOT compared")[1]
+
+    def test_baselines_of_different_sizes_are_not_mixed(self, run, tmp_path):
+        matched = [job for job in run.jobs if job.method == "cnn_matched"]
+        for job, parameters in zip(matched, (1000, 1000, 2000, 1000), strict=True):
+            path = job.folder(run.workdir) / "network.json"
+            grids.write(path, {**json.loads(path.read_text()), "matched_parameters": parameters})
+        with pytest.raises(ConfigError, match=r"another matched_parameters \(2000\)"):
+            kept.collect(run.workdir, tmp_path / "kept")
+        assert not (tmp_path / "kept").exists()
+
+
+def test_a_job_remembers_with_what_it_was_run_or_is_told(run, tmp_path):
+    silent = run.jobs[0]
+    path = silent.folder(run.workdir) / jobs.FILE_NAME
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "run_with"}))
+    assert "1 of them do not say" in kept.collect(run.workdir, tmp_path / "kept")
+    assert "do not say" not in kept.collect(run.workdir, tmp_path / "kept", commit="f00")
+    kept.collect(run.workdir, tmp_path / "kept")
+    kept.rebuild(tmp_path / "kept", tmp_path / "again")
+    made = {of["run_with"]["commit"]: of["jobs"] for of in summary_of(tmp_path / "again")["jobs"]}
+    assert made == {"f00": 1, "abc": len(run.jobs) - 1}
+
+
+class TestRestore:
+    def test_a_restored_workdir_has_the_same_jobs_done_and_is_kept_as_the_same(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        said = kept.restore(tmp_path / "kept", tmp_path / "new")
+        assert f"{len(run.jobs)} of {len(run.jobs)}" in said
+        for job in run.jobs:
+            assert job.done(tmp_path / "new") == job.done(run.workdir)
+            jobs.check_same(job, run.config, tmp_path / "new")
+        kept.collect(tmp_path / "new", tmp_path / "again")
+        assert same_files(tmp_path / "kept", tmp_path / "again")
+
+    def test_a_restored_workdir_takes_its_config_and_corpus_alone(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        kept.restore(tmp_path / "kept", tmp_path / "new")
+        claim_workdir(run.config, tmp_path / "new", grids.CORPUS)
+        with pytest.raises(ConfigError, match="corpus has other utterances"):
+            claim_workdir(run.config, tmp_path / "new", "another")
+        other = grids.grid_config()
+        other.train.epochs = 9
+        with pytest.raises(ConfigError, match=r"train\.epochs: 2 there, 9 now"):
+            claim_workdir(other, tmp_path / "new", grids.CORPUS)
+        claim_workdir(other, tmp_path / "theirs", grids.CORPUS)
+        with pytest.raises(ConfigError, match=r"train\.epochs: 9 there, 2 now"):
+            kept.restore(tmp_path / "kept", tmp_path / "theirs")
+
+    def test_what_the_workdir_has_itself_stays_and_the_rest_is_added(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        own, gone = run.jobs[0].folder(run.workdir), run.jobs[1].folder(run.workdir)
+        exact = (own / "metrics.jsonl").read_text()
+        (gone / jobs.FILE_NAME).unlink()  # as if a kill had ended the restoring
+        assert f"1 of {len(run.jobs)}" in kept.restore(tmp_path / "kept", run.workdir)
+        assert (own / "metrics.jsonl").read_text() == exact
+        assert run.jobs[1].done(run.workdir)
+
+    @pytest.mark.parametrize("what", ["another result", "is begun", "another size"])
+    def test_what_would_not_go_together_is_refused_before_anything_is_written(self, run, tmp_path, what):
+        """E.g. a training of other cells than those that the workdir has found."""
+        kept.collect(run.workdir, tmp_path / "kept")
+        place = run.jobs[0].folder(run.workdir)
+        run.jobs[-1].folder(run.workdir).joinpath(jobs.FILE_NAME).unlink()
+        if what == "another size":
+            grids.write(run.workdir / "train" / "matched.json", {"parameters": 1, "methods": []})
+        elif what == "is begun":
+            (place / jobs.FILE_NAME).unlink()
+            (place / "checkpoints").mkdir()
+        else:
+            grids.write(place / "genotype.json", {})
+        with pytest.raises(ConfigError, match=what):
+            kept.restore(tmp_path / "kept", run.workdir)
+        assert run.jobs[-1].done(run.workdir) is None
+
+    def test_a_restore_killed_at_any_file_leaves_whole_jobs_alone_and_is_gone_on_with(
+        self, run, tmp_path, monkeypatch
+    ):
+        """A search, a training and an SVM; of the training an older kill has left a part."""
+        few = [
+            next(job for job in run.jobs if job.kind == kind) for kind in (jobs.SEARCH, jobs.TRAIN, jobs.SVM)
+        ]
+        for job in {*run.jobs} - {*few}:
+            shutil.rmtree(job.folder(run.workdir))
+        kept.collect(run.workdir, tmp_path / "kept")
+        kept.restore(tmp_path / "kept", tmp_path / "whole")
+        steps = []
+        places = [(kept, "write_text"), (kept, "write_json"), (kept, "_put"), (job_files, "write_text")]
+        real = {place: getattr(*place) for place in places}
+
+        def killed_after(last):
+            steps.clear()
+
+            def of(place):
+                def step(*arguments, **more):
+                    real[place](*arguments, **more)
+                    steps.append(place)
+                    if len(steps) == last:
+                        raise KeyboardInterrupt
+
+                return step
+
+            for place in places:
+                monkeypatch.setattr(*place, of(place))
+
+        last, ended = 0, False
+        while not ended:
+            last += 1
+            workdir = tmp_path / f"killed_{last}"
+            grids.write(few[1].folder(workdir) / "network.json", {})
+            killed_after(last)
+            try:
+                kept.restore(tmp_path / "kept", workdir)
+                ended = True
+            except KeyboardInterrupt:
+                for job in few:
+                    names = {path.name for path in job.folder(workdir).glob("*")}
+                    assert jobs.FILE_NAME in names or names <= {"network.json"}
+            killed_after(0)
+            kept.restore(tmp_path / "kept", workdir)
+            assert same_files(workdir, tmp_path / "whole")
+        assert last > 10
+
+    def test_a_workdir_at_work_is_left_alone(self, run, tmp_path):
+        kept.collect(run.workdir, tmp_path / "kept")
+        with lock_workdir(run.workdir), pytest.raises(ConfigError, match="another process"):
+            kept.restore(tmp_path / "kept", run.workdir)
+
+
+@pytest.mark.parametrize("what", ["nothing", "no job", "no corpus"])
+def test_what_is_not_there_is_one_message(run, tmp_path, capsys, what):
+    folder = tmp_path / "kept"
+    arguments = {"nothing": ["rebuild", str(tmp_path / "absent"), "out"]}.get(what)
+    if what != "nothing":
+        left = "*/**/job.json" if what == "no job" else "compare/corpus.json"
+        for path in run.workdir.glob(left):
+            path.unlink()
+        arguments = ["collect", str(run.workdir), str(folder)]
+    assert kept.main(arguments) == 1
+    said = {
+        "nothing": "nothing has been run",
+        "no job": "no job of --mode=compare is done",
+        "no corpus": "go on with --mode=compare",
+    }
+    assert said[what] in capsys.readouterr().err
+
+
+JOB = "train/svm/fold_0/seed_0"
+DONE = '{"kind": "svm", "method": "svm", "seconds": 1, "wall": 1}'
+DAMAGED = (
+    (f"{JOB}.json", "{", "is damaged"),
+    (f"{JOB}.json", "[]", "is damaged"),
+    (f"{JOB}.json", f'{{"job.json": {DONE}, "../x": 1}}', "not a job"),
+    (f"{JOB}.json", '{"job.json": {"wall": 1}}', "not a job"),
+    (f"{JOB}.json", '{"job.json": []}', "not a job"),
+    ("config.json", "{", "is damaged"),
+    ("config.json", '{"corpus": "a digest"}', "is damaged (it has no 'config')"),
+    ("corpus.json", "{}", "is damaged (it has no 'corpus'"),
+)
+
+
+def test_what_is_damaged_is_one_message_that_names_the_file(run, tmp_path, capsys):
+    folder = tmp_path / "kept"
+    kept.collect(run.workdir, folder)
+    for name, text, said in DAMAGED:
+        path = folder / name
+        was = path.read_text()
+        path.write_text(text)
+        assert kept.main(["rebuild", str(folder), str(tmp_path / "out")]) == 1
+        error = capsys.readouterr().err
+        assert path.name in error
+        assert said in error
+        path.write_text(was)
+
+
+def test_a_damaged_workdir_is_not_kept(run, tmp_path, capsys):
+    for path in (run.workdir / "config.json", run.workdir / JOB / "job.json"):
+        was = path.read_text()
+        for text in ("{", "{}", "[]"):
+            path.write_text(text)
+            assert kept.main(["collect", str(run.workdir), str(tmp_path / "kept")]) == 1
+            assert f"{path} is damaged" in capsys.readouterr().err
+        path.write_text(was)
