@@ -99,7 +99,8 @@ def _choose(utterances: Sequence[Utterance], *, parts: Sequence[str], target: bo
         return chosen
     if without := [utterance for utterance in chosen if not utterance.target]:
         raise CorpusError(
-            f"{len(without)} utterance(s) have no target emotion, such as {without[0].path}: set data.intended_emotion=False"
+            f"{len(without)} utterance(s) have no target emotion, such as {without[0].path}: "
+            "set data.intended_emotion=False"
         )
     return [dataclasses.replace(utterance, emotion=utterance.target) for utterance in chosen]
 

@@ -4,7 +4,7 @@
     python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
 
 Modes: prepare (sound -> TFRecords), search (the cells, for each method, seed and fold), train (the found networks and
-what config.baselines compares them with, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle
+the baselines, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle
 on the config's corpus), all (the four of them), compare (the same by several processes, then tests of the differences
 and a report), export (a trained network as a bundle, for jax_ser_darts.predict), plan (the memory that
 the run will take of each device; runs nothing). Each goes on where it was stopped, and needs the ones before it. Every
