@@ -16,7 +16,9 @@ from data_prep.features import FeatureSettings
 
 ROOT = pathlib.Path(__file__).parents[2]
 RATE = 8_000
-SETTINGS = FeatureSettings(sampling_rate=RATE, n_fft=256, hop=80, coefficients=13, n_mels=26, pool=1)
+SETTINGS = FeatureSettings(
+    kind="mfcc", sampling_rate=RATE, n_fft=256, hop=80, coefficients=13, n_mels=26, pool=1
+)
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ import pathlib, sys, time
 print("main imported", flush=True)
 from data_prep import audio, compute
 from data_prep.corpora.base import Utterance
-from data_prep.features import FeatureSettings
+from data_prep.features import PUBLISHED
 
 def report():
     time.sleep({seconds})
@@ -75,7 +77,7 @@ def report():
 
 utterances = [Utterance(id=str(i), path=pathlib.Path("none"), speaker="s", emotion="e") for i in range(40)]
 scratch = pathlib.Path({scratch!r})
-compute.compute(utterances, settings=FeatureSettings(), workers=2, scratch=scratch, meanwhile=report)
+compute.compute(utterances, settings=PUBLISHED, workers=2, scratch=scratch, meanwhile=report)
 """
 
 
