@@ -9,9 +9,9 @@
     model      what supernet and network share
     search     the bilevel search
     train      every network, from scratch
-    methods    what found networks are compared with
-    compare    --mode=compare
-    scores     intervals
+    baselines  what found networks are compared with
+    grid       who does the jobs
+    scores     intervals and tests of the report
     bundle     what is exported, and how it hears recordings
 """
 
@@ -202,16 +202,15 @@ def default() -> ml_collections.ConfigDict:
     c.baselines.svm = False  # an SVM on openSMILE's eGeMAPS functionals: pip install -e '.[baselines]'
     c.baselines.svm_c = (1.0,)  # several are tried on the validation speakers
 
-    c.compare = ml_collections.ConfigDict()
-    c.compare.workers = (
-        1  # processes of --mode=compare: each has its share of the GPUs or cores; a TPU takes one
-    )
-    c.compare.cluster = "speaker"  # what the paired tests take as independent: speaker or fold
-    c.compare.permutations = 100_000  # where all of them would be more
+    c.grid = ml_collections.ConfigDict()
+    # Processes that do the jobs: each has its share of the GPUs or cores. 1 is this process; a TPU takes one.
+    c.grid.workers = 1
 
     c.scores = ml_collections.ConfigDict()
-    c.scores.level = 0.95
-    c.scores.resamples = 2000
+    c.scores.level = 0.95  # of intervals and tests
+    c.scores.resamples = 2000  # of the bootstrap
+    c.scores.cluster = "speaker"  # what the paired tests take as independent: speaker or fold
+    c.scores.permutations = 100_000  # of the paired tests, where all of them would be more
 
     c.bundle = ml_collections.ConfigDict()
     c.bundle.method = (

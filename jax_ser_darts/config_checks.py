@@ -64,8 +64,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _check_methods(config)
     _one_of(config, "parallel", parallel.MAPPINGS)
     _within(config, 0, 10**9, "devices", "data.workers")
-    _positive(config, "compare.workers", "compare.permutations", "scores.resamples")
-    _one_of(config, "compare.cluster", ("speaker", "fold"))
+    _positive(config, "grid.workers", "scores.permutations", "scores.resamples")
+    _one_of(config, "scores.cluster", ("speaker", "fold"))
     _within(config, 0.5, 0.9999, "scores.level")
     _check_bundle(config)
     # Last: what is wrong with a setting that variants share is no variant's fault.

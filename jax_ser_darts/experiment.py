@@ -1,14 +1,4 @@
-"""What search, training and evaluation agree on: the corpus, its folds, the shapes, and where results lie.
-
-WORKDIR/config.json
-WORKDIR/records/...                           TFRecords (unless data.records says otherwise)
-WORKDIR/search/METHOD/seed_R/fold_K/          checkpoints, metrics.jsonl, TensorBoard, search.json, genotype.json
-WORKDIR/functionals.npz                       what the SVM hears
-WORKDIR/train/METHOD/fold_K/seed_S/           checkpoints, metrics.jsonl, network.json (svm.json), predictions.json;
-                                              a search's METHOD is METHOD/search_R
-WORKDIR/train/matched.json                    parameters that the baselines of matched size aim at
-WORKDIR/scores.json, scores.txt
-"""
+"""What search, training and evaluation agree on: the corpus, its folds, the shapes, and where results lie."""
 
 import dataclasses
 import hashlib
@@ -29,6 +19,7 @@ from jax_ser_darts.data.records import Corpus, Subset, subset
 from jax_ser_darts.devices import hosts, parallel
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.files import write_json
+from jax_ser_darts.rundir import layout
 
 FRAMES_MULTIPLE = 4  # two reductions of the cells leave whole frames
 
@@ -123,12 +114,12 @@ class Experiment:
         return Part(data, Normalisation.of(data), weights)
 
     def search_folder(self, method: str, fold: Fold, seed: int) -> pathlib.Path:
-        """Where a search keeps its results."""
-        return self.workdir / "search" / method / f"seed_{seed}" / f"fold_{fold.index}"
+        """Where a search writes its results."""
+        return layout.search_folder(self.workdir, method, seed=seed, fold=fold.index)
 
-    def train_folder(self, method: str, fold: Fold, seed: int) -> pathlib.Path:
-        """Where a training keeps its results."""
-        return self.workdir / "train" / method / f"fold_{fold.index}" / f"seed_{seed}"
+    def train_folder(self, network: str, fold: Fold, seed: int) -> pathlib.Path:
+        """Where a training writes its results; see layout.py for the networks' names."""
+        return layout.train_folder(self.workdir, network, fold=fold.index, seed=seed)
 
     def _weights(self, data, weighted, whose, fold):
         try:
@@ -169,11 +160,6 @@ def _folds(config: ml_collections.ConfigDict, corpus: Corpus) -> list[Fold]:
     if config.folds.test:
         return given_folds(corpus.groups, tests=config.folds.test, **shared)
     return make_folds(corpus.groups, count=config.folds.count, balance=corpus.group_counts(), **shared)
-
-
-def found_by(method: str, seed: int) -> str:
-    """The training method's name of what a search found: its folder below `train`."""
-    return f"{method}/search_{seed}"
 
 
 def claim(folder: pathlib.Path, kind: str, value: Any) -> None:

@@ -4,11 +4,11 @@
     python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
 
 Modes: prepare (sound -> TFRecords), search (the cells, for each method, seed and fold), train (the found networks and
-the baselines, from scratch), evaluate (scores on the test speakers; with --bundle, of a bundle
-on the config's corpus), all (the four of them), compare (the same by several processes, then tests of the differences
-and a report), export (a trained network as a bundle, for jax_ser_darts.predict), plan (the memory that
-the run will take of each device; runs nothing). Each goes on where it was stopped, and needs the ones before it. Every
-setting can be given as --config.SECTION.NAME=VALUE; see jax_ser_darts/config.py.
+the baselines, from scratch), evaluate (predictions for the test speakers and the report; with --bundle, of a bundle
+on the config's corpus), all (the four of them; compare is another name), export (a trained network as a bundle, for
+jax_ser_darts.predict), plan (the memory that the run will take of each device; runs nothing). Each resumes where it was
+stopped, and needs the ones before it. Every setting can be given as --config.SECTION.NAME=VALUE; see
+jax_ser_darts/config.py.
 """
 
 import itertools
@@ -17,7 +17,6 @@ import pathlib
 import re
 import sys
 import traceback
-from collections.abc import Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -30,7 +29,7 @@ from data_prep.beam import Beam
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
-from jax_ser_darts import compare, plan
+from jax_ser_darts import pipeline, plan
 from jax_ser_darts.config import search_variant
 from jax_ser_darts.config_checks import validate
 from jax_ser_darts.data import records
@@ -39,31 +38,26 @@ from jax_ser_darts.devices import compilation, hosts
 from jax_ser_darts.devices.memory import keep_freed_memory
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import (
-    Experiment,
     check_devices,
     digest,
-    found_by,
     records_root,
     set_up,
 )
-from jax_ser_darts.grid.workers import JobError
+from jax_ser_darts.grid import jobs
+from jax_ser_darts.grid.board import JobError
+from jax_ser_darts.grid.worker import network_designs
 from jax_ser_darts.losses import DivergedError
 from jax_ser_darts.rundir.checkpoints import CheckpointError
 from jax_ser_darts.rundir.manifest import check_workdir, claim_workdir, lock_workdir
 from jax_ser_darts.rundir.metrics import MetricsError
 from jax_ser_darts.rundir.progress import is_project_record
-from jax_ser_darts.scoring.scores import ScoreError
-from jax_ser_darts.search.search import search
-from jax_ser_darts.search.searcher import make_searchers
+from jax_ser_darts.scoring.predictions import ScoreError
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.serving import domain, export
 from jax_ser_darts.serving.bundle import BundleError
-from jax_ser_darts.training import evaluate, svm
-from jax_ser_darts.training.designs import GIVEN_GENOTYPE, all_designs
-from jax_ser_darts.training.train import Design, make_trainer, train
 
 MODES = ("prepare", "search", "train", "evaluate", "all", "compare", "export", "plan")
-ALONE = ("compare", "export", "plan")  # modes of one process
+ALONE = ("export", "plan")  # modes of one process
 USER_ERRORS = (
     BundleError,
     CheckpointError,
@@ -124,10 +118,12 @@ def run(
     validate(config)
     if config.train.genotype and mode not in ("prepare", "search") and not (bundle and mode == "evaluate"):
         genotypes.load(config.train.genotype)  # what is wrong with it is told before any work
-    if hosts.count() > 1 and (mode in ALONE or bundle or config.baselines.svm or needs_one_process(config)):
+    workers = config.grid.workers if mode in jobs.MODES else 1
+    shared = not (bundle or config.baselines.svm or needs_one_process(config) or workers > 1)
+    if hosts.count() > 1 and (mode in ALONE or not shared):
         raise ConfigError(
-            "several processes do not share the SVM, search.eigenvalue, search.perturbation, --bundle, nor "
-            f"--mode={', '.join(ALONE)}: start one"
+            "several processes do not share the SVM, search.eigenvalue, search.perturbation, grid.workers, --bundle, "
+            f"nor --mode={', '.join(ALONE)}: start one"
         )
     if bundle and mode not in ("evaluate", "export"):
         raise ConfigError(f"--bundle is for --mode=export or evaluate, not {mode}")
@@ -137,7 +133,7 @@ def run(
     if bundle and mode == "evaluate":
         print(domain.check(config, pathlib.Path(bundle), workdir))
         return
-    if mode != "compare":  # whose processes look at their own: this one must leave the devices to them
+    if workers == 1:  # several look at their own devices: this process must leave them alone
         check_devices(config)
     check_workdir(config, workdir)
     if config.baselines.svm and mode not in ("prepare", "search", "export"):
@@ -160,98 +156,17 @@ def run(
         claim_workdir(config, workdir, digest(corpus))
         if mode == "export":
             target = pathlib.Path(bundle or workdir / "bundle")
-            print(
-                f"Bundle: {export.export(experiment, all_designs(experiment, find(experiment, mode)), target)}"
-            )
-        elif mode == "compare":
-            print(compare.compare(experiment, folder=folder))
-        else:
-            work(experiment, mode)
+            print(f"Bundle: {export.export(experiment, network_designs(experiment), target)}")
+            return
+        text = pipeline.run(experiment, mode, folder=folder)
+        if text and hosts.is_primary():
+            print(text)
 
 
 def needs_one_process(config) -> bool:
     """Whether a search reads batches that it does not share out."""
     variants = (search_variant(config, method)[1] for method in config.search.methods)
     return any(settings.eigenvalue or settings.perturbation for settings in variants)
-
-
-def work(experiment: Experiment, mode: str) -> None:
-    """Search, training and evaluation, or those of them that the mode asks for."""
-    if experiment.config.baselines.svm and mode in ("train", "all"):
-        svm.heard(experiment)  # what it cannot hear is told before hours of searching and training
-    found = find(experiment, mode)
-    if mode == "search":
-        return
-    results = {
-        method: networks(experiment, method, of_folds, mode)
-        for method, of_folds in all_designs(experiment, found).items()
-    }
-    if experiment.config.baselines.svm:
-        results[svm.METHOD] = {svm.SEED: svms(experiment, mode)}
-    if mode != "train":
-        text = evaluate.report(experiment, *evaluate.summarise(experiment, results))
-        if hosts.is_primary():
-            print(text)
-
-
-def networks(experiment: Experiment, method: str, of_folds: Sequence[Design], mode: str) -> dict:
-    """Trains a method's design of each fold, or evaluates it, or both: training seed -> a result a fold."""
-    trainers, results = {}, {}
-    for fold, design in zip(experiment.folds, of_folds, strict=True):
-        if design.key not in trainers:
-            trainers[design.key] = make_trainer(experiment, design)
-        trainer = trainers[design.key]
-        for seed in experiment.config.train.seeds:
-            if mode == "evaluate":
-                check_trained(experiment.train_folder(method, fold, seed), "network.json")
-            else:
-                train(trainer, method, fold, seed)
-            if mode != "train":
-                results.setdefault(seed, []).append(evaluate.result(trainer, method, fold, seed))
-    return results
-
-
-def svms(experiment: Experiment, mode: str) -> list[evaluate.Result]:
-    """As `networks`, of the SVM: a result a fold."""
-    if mode == "evaluate":
-        for fold in experiment.folds:
-            check_trained(experiment.train_folder(svm.METHOD, fold, svm.SEED), "svm.json")
-    values = svm.heard(experiment)
-    if mode == "train":
-        for fold in experiment.folds:
-            svm.train(experiment, values, fold)
-        return []
-    return [svm.result(experiment, values, fold) for fold in experiment.folds]
-
-
-def check_trained(folder: pathlib.Path, file: str) -> None:
-    """Whether a training is done.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if not (folder / file).exists():
-        raise ConfigError(f"{folder} has nothing trained ({file} is missing): run --mode=train first")
-
-
-def find(experiment: Experiment, mode: str) -> dict:
-    """Method -> the genotype of each fold: searched, read from earlier searches, or from train.genotype."""
-    config = experiment.config
-    if config.train.genotype and mode != "search":
-        return {GIVEN_GENOTYPE: [genotypes.load(config.train.genotype)] * len(experiment.folds)}
-    searches = mode in ("search", "all")
-    searcher_of = make_searchers(experiment)
-    found = {}
-    for method, seed in itertools.product(config.search.methods, config.search.seeds):
-        for fold in experiment.folds:
-            path = experiment.search_folder(method, fold, seed) / "genotype.json"
-            if not searches and not path.exists():
-                raise ConfigError(f"{path} is missing: run --mode=search first")
-            genotype = search(searcher_of(method), method, fold, seed) if searches else genotypes.load(path)
-            found.setdefault(found_by(method, seed), []).append(genotype)
-            if hosts.is_primary():
-                print(f"Genotype of {method}, seed {seed}, fold {fold.index}:\n{genotype}\n", flush=True)
-    return found
 
 
 def main(argv: list[str]) -> int:

@@ -36,9 +36,9 @@ FREE = frozenset(
         "baselines.parameters",
         "baselines.svm",
         "baselines.svm_c",
-        "compare.workers",
-        "compare.cluster",
-        "compare.permutations",
+        "grid.workers",
+        "scores.cluster",
+        "scores.permutations",
     )
 )
 FREE_SECTION = "bundle."

@@ -21,7 +21,7 @@ from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.models.description import build, describe
 from jax_ser_darts.scoring import scores
-from jax_ser_darts.scoring.scores import Predictions
+from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.serving import artifact, model_card
 from jax_ser_darts.serving.bundle import (
     Bundle,
@@ -64,7 +64,7 @@ def export(
 
     Args:
         experiment: of the finished workdir; its config.bundle says which network.
-        designs: method -> the design of each fold, see `designs.all_designs`.
+        designs: method -> the design of each fold, see `worker.network_designs`.
         folder: of the bundle; an older bundle there is replaced.
 
     Raises:
@@ -164,9 +164,8 @@ def _provenance(
     corpus, metadata, config = experiment.corpus, experiment.corpus.metadata, experiment.config
     folder = experiment.train_folder(choice.method, choice.fold, choice.seed)
     about = read_network(folder)
-    evaluate.result(
-        trainer, choice.method, choice.fold, choice.seed
-    )  # makes predictions.json where it is missing
+    # Makes predictions.json where it is missing.
+    evaluate.evaluate(trainer, choice.method, choice.fold, choice.seed)
     speakers = {
         part: sorted({name for group in getattr(choice.fold, part) for name in corpus.groups[group]})
         for part in ("train", "validation", "test")

@@ -21,43 +21,14 @@ from jax_ser_darts.models.baselines import (
     sizes,
 )
 from jax_ser_darts.models.network import Network
+from jax_ser_darts.rundir.layout import MATCHED_FILE
 from jax_ser_darts.rundir.manifest import read_object
 from jax_ser_darts.search_space.genotype import Genotype, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
-from jax_ser_darts.training.spaces import RANDOM, Space, draw_name, random_spaces
+from jax_ser_darts.training.spaces import RANDOM, Space, random_spaces
 from jax_ser_darts.training.train import Design
 
 GIVEN_GENOTYPE = "genotype"  # the method's name where train.genotype names a file
-MATCHED_FILE = pathlib.PurePath("train", "matched.json")  # of a workdir
-
-
-def all_designs(
-    experiment: Experiment, found: Mapping[str, Sequence[Genotype]]
-) -> dict[str, Sequence[Design]]:
-    """Method -> the design of each fold: a row of the table each, in its order.
-
-    Args:
-        experiment: whose config says what is wanted.
-        found: method -> the genotype of each fold.
-    """
-    designs = {
-        method: [genotype_design(experiment, genotype) for genotype in of_folds]
-        for method, of_folds in found.items()
-    }
-    each_fold = len(experiment.folds)
-    for method, names in random_methods(experiment.config).items():
-        for draw, name in enumerate(names):
-            designs[name] = [random_design(experiment, draw, fold.index, method) for fold in experiment.folds]
-    for kind in experiment.config.baselines.networks:
-        for size in experiment.config.baselines.sizes:
-            designs[f"{kind}_{size}"] = [baseline_design(experiment, kind, size, found)] * each_fold
-    return designs
-
-
-def random_methods(config: ml_collections.ConfigDict) -> dict[str, list[str]]:
-    """Random method, one a search space -> the names of its architectures, one a draw."""
-    draws = range(config.baselines.random)
-    return {method: [draw_name(method, draw) for draw in draws] for method in random_spaces(config)}
 
 
 def genotype_design(experiment: Experiment, genotype: Genotype, **notes) -> Design:

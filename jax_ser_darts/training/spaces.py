@@ -59,8 +59,3 @@ def random_spaces(config: ml_collections.ConfigDict) -> dict[str, Space]:
 def is_random(method: str) -> bool:
     """Whether a method draws its architectures; no search variant may be called so, see config_checks.py."""
     return method == RANDOM or method.startswith(f"{RANDOM}_")
-
-
-def draw_name(method: str, draw: int) -> str:
-    """The training method's name of one random architecture: its folder below `train`."""
-    return f"{method}_{draw}"

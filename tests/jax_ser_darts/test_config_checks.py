@@ -78,8 +78,8 @@ from jax_ser_darts.errors import ConfigError
         ("search.partial_channels", 0),
         ("search.neumann_terms", -1),
         ("search.neumann_rate", 0.0),
-        ("compare.workers", 0),
-        ("compare.cluster", "utterance"),
+        ("grid.workers", 0),
+        ("scores.cluster", "utterance"),
     ],
 )
 def test_an_impossible_setting_is_named(name, value):
