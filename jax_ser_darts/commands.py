@@ -1,6 +1,7 @@
 """What the commands with absl flags share: `--help` that ends well, and one line for what a user can mend."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 
@@ -29,7 +30,12 @@ def start(main: Callable[[list[str]], int | None], *, status: int, parse: Callab
 def _guarded(main, argv, *, status):
     try:
         with extras.explained():
-            return main(argv)
+            status_of_main = main(argv)
+            sys.stdout.flush()
+            return status_of_main
+    except BrokenPipeError:  # the reader has enough; the interpreter flushes standard output when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (UserError, OSError) as error:
         return fail(error, status=status)
 

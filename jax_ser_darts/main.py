@@ -91,6 +91,9 @@ def main(argv: list[str]) -> int:
     """
     if len(argv) > 1:
         raise ConfigError(f"unexpected arguments {argv[1:]}; settings are given as --config.NAME=VALUE")
+    if LIST.value:
+        print(config_files.listing())
+        return 0
     if CONFIG.value is None:
         raise ConfigError("--config is missing: --list prints the packaged configs")
     if SHOW.value:
@@ -127,9 +130,6 @@ def main(argv: list[str]) -> int:
 def parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, with one line where a flag, or the config that it names, is not as it must be."""
     commands.show_help(argv)
-    if "--list" in argv[1:]:
-        print(config_files.listing())
-        sys.exit(0)
     try:
         return flags.FLAGS(_with_config_files(argv))
     except UserError as error:

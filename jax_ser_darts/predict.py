@@ -219,12 +219,7 @@ def main(argv: Sequence[str]) -> int:
         missing = "file" if argv[1:] else "bundle"
         text = f"no {missing} is named: jax-ser-darts predict BUNDLE FILES; see --help"
         return commands.fail(text, status=2)
-    try:
-        return run(argv[1], argv[2:])
-    except BrokenPipeError:  # whoever reads has enough
-        # The interpreter flushes standard output when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return run(argv[1], argv[2:])
 
 
 def cli() -> None:
