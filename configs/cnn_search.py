@@ -1,6 +1,6 @@
 """The original paper's search on a corpus of your own: the CNN is searched, LSTM and attention after it are fixed.
 
-    python -m jax_ser_darts.main --config=configs/cnn_search.py --config.data.corpus=NAME --config.data.source=DIR \
+    python -m jax_ser_darts.main --config=cnn_search --config.data.corpus=NAME --config.data.source=DIR \
         --workdir=DIR
 
 Source: Rajapakshe et al. (2023); figures of the authors' code (see README, "What differs"): MFCC of 128 coefficients at
@@ -11,6 +11,8 @@ works, and its few steps move the alphas so little that both orders find the sam
 """
 
 from jax_ser_darts import config
+
+VARIANTS = ("quick", "paper")
 
 
 def get_config(variant: str = "paper"):
@@ -41,5 +43,5 @@ def get_config(variant: str = "paper"):
     elif variant == "paper":
         c.baselines.random = 3
     else:
-        raise ValueError(f"configs/cnn_search.py has the variants quick and paper, not {variant!r}")
+        raise ValueError(f"configs/cnn_search.py has the variants {', '.join(VARIANTS)}, not {variant!r}")
     return c

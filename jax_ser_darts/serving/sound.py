@@ -81,7 +81,7 @@ def blocks_of(waveform: np.ndarray) -> Iterator[np.ndarray]:
             block = (block.astype(np.float32) - 128) / 128
         elif kind == "i":
             block = block.astype(np.float64) / -float(np.iinfo(waveform.dtype).min)
-        with np.errstate(over="ignore"):  # told of by `mono`
+        with np.errstate(over="ignore"):  # `mono` refuses it
             yield block.astype(np.float32, copy=False)
 
 

@@ -123,7 +123,7 @@ def test_the_range_of_80_decibels_hangs_on_the_loudest_frame_even_beyond_the_las
     )
 
 
-def test_what_lies_after_the_sound_is_not_heard():
+def test_what_lies_after_the_sound_is_ignored():
     compute = in_jax(SMALL)
     np.testing.assert_array_equal(compute(noise(5_000)), compute(noise(5_000), beyond=0.7))
 
