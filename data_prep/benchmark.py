@@ -78,7 +78,7 @@ def time_one_by_one(function: Callable[[Utterance], object], utterances: Sequenc
 def time_command(utterances: Sequence[Utterance]) -> Times:
     """Times the whole command, from its start to the records on disk; no processor time."""
     data = {"corpus": _CORPUS.value, "source": _SOURCE.value, "emotions": {}, "group_by": "speaker"}
-    data |= {"parts": (), "target": False, "on_bad_file": "error", "workers": _WORKERS.value}
+    data |= {"parts": (), "intended_emotion": False, "on_bad_file": "error", "workers": _WORKERS.value}
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "config.py"
         config.write_text(_CONFIG.format(config={"data": data, "features": {}}))

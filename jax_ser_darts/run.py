@@ -238,9 +238,7 @@ class Run:
             except JobError as error:
                 with contextlib.suppress(ConfigError):  # no method is whole
                     outputs.write(folder, results, environment=environment(), failed=error.failed)
-                    logging.warning(
-                        "The report is of the methods that are whole: %s", folder / "report.html"
-                    )
+                    logging.warning("The report is of the methods that are whole: %s", folder / "report.html")
                 raise
             if hosts.is_primary():
                 outputs.write(folder, results, environment=environment())

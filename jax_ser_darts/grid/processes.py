@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import pathlib
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 
 from absl import logging
 
+from data_prep.processes import end_with_parent, environment, usable_cores
 from jax_ser_darts.grid.board import Board
 from jax_ser_darts.rundir.progress import is_project_record
 
@@ -62,11 +62,6 @@ def visible_gpus() -> list[str]:
     if os.environ.get("JAX_PLATFORMS", "") == "cpu":
         return []
     return [str(i) for i, _ in enumerate(pathlib.Path("/dev").glob("nvidia[0-9]*"))]
-
-
-def usable_cores() -> set[int]:
-    """Of this process."""
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 def run(
@@ -134,7 +129,7 @@ class _Process:
                 target=_serve,
                 args=(other_end, self._share.cores, self._log, self._make, self._arguments),
             )
-            with _environment(self._share.environment):
+            with environment(self._share.environment):
                 self._process.start()
             other_end.close()
         self.group, self.job = job.group, job
@@ -167,23 +162,9 @@ class _Process:
             self._process, self.job = None, None
 
 
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]):
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _serve(jobs, cores, log, make, arguments) -> None:
     """A process's life: does what it is sent, until the other end is closed."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    end_with_parent()
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     with log.open("a") as file:
@@ -205,9 +186,3 @@ def _serve(jobs, cores, log, make, arguments) -> None:
                 error = f"{type(problem).__name__}: {problem}"
             sys.stdout.flush()
             jobs.send((time.monotonic() - started, error))
-
-
-def _die_with_parent() -> None:
-    """A killed run leaves no process behind that would work on beside the next one."""
-    connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)

@@ -1,12 +1,12 @@
 """A workdir belongs to one config and corpus; a second run of them goes on in it, and of others is refused."""
 
 import contextlib
-import fcntl
 import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import filelock
 import ml_collections
 
 from jax_ser_darts.config import default
@@ -191,7 +191,10 @@ def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path, corp
 
 @contextlib.contextmanager
 def lock_workdir(workdir: pathlib.Path):
-    """Holds the workdir for this process.
+    """Holds the workdir for this process, by its file `.lock`; free when the process ends, however it ends.
+
+    On a network file system, processes of other hosts see the lock where the system's `flock` reaches them, as that
+    of NFS on Linux does.
 
     Raises:
         ConfigError: another process is at work in it.
@@ -200,11 +203,11 @@ def lock_workdir(workdir: pathlib.Path):
         yield
         return
     workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"another process is at work in {workdir}: wait for it, or stop it") from None
+    try:
+        held = filelock.FileLock(workdir / ".lock").acquire(timeout=0)
+    except filelock.Timeout:
+        raise ConfigError(f"another process is at work in {workdir}: wait for it, or stop it") from None
+    with held:
         yield
 
 

@@ -65,7 +65,7 @@ def test_a_variant_that_a_run_did_not_know_comes_back_as_it_was(tmp_path):
     claim_workdir(config.default(), tmp_path, "corpus")
     check_workdir(one, tmp_path)
     one.search.variants.mine.hvp_epsilon = 0.7
-    with pytest.raises(ConfigError, match=r"difference_size: 0\.5 there, 0\.7 now"):
+    with pytest.raises(ConfigError, match=r"hvp_epsilon: 0\.5 there, 0\.7 now"):
         check_workdir(one, tmp_path)
 
 
