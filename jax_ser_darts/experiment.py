@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from absl import logging
 
@@ -20,11 +19,12 @@ from jax_ser_darts.devices import hosts, parallel
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.files import write_json
 from jax_ser_darts.rundir import layout
+from jax_ser_darts.settings import Settings
 
 FRAMES_MULTIPLE = 4  # two reductions of the cells leave whole frames
 
 
-def records_root(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> pathlib.Path:
+def records_root(config: Settings, workdir: pathlib.Path) -> pathlib.Path:
     """The folder of all records: data.records, or one of the workdir."""
     return pathlib.Path(config.data.records or workdir / "records")
 
@@ -56,7 +56,7 @@ class Experiment:
         all_folds: every fold: what all of them share, such as the length of a schedule, does not depend on which run.
     """
 
-    config: ml_collections.ConfigDict
+    config: Settings
     workdir: pathlib.Path
     corpus: Corpus
     folds: tuple[Fold, ...]
@@ -128,7 +128,7 @@ class Experiment:
             raise ConfigError(f"fold {fold.index}, {whose}: {error}") from None
 
 
-def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Corpus) -> Experiment:
+def set_up(config: Settings, workdir: pathlib.Path, corpus: Corpus) -> Experiment:
     """The experiment: the folds that the config asks for, of which those that `folds.run` names are kept.
 
     Raises:
@@ -148,7 +148,7 @@ def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Cor
     return experiment
 
 
-def _folds(config: ml_collections.ConfigDict, corpus: Corpus) -> list[Fold]:
+def _folds(config: Settings, corpus: Corpus) -> list[Fold]:
     """The corpus's own fold, those whose tests the config names, or an even division of the groups."""
     if config.data.group_by == "part":
         return [official_fold(corpus.groups, parts=corpus.metadata["parts"])]
@@ -181,7 +181,7 @@ def claim(folder: pathlib.Path, kind: str, value: Any) -> None:
     write_json(path, value)
 
 
-def check_devices(config) -> None:
+def check_devices(config: Settings) -> None:
     """Whether the devices are there and can share the batches evenly; logs where they are mapped otherwise than asked.
 
     Raises:
@@ -198,8 +198,7 @@ def check_devices(config) -> None:
             hosts.count(),
             parallel.mapping_of(config.parallel),
         )
-    for part in ("search", "train"):
-        size = config[part].batch_size
+    for part, size in (("search", config.search.batch_size), ("train", config.train.batch_size)):
         if size % count:
             raise ConfigError(
                 f"config.{part}.batch_size = {size} cannot be divided over {count} devices: take "

@@ -25,7 +25,7 @@ from absl import logging
 from data_prep import functionals
 from data_prep.beam import Beam
 from data_prep.prepare import prepare
-from jax_ser_darts import config_files, plan
+from jax_ser_darts import checks, config_files, plan
 from jax_ser_darts.data import records
 from jax_ser_darts.devices import hosts
 from jax_ser_darts.errors import ConfigError
@@ -39,11 +39,11 @@ from jax_ser_darts.report import outputs
 from jax_ser_darts.report.results import Results
 from jax_ser_darts.rundir import layout
 from jax_ser_darts.rundir.environment import environment
-from jax_ser_darts.rundir.manifest import check_workdir, claim_workdir, lock_workdir
+from jax_ser_darts.rundir.manifest import check_manifest, lock_workdir, write_manifest
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import Genotype
 from jax_ser_darts.serving import domain, export
-from jax_ser_darts.settings import Settings, checks, convert
+from jax_ser_darts.settings import Settings, convert
 from jax_ser_darts.training.train import read_network
 
 MODES = ("prepare", "search", "train", "evaluate", "all", "compare", "export", "plan")
@@ -192,7 +192,7 @@ class Run:
             return
         if workers == 1:  # the processes of several look at their own devices: this one must leave them alone
             check_devices(settings)
-        check_workdir(settings, self.workdir)
+        check_manifest(settings, self.workdir)
         if settings.baselines.svm and mode not in ("prepare", "search", "export"):
             functionals.check_installed()
 
@@ -218,7 +218,7 @@ class Run:
         corpus = records.load_records(self._prepared())
         experiment = set_up(self.settings, self.workdir, corpus)
         with lock_workdir(self.workdir):
-            claim_workdir(self.settings, self.workdir, digest(corpus))
+            write_manifest(self.settings, self.workdir, digest(corpus))
             yield experiment
 
     def _do(self, mode: str) -> list[Job]:

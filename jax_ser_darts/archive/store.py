@@ -27,12 +27,12 @@ from jax_ser_darts.rundir.environment import environment, run_with
 from jax_ser_darts.rundir.layout import CHECKPOINTS, CORPUS_FILE, JOB_FILE, MATCHED_FILE, NETWORK_FILE
 from jax_ser_darts.rundir.manifest import (
     FILE_NAME,
-    check_workdir,
-    claim_workdir,
+    check_manifest,
     joined,
     lock_workdir,
-    read_claim,
+    read_manifest,
     read_object,
+    write_manifest,
 )
 
 UNFINISHED = ".restoring"  # of a workdir: what a restore that was killed leaves
@@ -59,7 +59,7 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
         ConfigError: no job is done, the archive is of another config or corpus, or has another result of a job or
             baselines of another matched size.
     """
-    results, (config, corpus) = read_workdir(workdir), read_claim(workdir)
+    results, (config, corpus) = read_workdir(workdir), read_manifest(workdir)
     new = _done_jobs(workdir, folder, commit)
     matched = read_object(workdir / MATCHED_FILE) if (workdir / MATCHED_FILE).exists() else None
     old = {job_files.place(folder, path): job for path, job in job_files.archived_in(folder)}
@@ -73,10 +73,10 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
         raise _other_result(archived_size, workdir)
     _check_common({**old, **new})
     if (folder / FILE_NAME).exists():
-        check_workdir(config, folder, corpus)
-        config = joined(config, read_claim(folder)[0])
+        check_manifest(config, folder, corpus)
+        config = joined(config, read_manifest(folder)[0])
     config.data.update(dict.fromkeys(MACHINE_PATHS, ""))
-    claim_workdir(config, folder, corpus)
+    write_manifest(config, folder, corpus)
     write_json(folder / CORPUS_FILE.name, results.to_json())
     if matched:
         write_json(archived_size, matched)
@@ -145,8 +145,8 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
         ConfigError: the workdir is of another config or corpus, has another result of a job or has begun one that is
             archived, or another process is at work in it.
     """
-    config, corpus = read_claim(folder)
-    check_workdir(config, workdir, corpus)
+    config, corpus = read_manifest(folder)
+    check_manifest(config, workdir, corpus)
     jobs = dict(job_files.archived_in(folder))
     with lock_workdir(workdir):
         missing = {path: job for path, job in jobs.items() if not _is_there(workdir / path, job)}
@@ -155,8 +155,8 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
         if both and read_object(matched) != read_object(workdir / MATCHED_FILE):
             raise ConfigError(f"{workdir / MATCHED_FILE} is another size than {matched}: use another workdir")
         if (workdir / FILE_NAME).exists():
-            config = joined(read_claim(workdir)[0], config)
-        claim_workdir(config, workdir, corpus)
+            config = joined(read_manifest(workdir)[0], config)
+        write_manifest(config, workdir, corpus)
         _unpack(folder, missing, workdir)
     return f"{workdir}: {len(missing)} of {len(jobs)} archived jobs restored, the others were there"
 
@@ -206,7 +206,7 @@ def read_workdir(workdir: pathlib.Path) -> Results:
     Raises:
         ConfigError: nothing has been run in it.
     """
-    config, _ = read_claim(workdir)
+    config, _ = read_manifest(workdir)
     if not (workdir / CORPUS_FILE).exists():
         raise ConfigError(
             f"{workdir} has no {CORPUS_FILE}: no mode that searches, trains or evaluates was run in it"
@@ -261,5 +261,5 @@ def _contents(folder: pathlib.Path) -> str:
     text = f"{folder}: {counts.total()} jobs, {sizes.total() / 1e6:.2f} MB: {parts}"
     if unknown:
         text += f"\n{unknown} of them do not know what they were run with: --commit=HASH gives it"
-    corpus, (config, _) = read_object(folder / CORPUS_FILE.name), read_claim(folder)
+    corpus, (config, _) = read_object(folder / CORPUS_FILE.name), read_manifest(folder)
     return text + _outside(Results.from_json(corpus, config=config, workdir=folder), jobs)

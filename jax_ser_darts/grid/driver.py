@@ -16,6 +16,7 @@ from jax_ser_darts.grid.board import Board
 from jax_ser_darts.grid.jobs import SVM, Job, check_same, mode_jobs, needed_by
 from jax_ser_darts.grid.worker import Worker, make_worker
 from jax_ser_darts.rundir import layout
+from jax_ser_darts.settings import to_json
 from jax_ser_darts.training import svm
 
 
@@ -59,7 +60,7 @@ def run(experiment: Experiment, mode: str, *, folder: pathlib.Path) -> list[Job]
     processes.run(
         board,
         make=make_worker,
-        arguments=(config.to_dict(), workdir, folder, cache, predict),
+        arguments=(to_json(config), workdir, folder, cache, predict),
         count=config.grid.workers,
         logs=workdir / layout.LOGS,
     )

@@ -15,13 +15,12 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import ml_collections
-
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.models.baselines import MATCHED
 from jax_ser_darts.rundir import layout
 from jax_ser_darts.rundir.manifest import read_object
 from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.settings import Settings
 from jax_ser_darts.training import designs, svm
 from jax_ser_darts.training.spaces import is_random, random_spaces
 
@@ -95,7 +94,7 @@ class Job:
         return record if predicted else None
 
 
-def search_jobs(config: ml_collections.ConfigDict, folds: Sequence[int]) -> list[Job]:
+def search_jobs(config: Settings, folds: Sequence[int]) -> list[Job]:
     """Every search of a config on these folds."""
     return [
         Job(SEARCH, method, seed, fold)
@@ -103,7 +102,7 @@ def search_jobs(config: ml_collections.ConfigDict, folds: Sequence[int]) -> list
     ]
 
 
-def train_jobs(config: ml_collections.ConfigDict, folds: Sequence[int]) -> list[Job]:
+def train_jobs(config: Settings, folds: Sequence[int]) -> list[Job]:
     """Everything that is trained, method by method, in the order of the tables."""
     baselines, networks = config.baselines, []
     if config.train.genotype:
@@ -121,15 +120,13 @@ def train_jobs(config: ml_collections.ConfigDict, folds: Sequence[int]) -> list[
     return jobs + [Job(SVM, svm.METHOD, None, fold, svm.SEED) for fold in folds if baselines.svm]
 
 
-def all_jobs(config: ml_collections.ConfigDict, folds: Sequence[int]) -> list[Job]:
+def all_jobs(config: Settings, folds: Sequence[int]) -> list[Job]:
     """Every job of a config on these folds: the searches that its networks need, then what is trained."""
     searches = [] if config.train.genotype else search_jobs(config, folds)
     return searches + train_jobs(config, folds)
 
 
-def mode_jobs(
-    mode: str, config: ml_collections.ConfigDict, folds: Sequence[int], workdir: pathlib.Path
-) -> list[Job]:
+def mode_jobs(mode: str, config: Settings, folds: Sequence[int], workdir: pathlib.Path) -> list[Job]:
     """The jobs of one of MODES, done or not.
 
     Raises:
@@ -149,7 +146,7 @@ def mode_jobs(
     return jobs
 
 
-def check_searched(config: ml_collections.ConfigDict, folds: Sequence[int], workdir: pathlib.Path) -> None:
+def check_searched(config: Settings, folds: Sequence[int], workdir: pathlib.Path) -> None:
     """Whether every search that the config's networks need is done.
 
     Raises:
@@ -160,7 +157,7 @@ def check_searched(config: ml_collections.ConfigDict, folds: Sequence[int], work
             raise ConfigError(f"{job.folder(workdir) / layout.JOB_FILE} is missing: run --mode=search first")
 
 
-def needed_by(job: Job, jobs: Iterable[Job], config: ml_collections.ConfigDict) -> list[Job]:
+def needed_by(job: Job, jobs: Iterable[Job], config: Settings) -> list[Job]:
     """Those of the jobs that have to be done before this one."""
     if job.kind != TRAIN:
         return []
@@ -171,7 +168,7 @@ def needed_by(job: Job, jobs: Iterable[Job], config: ml_collections.ConfigDict) 
     return [other for other in searches if (other.method, other.search_seed, other.fold) == key]
 
 
-def check_same(job: Job, config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+def check_same(job: Job, config: Settings, workdir: pathlib.Path) -> None:
     """Whether a done job's result is what the config asks for: some settings may change in a workdir.
 
     Raises:

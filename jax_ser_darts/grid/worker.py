@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import ml_collections
 from absl import logging
 
 from jax_ser_darts.data import records
@@ -22,6 +21,7 @@ from jax_ser_darts.search.search import search
 from jax_ser_darts.search.searcher import make_searchers
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import Genotype
+from jax_ser_darts.settings import from_json
 from jax_ser_darts.training import designs, evaluate, svm
 from jax_ser_darts.training.spaces import is_random
 from jax_ser_darts.training.train import Design, make_trainer, read_network, train
@@ -95,7 +95,7 @@ def make_worker(
     """
     memory.keep_freed_memory()
     compilation.cache_compilations(cache)
-    settings = ml_collections.ConfigDict(config)
+    settings = from_json(config)
     check_devices(settings)
     return Worker(set_up(settings, workdir, records.load_records(folder)), predict=predict)
 

@@ -16,6 +16,7 @@ from jax_ser_darts.report.notes import missing
 from jax_ser_darts.report.results import Results, complete, networks, searches, trainings
 from jax_ser_darts.report.summary import summarise
 from jax_ser_darts.report.text import text
+from jax_ser_darts.settings import to_json
 
 
 def write(
@@ -52,9 +53,14 @@ def write(
         summary,
         searches=searches(results, jobs),
         trainings=trainings(results, jobs),
-        config=results.config.to_dict(),
+        config=to_json(results.config),
     )
     return tables
+
+
+def read_summary(folder: pathlib.Path) -> dict[str, Any]:
+    """What `write` wrote to a folder's summary.json."""
+    return json.loads((folder / "summary.json").read_text())
 
 
 def _csv(rows):

@@ -10,9 +10,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ml_collections
-
-from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.grid.jobs import SEARCH, TRAIN, Job, all_jobs
@@ -22,6 +19,8 @@ from jax_ser_darts.scoring.metrics import METRICS, confusion_matrix, metrics_of
 from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.search_space.genotype import CNN_CELLS, SEQUENCE
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.settings import Search, Settings
+from jax_ser_darts.settings.sections import Space
 from jax_ser_darts.training.evaluate import read_predictions
 
 
@@ -38,7 +37,7 @@ class Results:
         all_folds: of the corpus; `folds` are those of them that the config runs.
     """
 
-    config: ml_collections.ConfigDict
+    config: Settings
     workdir: pathlib.Path
     corpus: str
     synthetic: bool
@@ -58,9 +57,7 @@ class Results:
         )
 
     @classmethod
-    def from_json(
-        cls, saved: Mapping[str, Any], *, config: ml_collections.ConfigDict, workdir: pathlib.Path
-    ) -> "Results":
+    def from_json(cls, saved: Mapping[str, Any], *, config: Settings, workdir: pathlib.Path) -> "Results":
         """What `to_json` wrote of the corpus, with a config and the folder that the jobs are in."""
         folds = tuple(
             Fold(fold["index"], *(tuple(fold[part]) for part in ("test", "validation", "train")))
@@ -163,7 +160,7 @@ def networks(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     return rows
 
 
-def operations_of(search: ml_collections.ConfigDict, space: ml_collections.ConfigDict) -> dict[str, tuple]:
+def operations_of(search: Search, space: Space) -> dict[str, tuple]:
     """Kind of cell -> the names of its alphas' columns."""
     return {
         **dict.fromkeys(CNN_CELLS, tuple(space.operations)),
@@ -182,7 +179,7 @@ def searches(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         if job.kind != SEARCH:
             continue
         folder = job.folder(results.workdir)
-        settings = search_variant(results.config, job.method)[1]
+        settings = results.config.method(job.method)[1]
         search, genotype = (read_object(folder / name) for name in ("search.json", layout.GENOTYPE_FILE))
         epochs, stopped = metrics.read(folder / metrics.FILE_NAME), search.get("stopped")
         # A selection by perturbation goes on from the last epoch, whatever rule ended it.

@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ml_collections
 import numpy as np
 import tqdm
 from absl import logging
@@ -22,12 +21,13 @@ from jax_ser_darts.scoring.scores import Scores, score
 from jax_ser_darts.scoring.text import confusion_table, score_table
 from jax_ser_darts.serving.bundle import Bundle, read_bundle
 from jax_ser_darts.serving.predictor import Predictor
+from jax_ser_darts.settings import Settings
 
 NAME = "domain"  # of the files in the workdir
 _ALL_IS_SPEECH = -120.0  # dB: somebody has labelled these utterances, so none of them is silence
 
 
-def check(config: ml_collections.ConfigDict, folder: pathlib.Path, workdir: pathlib.Path) -> str:
+def check(config: Settings, folder: pathlib.Path, workdir: pathlib.Path) -> str:
     """Evaluates a bundle on every labelled utterance of the config's corpus, and compares with the bundle's own scores.
 
     The corpus's classes (config.data.emotions) are the bundle's of the same name, or those that config.bundle.labels

@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import functools
 import importlib.metadata
-import json
 import pathlib
 import platform
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ from jax_ser_darts.serving.bundle import (
     write_bundle,
 )
 from jax_ser_darts.serving.predictor import Predictor
+from jax_ser_darts.settings import to_json
 from jax_ser_darts.training import evaluate
 from jax_ser_darts.training.evaluate import read_predictions
 from jax_ser_darts.training.train import (
@@ -141,7 +141,10 @@ def make_bundle(trainer: Trainer, choice: Choice, provenance: Mapping[str, Any])
         frames=experiment.frames,
         normalisation=experiment.train_part(choice.fold).normalisation,
         arrays=features.arrays(settings),
-        windowing={name: float(experiment.config.bundle[name]) for name in ("overlap", "silence")},
+        windowing={
+            "overlap": experiment.config.bundle.overlap,
+            "silence": experiment.config.bundle.silence,
+        },
         probe=(),
         provenance=provenance,
     )
@@ -194,7 +197,7 @@ def _provenance(
             **{name: about[name] for name in ("epoch", "validation_ua", "parameters", "seconds")},
         },
         "scores": _scores(experiment, choice),
-        "config": json.loads(json.dumps(config.to_dict())),
+        "config": to_json(config),
         "versions": {**_versions(), "records": dict(metadata.get("versions", {}))},
     }
 

@@ -1,11 +1,11 @@
 """Every network that a config asks for: found, drawn at random, designed by hand; all are trained alike."""
 
+import dataclasses
 import functools
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
 
-import ml_collections
 import numpy as np
 from absl import logging
 
@@ -25,6 +25,7 @@ from jax_ser_darts.rundir.layout import MATCHED_FILE
 from jax_ser_darts.rundir.manifest import read_object
 from jax_ser_darts.search_space.genotype import Genotype, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.settings import Settings
 from jax_ser_darts.training.spaces import RANDOM, Space, random_spaces
 from jax_ser_darts.training.train import Design
 
@@ -55,7 +56,7 @@ def random_design(experiment: Experiment, draw: int, fold: int, method: str = RA
     return genotype_design(experiment, genotype, random_seed=seed)
 
 
-def random_seed(config: ml_collections.ConfigDict, draw: int, fold: int) -> list[int]:
+def random_seed(config: Settings, draw: int, fold: int) -> list[int]:
     """The seed of one random architecture, kept beside its network."""
     return [config.seed, draw, fold]
 
@@ -105,7 +106,7 @@ def matched_parameters(experiment: Experiment, found: Mapping[str, Sequence[Geno
     return mean
 
 
-def known_size(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
+def known_size(config: Settings, workdir: pathlib.Path) -> int:
     """The matched size as baselines.parameters gives it, or an earlier run; 0 where neither does.
 
     Raises:
@@ -131,5 +132,5 @@ def _network(experiment: Experiment, genotype: Genotype, axis_name: str | None) 
         sequence_cells=config.train.sequence_cells,
         sequence_width=config.train.sequence_width,
         axis_name=axis_name,
-        **config.model.to_dict(),
+        **dataclasses.asdict(config.model),
     )

@@ -17,7 +17,6 @@ import numpy as np
 from absl import logging
 
 from jax_ser_darts import optimisers
-from jax_ser_darts.data.augment import Augmentation
 from jax_ser_darts.data.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.prefetch import prefetch
@@ -289,7 +288,7 @@ def _patience_is_over(epoch: int, best: dict, patience: int) -> bool:
 def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int):
     """Training batches on the devices, from a step on, without end."""
     t = trainer.experiment.config.train
-    augmentation = Augmentation(**t.augment.to_dict())
+    augmentation = t.augment
     stream = train_batches(
         part.data,
         normalisation=part.normalisation,

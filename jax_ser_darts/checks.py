@@ -4,17 +4,24 @@ The type and range of each setting by itself are checked when it is resolved, se
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.models.baselines import BASELINES, MATCHED
 from jax_ser_darts.search_space.operations import CONVOLUTIONS, SKIP, check_operations
-from jax_ser_darts.settings.sections import Search, Settings, Train
+from jax_ser_darts.settings import Search, Settings, resolve
+from jax_ser_darts.settings.sections import Train
 from jax_ser_darts.training.spaces import is_random
 
 ORDERS = ("first", "second", "implicit")
 # What a variant of the search may not change: protocol and budget are the same for all that are compared.
 SHARED = frozenset(("methods", "seeds", "variants", "epochs", "batch_size", "params_share", "class_weights"))
+
+
+def validated(config: Mapping[str, Any]) -> Settings:
+    """The settings of a config, checked by themselves and together; errors as of `check`."""
+    return check(resolve(config))
 
 
 def check(settings: Settings) -> Settings:
