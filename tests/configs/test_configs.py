@@ -102,7 +102,7 @@ def test_the_papers_hyperparameters_are_those_that_were_published(name, variant,
 @pytest.mark.parametrize(("variant", "classes"), [("joint", 4), ("joint,8", 8)])
 def test_the_comparison_of_both_papers_has_two_searches_of_either_kind_and_every_baseline(variant, classes):
     c = importlib.import_module("jax_ser_darts.configs.compare").get_config(variant)
-    validated(c)
+    c = validated(c)
     sequences = [c.method(method)[1].sequence for method in c.search.methods]
     orders = [c.method(method)[0] for method in c.search.methods]
     assert sequences == ["fixed", "fixed", "all", "all"]
@@ -121,6 +121,7 @@ def test_eight_classes_have_twice_the_utterances_and_half_the_epochs():
 
 def test_the_comparison_of_hypergradients_has_enough_seeds_and_folds_to_tell_their_variance():
     c = importlib.import_module("jax_ser_darts.configs.compare").get_config()
+    c = validated(c)
     ways = [(order, s.hvp) for order, s in (c.method(method) for method in c.search.methods)]
     assert ways[:3] == [("first", "exact"), ("second", "exact"), ("second", "finite_differences")]
     assert ways[3][0] == "implicit"
@@ -132,15 +133,15 @@ def test_the_comparison_of_hypergradients_has_enough_seeds_and_folds_to_tell_the
 @pytest.mark.parametrize(("first", "then"), [("full", "joint"), ("joint", "full")])
 def test_comparisons_on_the_same_classes_take_over_each_others_jobs(tmp_path, first, then):
     get_config = importlib.import_module("jax_ser_darts.configs.compare").get_config
-    write_manifest(get_config(first), tmp_path, "corpus")
-    check_manifest(get_config(then), tmp_path, "corpus")
+    write_manifest(validated(get_config(first)), tmp_path, "corpus")
+    check_manifest(validated(get_config(then)), tmp_path, "corpus")
     with pytest.raises(ConfigError, match="emotions"):
-        check_manifest(get_config("joint,8"), tmp_path, "corpus")
+        check_manifest(validated(get_config("joint,8")), tmp_path, "corpus")
 
 
 def test_the_comparison_against_a_collapse_has_every_way_and_time_to_collapse():
     c = importlib.import_module("jax_ser_darts.configs.compare").get_config("collapse")
-    validated(c)
+    c = validated(c)
     settings = [c.method(method)[1] for method in c.search.methods]
     assert {c.method(method)[0] for method in c.search.methods} == {"first"}
     plain, *against = settings
@@ -153,7 +154,7 @@ def test_the_comparison_against_a_collapse_has_every_way_and_time_to_collapse():
         "partial_channels",
     )
     for way in ways:
-        assert any(s[way] != plain[way] for s in against), f"nothing tries {way}"
+        assert any(getattr(s, way) != getattr(plain, way) for s in against), f"nothing tries {way}"
     assert {s.epochs for s in settings} == {50}
 
 

@@ -154,12 +154,12 @@ def test_a_variant_changes_its_settings_and_no_others():
     c = default_config()
     c.search.variants.mine = {"order": "second", "hvp_epsilon": 0.5}
     c.search.methods = ("mine", "first")
-    validated(c)
-    order, settings = c.method("mine")
-    assert (order, settings.hvp_epsilon) == ("second", 0.5)
-    order, settings = c.method("first")
-    assert (order, settings.hvp_epsilon) == ("first", c.search.hvp_epsilon)
-    assert c.method("second_differences")[1].product == "finite_differences"
+    settings = validated(c)
+    order, search = settings.method("mine")
+    assert (order, search.hvp_epsilon) == ("second", 0.5)
+    order, search = settings.method("first")
+    assert (order, search.hvp_epsilon) == ("first", c.search.hvp_epsilon)
+    assert settings.method("second_differences")[1].hvp == "finite_differences"
 
 
 def test_the_folds_that_may_run_are_those_there_are():
