@@ -10,14 +10,14 @@ to the end. `quick`, on RAVDESS (8 classes, 1 fold, 3 test speakers): UA 0.188 i
 works, and its few steps move the alphas so little that both orders find the same cells.
 """
 
-from jax_ser_darts import config
+from jax_ser_darts.settings import default_config
 
 VARIANTS = ("quick", "paper")
 
 
 def get_config(variant: str = "paper"):
     """`paper` is the published size, for an accelerator; `quick` has the same features in two small cells."""
-    c = config.default()
+    c = default_config()
     c.data.corpus = "ravdess"
     c.features.kind = "mfcc"
     c.features.sampling_rate = 32_750

@@ -55,7 +55,7 @@ def get_config(variant: str = "full"):
 def _base():
     c = joint.search_jointly(ravdess.get_config("quick"), quick=True)
     c.search.sequence = FIXED  # unless a variant says otherwise
-    c.compare.workers = 2
+    c.grid.workers = 2
     c.baselines.random = 2
     return c
 

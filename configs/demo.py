@@ -6,7 +6,7 @@ Measured on 2 cores from a fresh clone: 182 to 322 s, 511 s with other jobs besi
 four synthetic voices.
 """
 
-from jax_ser_darts import config
+from jax_ser_darts.settings import default_config
 
 VARIANTS = ()
 
@@ -15,7 +15,7 @@ def get_config(variant: str = ""):
     """Eight synthetic voices, four emotions; there are no variants."""
     if variant:
         raise ValueError(f"configs/demo.py has no variants, and {variant!r} is none")
-    c = config.default()
+    c = default_config()
     c.data.corpus = "demo"
     c.features.seconds = 2.5
     c.features.coefficients = 32

@@ -8,8 +8,8 @@ minutes (nothing beside it, search and training seed 0: UA 0.547 and 0.578).
 `full` has not been run: it is for an accelerator.
 """
 
-from jax_ser_darts import config
 from jax_ser_darts.configs import joint
+from jax_ser_darts.settings import default_config
 
 VARIANTS, CHOICES = ("quick", "full"), (joint.JOINT,)
 
@@ -20,7 +20,7 @@ def get_config(variant: str = "full"):
     `quick,joint` and `full,joint` search sequence cells too, see configs/joint.py.
     """
     variant, is_joint = joint.split_variant(variant)
-    c = config.default()
+    c = default_config()
     c.data.corpus = "ravdess"
     c.data.emotions = {"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry"}
     c.features.seconds = 4.0

@@ -2,11 +2,10 @@
 
 import dataclasses
 import importlib
+import importlib.util
 import pathlib
 import textwrap
-from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
 
 import ml_collections
 
@@ -83,23 +82,22 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def settings(config: ml_collections.ConfigDict) -> str:
-    """Every setting of a config as the flag that would set it; those that differ from the default name it."""
-    from jax_ser_darts.config import default  # brings JAX, which only this needs
+def load(given: str) -> ml_collections.ConfigDict:
+    """The config of `NAME[:VARIANT]` or `FILE[:VARIANT]`, as `--config` takes it.
 
-    before = _flat(default().to_dict())
-    lines = []
-    for name, value in _flat(config.to_dict()).items():
-        same = name in before and before[name] == value
-        lines.append(f"--config.{name}={value!r}" + ("" if same else f"    # default: {before.get(name)!r}"))
-    return "\n".join(lines)
-
-
-def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in section.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
+    Raises:
+        ConfigError: there is none, or it has not this variant.
+    """
+    name, _, variant = resolve(given).partition(":")
+    spec = importlib.util.spec_from_file_location(f"jax_ser_darts.configs.{pathlib.Path(name).stem}", name)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{name} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        return module.get_config(variant) if variant else module.get_config()
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _module(name: str) -> ModuleType:

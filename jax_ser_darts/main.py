@@ -77,10 +77,13 @@ CACHE = flags.DEFINE_string(
 
 
 def run(config: Any, workdir: pathlib.Path, mode: str, bundle: str | None = None, **options: Any) -> None:
-    """As `modes.run`, which is imported here: that takes seconds, and --help needs none of it."""
-    from jax_ser_darts import modes
+    """Does a mode and prints what it has to show; options as of `Run` and `Run.mode`."""
+    from jax_ser_darts.devices import hosts
+    from jax_ser_darts.run import Run  # imported here: that takes seconds, and --help needs none of it
 
-    modes.run(config, workdir, mode, bundle, **options)
+    text = Run(config, workdir, beam=options.pop("beam", None)).mode(mode, bundle=bundle, **options)
+    if hosts.is_primary():
+        print(text)
 
 
 def main(argv: list[str]) -> int:
@@ -97,14 +100,16 @@ def main(argv: list[str]) -> int:
     if CONFIG.value is None:
         raise ConfigError("--config is missing: --list prints the packaged configs")
     if SHOW.value:
-        print(config_files.settings(CONFIG.value))
+        from jax_ser_darts.settings import resolve, show
+
+        changed = config_flags.get_override_values(flags.FLAGS["config"])
+        print(show.show(resolve(CONFIG.value), overridden=changed))
         return 0
     if WORKDIR.value is None:
         raise ConfigError("--workdir is missing: the folder of everything that the run writes")
     several = DISTRIBUTED.value or COORDINATOR.value
     if not several and (PROCESSES.value, PROCESS.value) != (None, None):
         raise ConfigError("--num_processes and --process_id are for --coordinator, which is not given")
-    from jax_ser_darts import modes
     from jax_ser_darts.devices import compilation, hosts, memory
     from jax_ser_darts.rundir.progress import is_project_record
 
@@ -116,7 +121,7 @@ def main(argv: list[str]) -> int:
         if several:
             hosts.initialise(COORDINATOR.value, PROCESSES.value, PROCESS.value)
         workdir = pathlib.Path(WORKDIR.value)
-        modes.run(CONFIG.value, workdir, MODE.value, BUNDLE.value, memory=MEMORY.value, beam=BEAM())
+        run(CONFIG.value, workdir, MODE.value, BUNDLE.value, memory=MEMORY.value, beam=BEAM())
     except Exception as error:
         if hosts.count() == 1:
             raise

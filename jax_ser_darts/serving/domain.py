@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ml_collections
 import numpy as np
 import tqdm
 from absl import logging
@@ -16,16 +15,19 @@ from data_prep.selection import select
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import records_root
 from jax_ser_darts.files import write_json, write_text
-from jax_ser_darts.scoring import scores
-from jax_ser_darts.scoring.scores import Predictions, Scores
+from jax_ser_darts.scoring.metrics import metrics_of
+from jax_ser_darts.scoring.predictions import Predictions
+from jax_ser_darts.scoring.scores import Scores, score
+from jax_ser_darts.scoring.text import confusion_table, score_table
 from jax_ser_darts.serving.bundle import Bundle, read_bundle
 from jax_ser_darts.serving.predictor import Predictor
+from jax_ser_darts.settings import Settings
 
 NAME = "domain"  # of the files in the workdir
 _ALL_IS_SPEECH = -120.0  # dB: somebody has labelled these utterances, so none of them is silence
 
 
-def check(config: ml_collections.ConfigDict, folder: pathlib.Path, workdir: pathlib.Path) -> str:
+def check(config: Settings, folder: pathlib.Path, workdir: pathlib.Path) -> str:
     """Evaluates a bundle on every labelled utterance of the config's corpus, and compares with the bundle's own scores.
 
     The corpus's classes (config.data.emotions) are the bundle's of the same name, or those that config.bundle.labels
@@ -51,7 +53,7 @@ def check(config: ml_collections.ConfigDict, folder: pathlib.Path, workdir: path
         raise BadFilesError(bad_files)
     unit = "speaker" if len(set(predictions.speakers)) > 1 else "utterance"
     options = {"level": config.scores.level, "resamples": config.scores.resamples}
-    here = scores.score(predictions, unit=unit, **options)
+    here = score(predictions, unit=unit, **options)
     home = Scores.from_json(bundle.provenance["scores"]["exported"])
     shared = [name for name, row in zip(bundle.classes, here.confusion, strict=True) if sum(row)]
     at_home = recall_of(home, shared)
@@ -99,10 +101,11 @@ def map_labels(names: Sequence[str], given: Mapping[str, str], *, classes: Seque
 
 def recall_of(own: Scores, classes: Sequence[str]) -> float | None:
     """Mean recall over some classes; None where one of them was never tested."""
-    rows = [(own.classes.index(name), own.confusion[own.classes.index(name)]) for name in classes]
-    if not all(sum(row) for _, row in rows):
+    confusion = np.array(own.confusion)
+    confusion[[name not in classes for name in own.classes]] = 0
+    if np.count_nonzero(confusion.sum(axis=1)) < len(classes):
         return None
-    return float(np.mean([row[i] / sum(row) for i, row in rows]))
+    return float(metrics_of(confusion)["ua"])
 
 
 def _predictions(
@@ -153,7 +156,7 @@ def _report(result: dict[str, Any], bundle: Bundle, here: Scores, home: Scores, 
         lines.append(
             f"WARNING: trained on {len(met)} of these speakers ({', '.join(met[:5])}, ...): the scores are too high"
         )
-    lines += ["", scores.table({f"{corpus}, own test speakers": home, str(result["corpus"]): here}), ""]
+    lines += ["", score_table({f"{corpus}, own test speakers": home, str(result["corpus"]): here}), ""]
     over = ", ".join(result["classes"])
     if result["drop"] is None:
         lines.append(f"The drop is unknown: the bundle's own test speakers lack one of {over}.")
@@ -162,6 +165,4 @@ def _report(result: dict[str, Any], bundle: Bundle, here: Scores, home: Scores, 
             f"UA over {over}: {result['own_ua']:.3f} at home, {here.ua.value:.3f} here: "
             f"a drop of {result['drop']:.3f}. Chance among the bundle's classes: {1 / len(bundle.classes):.3f}."
         )
-    return "\n".join(
-        [*lines, "", "Confusion here, % of the true class (rows):", scores.confusion_table(here)]
-    )
+    return "\n".join([*lines, "", "Confusion here, % of the true class (rows):", confusion_table(here)])

@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import functools
 import importlib.metadata
-import json
 import pathlib
 import platform
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.models.description import build, describe
 from jax_ser_darts.scoring import scores
-from jax_ser_darts.scoring.scores import Predictions
+from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.serving import artifact, model_card
 from jax_ser_darts.serving.bundle import (
     Bundle,
@@ -32,6 +31,7 @@ from jax_ser_darts.serving.bundle import (
     write_bundle,
 )
 from jax_ser_darts.serving.predictor import Predictor
+from jax_ser_darts.settings import to_json
 from jax_ser_darts.training import evaluate
 from jax_ser_darts.training.evaluate import read_predictions
 from jax_ser_darts.training.train import (
@@ -64,7 +64,7 @@ def export(
 
     Args:
         experiment: of the finished workdir; its config.bundle says which network.
-        designs: method -> the design of each fold, see `designs.all_designs`.
+        designs: method -> the design of each fold, see `worker.network_designs`.
         folder: of the bundle; an older bundle there is replaced.
 
     Raises:
@@ -141,7 +141,10 @@ def make_bundle(trainer: Trainer, choice: Choice, provenance: Mapping[str, Any])
         frames=experiment.frames,
         normalisation=experiment.train_part(choice.fold).normalisation,
         arrays=features.arrays(settings),
-        windowing={name: float(experiment.config.bundle[name]) for name in ("overlap", "silence")},
+        windowing={
+            "overlap": experiment.config.bundle.overlap,
+            "silence": experiment.config.bundle.silence,
+        },
         probe=(),
         provenance=provenance,
     )
@@ -167,9 +170,8 @@ def _provenance(
     corpus, metadata, config = experiment.corpus, experiment.corpus.metadata, experiment.config
     folder = experiment.train_folder(choice.method, choice.fold, choice.seed)
     about = read_network(folder)
-    evaluate.result(
-        trainer, choice.method, choice.fold, choice.seed
-    )  # makes predictions.json where it is missing
+    # Makes predictions.json where it is missing.
+    evaluate.evaluate(trainer, choice.method, choice.fold, choice.seed)
     speakers = {
         part: sorted({name for group in getattr(choice.fold, part) for name in corpus.groups[group]})
         for part in ("train", "validation", "test")
@@ -195,7 +197,7 @@ def _provenance(
             **{name: about[name] for name in ("epoch", "validation_ua", "parameters", "seconds")},
         },
         "scores": _scores(experiment, choice),
-        "config": json.loads(json.dumps(config.to_dict())),
+        "config": to_json(config),
         "versions": {**_versions(), "records": dict(metadata.get("versions", {}))},
     }
 

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from jax_ser_darts import cli, config, main
+from jax_ser_darts import cli, main
 from jax_ser_darts.search_space.genotype import GenotypeError
+from jax_ser_darts.settings import default_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUN = "import runpy; runpy.run_module('jax_ser_darts.{}', run_name='__main__', alter_sys=True)"
@@ -65,7 +66,7 @@ def test_the_command_says_what_is_wrong(tmp_path, arguments, message):
 
 
 def test_a_missing_genotype_is_told_before_any_work(tmp_path):
-    c = config.default()
+    c = default_config()
     c.train.genotype = "nowhere.json"
     with pytest.raises(GenotypeError, match=r"no genotype file nowhere\.json"):
         main.run(c, tmp_path, "all")

@@ -4,8 +4,9 @@ import pathlib
 
 import pytest
 
-from jax_ser_darts import config, config_files
+from jax_ser_darts import config_files
 from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.settings import default_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -56,7 +57,7 @@ def test_every_listed_variant_and_choice_is_one(name):
 
 
 def test_settings_are_shown_as_flags_and_what_differs_names_its_default():
-    c = config.default()
+    c = default_config()
     c.search.epochs = 7
     lines = config_files.settings(c).splitlines()
     assert "--config.search.epochs=7    # default: 50" in lines

@@ -106,7 +106,12 @@ def test_emodarts_leaves_the_partner_in_training_and_drops_no_dialogue(trees, tm
     [
         ("full", {}, "session", {"angry": 96, "happy": 48, "neutral": 96, "sad": 48}),
         ("paper", {"group_by": "speaker"}, "speaker", {"angry": 96, "happy": 48, "neutral": 96, "sad": 48}),
-        ("full", {"target": True}, "session", dict.fromkeys(("angry", "happy", "neutral", "sad"), 96)),
+        (
+            "full",
+            {"intended_emotion": True},
+            "session",
+            dict.fromkeys(("angry", "happy", "neutral", "sad"), 96),
+        ),
         ("full", {"parts": ("P", "S")}, "session", {"angry": 48, "happy": 24, "neutral": 48, "sad": 24}),
         ("emodarts", {}, "emodarts", dict.fromkeys(("angry", "happy", "neutral", "sad"), 24)),
     ],
