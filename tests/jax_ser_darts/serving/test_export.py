@@ -10,7 +10,9 @@ from tiny import tiny_config
 
 from jax_ser_darts import main
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.scoring.scores import Predictions, score
+from jax_ser_darts.grid.worker import network_designs
+from jax_ser_darts.scoring.predictions import Predictions
+from jax_ser_darts.scoring.scores import score
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.serving import artifact, export
 from jax_ser_darts.serving.bundle import read_bundle
@@ -117,8 +119,7 @@ class TestChoice:
             return {**check_design(folder, design), "validation_ua": validation.get((method, fold))}
 
         monkeypatch.setattr(export, "check_design", check)
-        found = main.find(experiment, "export")
-        chosen = export.choose(experiment, main.all_designs(experiment, found))
+        chosen = export.choose(experiment, network_designs(experiment))
         return chosen.method, chosen.fold.index
 
     UA = {  # noqa: RUF012
