@@ -39,11 +39,11 @@ def learnable(corpus, noise=0.3):
 def test_it_learns_what_there_is_to_learn(experiment):
     values = learnable(experiment.corpus)
     for fold in experiment.folds:
-        result = svm.result(experiment, values, fold)
+        predictions = svm.evaluate(experiment, values, fold)
         test = subset(experiment.corpus, fold.test)
-        assert list(result.answers.ids) == experiment.corpus.id[test.indices].tolist()
-        assert list(result.answers.labels) == test.labels.tolist()
-        assert score(result.answers, resamples=2).ua.value > 0.8
+        assert list(predictions.ids) == experiment.corpus.id[test.indices].tolist()
+        assert list(predictions.labels) == test.labels.tolist()
+        assert score(predictions, resamples=2).ua.value > 0.8
 
 
 def test_nothing_but_the_training_speakers_matters_to_it(experiment):
@@ -53,25 +53,25 @@ def test_nothing_but_the_training_speakers_matters_to_it(experiment):
     train, test = (subset(experiment.corpus, part) for part in (fold.train, fold.test))
     changed = np.full_like(values, 1e6)
     changed[train.indices] = values[train.indices]
-    one, other = (svm.fit(of, train, 1.0) for of in (values, changed))
+    first, second = (svm.fit(inputs, train, 1.0) for inputs in (values, changed))
     np.testing.assert_array_equal(
-        one.decision_function(values[test.indices]), other.decision_function(values[test.indices])
+        first.decision_function(values[test.indices]), second.decision_function(values[test.indices])
     )
 
 
 def test_it_is_fitted_to_each_folds_training_part(experiment, monkeypatch):
-    heard, fit = [], svm.fit
+    fitted, fit = [], svm.fit
 
-    def listening(values, data, c):
-        heard.append(set(data.corpus.group[data.indices].tolist()))
+    def recording(values, data, c):
+        fitted.append(set(data.corpus.group[data.indices].tolist()))
         return fit(values, data, c)
 
-    monkeypatch.setattr(svm, "fit", listening)
+    monkeypatch.setattr(svm, "fit", recording)
     for fold in experiment.folds:
-        heard.clear()
-        svm.result(experiment, learnable(experiment.corpus), fold)
-        assert len(heard) == 4, "each C, the chosen one, and once more for the answers"
-        assert all(groups == set(fold.train) for groups in heard)
+        fitted.clear()
+        svm.evaluate(experiment, learnable(experiment.corpus), fold)
+        assert len(fitted) == 4, "each C, the chosen one, and once more for the predictions"
+        assert all(groups == set(fold.train) for groups in fitted)
 
 
 def test_the_validation_speakers_choose_c(experiment):
@@ -92,9 +92,9 @@ def test_one_c_is_taken_as_it_is(experiment):
 
 def test_what_is_done_is_not_done_again(experiment, monkeypatch):
     values, fold = learnable(experiment.corpus), experiment.folds[0]
-    first = svm.result(experiment, values, fold)
+    first = svm.evaluate(experiment, values, fold)
     monkeypatch.setattr(svm, "fit", None)
-    assert svm.result(experiment, values, fold) == first
+    assert svm.evaluate(experiment, values, fold) == first
 
 
 def test_other_settings_in_the_place_of_one_that_is_done(experiment):
@@ -106,7 +106,7 @@ def test_other_settings_in_the_place_of_one_that_is_done(experiment):
 
 
 def test_rare_classes_count_as_much(experiment):
-    """Where classes overlap, the rarest is answered more often than by an SVM to which every utterance is one."""
+    """Where classes overlap, the rarest is predicted more often than by an SVM to which every utterance counts the same."""
     train = subset(experiment.corpus, experiment.folds[0].train)
     rarest = np.argmin(np.bincount(train.labels))
     values = learnable(experiment.corpus, noise=1.0)
