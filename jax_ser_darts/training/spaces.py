@@ -55,5 +55,5 @@ def random_spaces(config: Settings) -> dict[str, Space]:
 
 
 def is_random(method: str) -> bool:
-    """Whether a method draws its architectures; no search variant may be called so, see config_checks.py."""
+    """Whether a method draws its architectures; no search variant may be called so, see checks.py."""
     return method == RANDOM or method.startswith(f"{RANDOM}_")

@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from changes import changed
 from random_corpora import random_corpus
-from tiny import tiny_config
+from tiny import tiny_settings
 
 from jax_ser_darts.experiment import set_up
 from jax_ser_darts.models.baselines import BASELINES, parameters
@@ -16,16 +17,18 @@ from jax_ser_darts.training.designs import (
     random_design,
 )
 
+LEAVE_ONE_OUT = {
+    "folds.count": 0,
+    "folds.run": (0, 1),
+    "folds.validation_groups": 1,
+    "features.coefficients": 5,
+}
+
 
 @pytest.fixture
 def experiment(tmp_path):
-    c = tiny_config()
-    c.folds.count = 0
-    c.folds.run = (0, 1)
-    c.folds.validation_groups = 1
-    c.features.coefficients = 5
     seed = next(seed for seed in range(100) if len(random_corpus(seed).groups) >= 5)
-    return set_up(c, tmp_path, random_corpus(seed))
+    return set_up(tiny_settings(LEAVE_ONE_OUT), tmp_path, random_corpus(seed))
 
 
 def genotypes(experiment, count):
@@ -38,8 +41,15 @@ def size(experiment, design):
     return parameters(design.network.clone(axis_name=None), *experiment.shapes)
 
 
+def test_the_design_of_a_genotype_is_that_of_no_other(experiment):
+    first, other = genotypes(experiment, 2)
+    design = genotype_design(experiment, first)
+    assert from_json(design.value) == first
+    assert design.key == genotype_design(experiment, first).key != genotype_design(experiment, other).key
+
+
 def test_draws_differ_and_come_back_with_their_seed(experiment):
-    experiment.config.space.nodes = 4
+    experiment = changed(experiment, {"space.nodes": 4})
     draws = [random_design(experiment, draw, fold) for draw in range(4) for fold in range(2)]
     assert len({design.key for design in draws}) == 8, "each fold has draws of its own"
     assert random_design(experiment, 1, 0).key == draws[2].key
@@ -47,19 +57,30 @@ def test_draws_differ_and_come_back_with_their_seed(experiment):
     space = experiment.config.space
     again = random_genotype(np.random.default_rng(seed), nodes=space.nodes, operations=space.operations)
     assert from_json(draws[2].value) == again
-    experiment.config.seed = 1
-    assert random_design(experiment, 1, 0).key != draws[2].key
+    assert random_design(changed(experiment, {"seed": 1}), 1, 0).key != draws[2].key
 
 
 def test_draws_of_a_joint_space_have_a_sequence_cell_and_the_same_cnn(experiment):
-    alone = random_design(experiment, 0, 0).value
-    experiment.config.search.sequence, experiment.config.search.sequence_nodes = "rnn", 2
+    cnn = random_design(experiment, 0, 0).value
+    experiment = changed(experiment, {"search.sequence": "rnn", "search.sequence_nodes": 2})
     joint = random_design(experiment, 0, 0)
     assert len(joint.value["sequence"]) == 2
-    assert {name: joint.value[name] for name in alone} == alone
-    experiment.config.train.sequence_cells = 1
-    fewer = random_design(experiment, 0, 0)
+    assert {name: joint.value[name] for name in cnn} == cnn
+    fewer = random_design(changed(experiment, {"train.sequence_cells": 1}), 0, 0)
     assert size(experiment, fewer) < size(experiment, joint)
+
+
+def test_each_space_has_draws_of_its_own(experiment):
+    joint = {"order": "first", "sequence": "rnn", "sequence_nodes": 2}
+    both = changed(
+        experiment,
+        {"baselines.random": 2, "search.variants.joint": joint, "search.methods": ("first", "joint")},
+    )
+    for draw in range(2):
+        cnn = random_design(both, draw, 0)
+        assert cnn.key == random_design(experiment, draw, 0).key
+        assert "sequence" not in cnn.value
+        assert len(random_design(both, draw, 0, "random_rnn_nodes_2").value["sequence"]) == 2
 
 
 def test_the_matched_size_is_the_mean_of_the_found_networks_and_stays(experiment):
@@ -67,15 +88,14 @@ def test_the_matched_size_is_the_mean_of_the_found_networks_and_stays(experiment
     sizes = [size(experiment, genotype_design(experiment, genotype)) for genotype in found["first"]]
     target = matched_parameters(experiment, found)
     assert target == round(np.mean(sizes))
-    experiment.config.train.channels = 8  # as if a later run had found larger ones
-    assert matched_parameters(experiment, found) == target
-    experiment.config.baselines.parameters = 777
-    assert matched_parameters(experiment, found) == 777
+    later = changed(experiment, {"train.channels": 8})  # as if a later run had found larger ones
+    assert matched_parameters(later, found) == target
+    assert matched_parameters(changed(experiment, {"baselines.parameters": 777}), found) == 777
 
 
 @pytest.mark.parametrize("kind", BASELINES)
 def test_a_matched_baseline_has_about_as_many_parameters_as_asked_for(experiment, kind):
-    experiment.config.baselines.parameters = 20_000
+    experiment = changed(experiment, {"baselines.parameters": 20_000})
     design = baseline_design(experiment, kind, "matched", {})
     assert abs(size(experiment, design) / 20_000 - 1) < 0.05
     assert design.value["name"] == kind
