@@ -16,7 +16,7 @@ from jax_ser_darts.report import html, outputs
 from jax_ser_darts.report.results import Results
 from jax_ser_darts.rundir import layout
 from jax_ser_darts.rundir.environment import environment
-from jax_ser_darts.rundir.manifest import write_manifest, lock_workdir, read_manifest
+from jax_ser_darts.rundir.manifest import lock_workdir, read_manifest, write_manifest
 
 TABLES = ("table.txt", "table.tex", "results.csv")
 

@@ -6,7 +6,6 @@ import types
 import grids
 import pytest
 
-from jax_ser_darts import config as configs
 from jax_ser_darts.files import write_json
 from jax_ser_darts.grid.jobs import SEARCH, TRAIN, Job
 from jax_ser_darts.report import results
