@@ -13,6 +13,7 @@ from jax_ser_darts.rundir import layout
 from jax_ser_darts.rundir.manifest import write_manifest
 from jax_ser_darts.search_space.genotype import num_edges, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.settings import resolve
 from jax_ser_darts.training import svm
 from jax_ser_darts.training.designs import random_seed
 from jax_ser_darts.training.spaces import is_random
@@ -37,6 +38,7 @@ def grid_config():
 
 def make(workdir, config) -> Results:
     """A workdir of the config in which every job is done, each with another result."""
+    config = resolve(config)
     folds = tuple(
         Fold(
             i,

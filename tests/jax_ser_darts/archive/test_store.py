@@ -17,6 +17,7 @@ from jax_ser_darts.report.results import Results
 from jax_ser_darts.rundir import layout
 from jax_ser_darts.rundir.environment import environment
 from jax_ser_darts.rundir.manifest import lock_workdir, read_manifest, write_manifest
+from jax_ser_darts.settings import resolve
 
 TABLES = ("table.txt", "table.tex", "results.csv")
 
@@ -121,13 +122,13 @@ def test_no_path_of_a_machine_is_archived_and_the_corpus_may_lie_elsewhere(run, 
     here, there = (grids.grid_config() for _ in range(2))
     for config, root in ((here, "/of/one"), (there, "/of/another")):
         config.data.source, config.data.records = f"{root}/corpus", f"{root}/records"
-    write_manifest(here, run.workdir, grids.CORPUS)
+    write_manifest(resolve(here), run.workdir, grids.CORPUS)
     store.collect(run.workdir, tmp_path / "archive")
     assert "/of/one" not in (tmp_path / "archive/config.json").read_text()
     store.restore(tmp_path / "archive", tmp_path / "new")
     with pytest.raises(ConfigError, match="corpus has other utterances"):
-        write_manifest(there, tmp_path / "new", "another")
-    write_manifest(there, tmp_path / "new", grids.CORPUS)
+        write_manifest(resolve(there), tmp_path / "new", "another")
+    write_manifest(resolve(there), tmp_path / "new", grids.CORPUS)
 
 
 class TestAGridOfSeveralWorkdirs:
@@ -138,9 +139,9 @@ class TestAGridOfSeveralWorkdirs:
             config.train.seeds, config.baselines.svm = (seed,), seed == 1
             part = tmp_path / f"part_{seed}"
             shutil.copytree(run.workdir, part)
-            write_manifest(config, part, grids.CORPUS)
+            write_manifest(resolve(config), part, grids.CORPUS)
             grid = Results.from_json(
-                json.loads((part / "report/corpus.json").read_text()), config=config, workdir=part
+                json.loads((part / "report/corpus.json").read_text()), config=resolve(config), workdir=part
             ).jobs
             for job in {*run.jobs} - {*grid}:
                 shutil.rmtree(job.folder(part))
@@ -156,7 +157,7 @@ class TestAGridOfSeveralWorkdirs:
         store.collect(run.workdir, tmp_path / "archive")
         config = grids.grid_config()
         config.train.genotype = "mine.json"
-        write_manifest(config, run.workdir, grids.CORPUS)
+        write_manifest(resolve(config), run.workdir, grids.CORPUS)
         collected = store.collect(run.workdir, tmp_path / "archive")
         again = store.rebuild(tmp_path / "archive", tmp_path / "again")
         for text in (collected, again):
@@ -204,8 +205,8 @@ class TestRestore:
         other = grids.grid_config()
         other.train.epochs = 9
         with pytest.raises(ConfigError, match=r"train\.epochs: 2 there, 9 now"):
-            write_manifest(other, tmp_path / "new", grids.CORPUS)
-        write_manifest(other, tmp_path / "theirs", grids.CORPUS)
+            write_manifest(resolve(other), tmp_path / "new", grids.CORPUS)
+        write_manifest(resolve(other), tmp_path / "theirs", grids.CORPUS)
         with pytest.raises(ConfigError, match=r"train\.epochs: 9 there, 2 now"):
             store.restore(tmp_path / "archive", tmp_path / "theirs")
 

@@ -13,6 +13,7 @@ from jax_ser_darts.grid import driver
 from jax_ser_darts.grid.board import JobError
 from jax_ser_darts.grid.jobs import SEARCH, SVM, TRAIN
 from jax_ser_darts.rundir import layout
+from jax_ser_darts.settings.convert import replaced
 from jax_ser_darts.training import svm
 
 
@@ -45,7 +46,6 @@ def test_what_is_done_is_not_done_again(run):
 
 
 def test_what_is_left_is_done_after_what_it_needs(run):
-    run.experiment.config.train.seeds = (0,)
     for job in run.results.jobs:
         undo(job, run.workdir)
     driver.run(run.experiment, "compare", folder=run.workdir)
@@ -68,7 +68,7 @@ def test_training_and_predicting_are_told_apart_by_the_mode(run):
 
 def test_what_is_done_by_another_setting_is_refused_before_any_work(run):
     undo(run.results.jobs[0], run.workdir)
-    run.experiment.config.baselines.svm_c = (3.0,)
+    run.experiment.config = replaced(run.experiment.config, {"baselines.svm_c": (3.0,)})
     with pytest.raises(ConfigError, match="another c"):
         driver.run(run.experiment, "all", folder=run.workdir)
     assert run.order == []
@@ -133,7 +133,7 @@ class TestAFailure:
 
 @pytest.mark.parametrize("mode", ["search", "train", "evaluate", "all", "compare"])
 def test_several_processes_do_the_jobs_of_every_mode(run, monkeypatch, mode):
-    run.experiment.config.grid.workers = 3
+    run.experiment.config = replaced(run.experiment.config, {"grid.workers": 3})
     left = {job for job in run.results.jobs if job.kind in (SEARCH, TRAIN)}
     kinds = {"search": {SEARCH}, "train": {TRAIN}, "evaluate": {TRAIN}}.get(mode, {SEARCH, TRAIN})
     for job in left:

@@ -4,27 +4,30 @@ import json
 import pathlib
 
 import pytest
-from tiny import tiny_config
+from tiny import tiny_settings
 
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.grid.jobs import SEARCH, SVM, TRAIN, Job, all_jobs, check_same, mode_jobs, needed_by
 from jax_ser_darts.rundir import layout
 from jax_ser_darts.search_space.genotype import Edge, Genotype
+from jax_ser_darts.settings.convert import replaced
 from jax_ser_darts.training import designs, svm
 from jax_ser_darts.training.spaces import RANDOM
 
 
 @pytest.fixture
 def config():
-    c = tiny_config()
-    c.search.methods = ("first", "second_differences")
-    c.search.seeds = (0, 3)
-    c.train.seeds = (0, 1, 2)
-    c.baselines.random = 2
-    c.baselines.networks = ("cnn",)
-    c.baselines.sizes = ("paper", "matched")
-    c.baselines.svm = True
-    return c
+    return tiny_settings(
+        {
+            "search.methods": ("first", "second_differences"),
+            "search.seeds": (0, 3),
+            "train.seeds": (0, 1, 2),
+            "baselines.random": 2,
+            "baselines.networks": ("cnn",),
+            "baselines.sizes": ("paper", "matched"),
+            "baselines.svm": True,
+        }
+    )
 
 
 def test_every_job_is_there_once(config):
@@ -56,8 +59,9 @@ def test_each_kind_of_network_has_folders_of_its_own():
 
 def test_another_space_brings_random_architectures_of_its_own_and_changes_no_other_job(config):
     before = all_jobs(config, [0, 1])
-    config.search.variants.joint = {"order": "first", "sequence": "all"}
-    config.search.methods = (*config.search.methods, "joint")
+    variants = {**config.search.variants, "joint": {"order": "first", "sequence": "all"}}
+    methods = (*config.search.methods, "joint")
+    config = replaced(config, {"search.variants": variants, "search.methods": methods})
     added = [job for job in all_jobs(config, [0, 1]) if job not in before]
     assert {job.method for job in added} == {"joint", "random_all"}
     assert len([job for job in added if job.method == "random_all"]) == 2 * 2 * 3
@@ -73,12 +77,12 @@ def test_each_network_needs_its_own_search_and_the_matched_ones_need_all(config)
             assert needed == [Job(SEARCH, job.method, job.search_seed, job.fold)]
         else:
             assert needed == []
-    config.baselines.parameters = 1000
+    config = replaced(config, {"baselines.parameters": 1000})
     assert needed_by(Job(TRAIN, "cnn_matched", None, 0, 0), jobs, config) == []
 
 
 def test_a_genotype_of_a_file_replaces_the_searches(config):
-    config.train.genotype = "genotype.json"
+    config = replaced(config, {"train.genotype": "genotype.json"})
     jobs = all_jobs(config, [0])
     assert not any(job.kind == SEARCH for job in jobs)
     assert Job(TRAIN, designs.GIVEN_GENOTYPE, None, 0, 0) in jobs
@@ -135,7 +139,7 @@ def test_each_mode_has_its_jobs_and_needs_those_of_the_modes_before(config, tmp_
 def test_a_genotype_of_a_file_is_trained_without_a_search_and_searches_can_be_done_beside_it(
     config, tmp_path
 ):
-    config.train.genotype = "genotype.json"
+    config = replaced(config, {"train.genotype": "genotype.json"})
     assert {job.kind for job in mode_jobs("train", config, [0], tmp_path)} == {TRAIN, SVM}
     assert {job.kind for job in mode_jobs("search", config, [0], tmp_path)} == {SEARCH}
 
@@ -152,9 +156,9 @@ def test_a_damaged_job_is_named(config, tmp_path, text):
 def test_what_is_done_is_not_taken_for_what_another_setting_asks_for(config, tmp_path):
     cell = ((Edge("skip_connect", 0), Edge("avg_pool_3x3", 1)),)
     genotype = Genotype(normal=cell, reduction=cell)
-    config.train.genotype = str(tmp_path / "genotype.json")
-    genotype.save(config.train.genotype)
-    config.baselines.parameters = 1000
+    path = tmp_path / "genotype.json"
+    genotype.save(path)
+    config = replaced(config, {"train.genotype": str(path), "baselines.parameters": 1000})
     left = {
         Job(TRAIN, designs.GIVEN_GENOTYPE, None, 0, 0): ("network.json", {"genotype": genotype.to_json()}),
         Job(TRAIN, RANDOM, 1, 2, 0): ("network.json", {"random_seed": [config.seed, 1, 2]}),
@@ -165,8 +169,9 @@ def test_what_is_done_is_not_taken_for_what_another_setting_asks_for(config, tmp
         job.folder(tmp_path).mkdir(parents=True)
         (job.folder(tmp_path) / name).write_text(json.dumps(value))
         check_same(job, config, tmp_path)
-    Genotype(normal=cell, reduction=cell * 2).save(config.train.genotype)
-    config.baselines.parameters, config.baselines.svm_c, config.seed = 2000, (1.0, 10.0), config.seed + 1
+    Genotype(normal=cell, reduction=cell * 2).save(path)
+    changes = {"baselines.parameters": 2000, "baselines.svm_c": (1.0, 10.0), "seed": config.seed + 1}
+    config = replaced(config, changes)
     for job in left:
         with pytest.raises(ConfigError, match="use another --workdir"):
             check_same(job, config, tmp_path)

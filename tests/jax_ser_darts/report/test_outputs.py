@@ -9,6 +9,7 @@ import pytest
 
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.report import html, outputs
+from jax_ser_darts.settings import Settings
 
 ROWS = [{"method": "first", "ua": 0.5}, {"method": "svm", "ua": None}]
 LEFT_OUT = {
@@ -29,7 +30,7 @@ def results(monkeypatch):
     monkeypatch.setattr(outputs, "trainings", lambda *_: {})
     monkeypatch.setattr(outputs, "summarise", lambda *_, environment: example.summary())
     monkeypatch.setattr(html, "write", lambda *_, **__: None)
-    return types.SimpleNamespace(jobs=["a job"], config=types.SimpleNamespace(to_dict=dict))
+    return types.SimpleNamespace(jobs=["a job"], config=Settings())
 
 
 def test_the_files_agree_and_name_what_is_left_out(results, tmp_path):
