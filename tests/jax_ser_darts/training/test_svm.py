@@ -106,7 +106,7 @@ def test_other_settings_in_the_place_of_one_that_is_done(experiment):
 
 
 def test_rare_classes_count_as_much(experiment):
-    """Where classes overlap, the rarest is predicted more often than by an SVM to which every utterance counts the same."""
+    """Where classes overlap, the rarest is predicted more often than by an SVM without weights."""
     train = subset(experiment.corpus, experiment.folds[0].train)
     rarest = np.argmin(np.bincount(train.labels))
     values = learnable(experiment.corpus, noise=1.0)
