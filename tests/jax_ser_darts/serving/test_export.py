@@ -8,14 +8,18 @@ import pytest
 import soundfile
 from tiny import tiny_config
 
-from jax_ser_darts import main, modes
+from jax_ser_darts import main
+from jax_ser_darts.data.records import load_records
 from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.experiment import set_up
+from jax_ser_darts.grid.worker import network_designs
 from jax_ser_darts.scoring.scores import Predictions, score
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.serving import artifact, export
 from jax_ser_darts.serving.bundle import read_bundle
 from jax_ser_darts.serving.domain import map_labels, recall_of
 from jax_ser_darts.serving.predictor import Predictor
+from jax_ser_darts.settings import resolve
 from jax_ser_darts.training.train import check_design
 
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
@@ -109,16 +113,15 @@ class TestChoice:
         config, workdir = finished
         config = config.copy_and_resolve_references()
         config.bundle.update(wanted)
-        corpus = modes.records.load_records(next((workdir / "records").glob("*/*/")))
-        experiment = modes.set_up(config, workdir, corpus)
+        corpus = load_records(next((workdir / "records").glob("*/*/")))
+        experiment = set_up(resolve(config), workdir, corpus)
 
         def check(folder, design):
             method, fold = folder.parts[-3], int(folder.parts[-2].removeprefix("fold_"))
             return {**check_design(folder, design), "validation_ua": validation.get((method, fold))}
 
         monkeypatch.setattr(export, "check_design", check)
-        found = modes.find(experiment, "export")
-        chosen = export.choose(experiment, modes.all_designs(experiment, found))
+        chosen = export.choose(experiment, network_designs(experiment))
         return chosen.method, chosen.fold.index
 
     UA = {  # noqa: RUF012
