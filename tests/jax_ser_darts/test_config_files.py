@@ -6,7 +6,6 @@ import pytest
 
 from jax_ser_darts import config_files
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.settings import default_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -56,10 +55,17 @@ def test_every_listed_variant_and_choice_is_one(name):
         get_config(f"{about.variants[0]},{choice}")
 
 
-def test_settings_are_shown_as_flags_and_what_differs_names_its_default():
-    c = default_config()
-    c.search.epochs = 7
-    lines = config_files.settings(c).splitlines()
-    assert "--config.search.epochs=7    # default: 50" in lines
-    assert "--config.train.epochs=60" in lines
-    assert sum("# default" in line for line in lines) == 1
+def test_a_name_and_a_file_give_their_config(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from jax_ser_darts.configs import ravdess\n\n"
+        "def get_config(variant='full'):\n    c = ravdess.get_config(variant)\n    c.search.epochs = 7\n    return c\n"
+    )
+    packaged, mine = config_files.load("ravdess:quick"), config_files.load(f"{tmp_path / 'mine.py'}:quick")
+    assert packaged.search.epochs != mine.search.epochs == 7
+    mine.search.epochs = packaged.search.epochs
+    assert mine == packaged
+
+
+def test_a_variant_that_there_is_not_is_an_error():
+    with pytest.raises(ConfigError, match="this config has the variants quick, full"):
+        config_files.load("ravdess:quik")
