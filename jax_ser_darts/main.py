@@ -41,7 +41,6 @@ from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import (
     Experiment,
     check_devices,
-    digest,
     found_by,
     records_root,
     set_up,
@@ -49,7 +48,7 @@ from jax_ser_darts.experiment import (
 from jax_ser_darts.grid.workers import JobError
 from jax_ser_darts.losses import DivergedError
 from jax_ser_darts.rundir.checkpoints import CheckpointError
-from jax_ser_darts.rundir.manifest import check_workdir, claim_workdir, lock_workdir
+from jax_ser_darts.rundir.manifest import check_manifest, lock_workdir, write_manifest
 from jax_ser_darts.rundir.metrics import MetricsError
 from jax_ser_darts.rundir.progress import is_project_record
 from jax_ser_darts.scoring.scores import ScoreError
@@ -139,7 +138,7 @@ def run(
         return
     if mode != "compare":  # whose processes look at their own: this one must leave the devices to them
         check_devices(config)
-    check_workdir(config, workdir)
+    check_manifest(config, workdir)
     if config.baselines.svm and mode not in ("prepare", "search", "export"):
         functionals.check_installed()
     if not hosts.is_primary():
@@ -157,7 +156,7 @@ def run(
     corpus = records.load_records(folder)
     experiment = set_up(config, workdir, corpus)
     with lock_workdir(workdir):
-        claim_workdir(config, workdir, digest(corpus))
+        write_manifest(config, workdir, corpus.fingerprint)
         if mode == "export":
             target = pathlib.Path(bundle or workdir / "bundle")
             print(

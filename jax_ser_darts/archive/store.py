@@ -4,7 +4,7 @@
     python -m jax_ser_darts.archive rebuild FOLDER OUTPUT      tables and page, from that folder (or a workdir) alone
     python -m jax_ser_darts.archive restore FOLDER WORKDIR     as done jobs of a workdir: --mode=compare does the others
 
-FOLDER/config.json                           the config, its grid that of all workdirs together; the corpus's digest
+FOLDER/config.json                           the config, its grid that of all workdirs; its corpus's fingerprint
 FOLDER/corpus.json                           what has to be known of the corpus: name, classes, folds
 FOLDER/matched.json                          parameters that the baselines of matched size aim at
 FOLDER/search/METHOD/seed_R/fold_K.json      a search: its small files, a line each, and a line an epoch
@@ -28,7 +28,7 @@ from jax_ser_darts.archive import job_files
 from jax_ser_darts.data.folds import FoldError
 from jax_ser_darts.data.records import RecordsError, load_records
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.experiment import digest, records_root, set_up
+from jax_ser_darts.experiment import records_root, set_up
 from jax_ser_darts.files import sync_folder, write_json, write_text
 from jax_ser_darts.grid import jobs
 from jax_ser_darts.report import outputs
@@ -36,12 +36,12 @@ from jax_ser_darts.report.results import CORPUS_FILE, Results
 from jax_ser_darts.rundir.environment import environment, run_with
 from jax_ser_darts.rundir.manifest import (
     FILE_NAME,
-    check_workdir,
-    claim_workdir,
+    check_manifest,
     joined,
     lock_workdir,
-    read_claim,
+    read_manifest,
     read_object,
+    write_manifest,
 )
 from jax_ser_darts.rundir.metrics import MetricsError
 from jax_ser_darts.scoring.scores import ScoreError
@@ -73,7 +73,7 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
         ConfigError: no job is done, the folder is of another config or corpus, or has another result of a job or
             baselines of another matched size.
     """
-    found, (config, corpus) = read_workdir(workdir), read_claim(workdir)
+    found, (config, corpus) = read_workdir(workdir), read_manifest(workdir)
     told = {**run_with(), "commit": commit, "told": "when collected"} if commit else None
     new = {}
     for path in job_files.done_in(workdir):
@@ -98,10 +98,10 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
         raise _other_result(folder / MATCHED_FILE.name, workdir)
     _check_alike({**old, **new})
     if (folder / FILE_NAME).exists():
-        check_workdir(config, folder, corpus)
-        config = joined(config, read_claim(folder)[0])
+        check_manifest(config, folder, corpus)
+        config = joined(config, read_manifest(folder)[0])
     config.data.update(dict.fromkeys(PLACES, ""))
-    claim_workdir(config, folder, corpus)
+    write_manifest(config, folder, corpus)
     write_json(folder / CORPUS_FILE.name, found.to_json())
     if matched:
         write_json(folder / MATCHED_FILE.name, matched)
@@ -155,8 +155,8 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
         ConfigError: the workdir is of another config or corpus, has another result of a job or has begun one that is
             kept, or another process is at work in it.
     """
-    config, corpus = read_claim(folder)
-    check_workdir(config, workdir, corpus)
+    config, corpus = read_manifest(folder)
+    check_manifest(config, workdir, corpus)
     kept = dict(job_files.kept_in(folder))
     with lock_workdir(workdir):
         missing = {path: job for path, job in kept.items() if not _is_there(workdir / path, job)}
@@ -165,8 +165,8 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
         if both and read_object(matched) != read_object(workdir / MATCHED_FILE):
             raise ConfigError(f"{workdir / MATCHED_FILE} is another size than {matched}: use another workdir")
         if (workdir / FILE_NAME).exists():
-            config = joined(read_claim(workdir)[0], config)
-        claim_workdir(config, workdir, corpus)
+            config = joined(read_manifest(workdir)[0], config)
+        write_manifest(config, workdir, corpus)
         _write_back(folder, missing, workdir)
     return f"{workdir}: {len(missing)} of {len(kept)} kept jobs restored, the others were there"
 
@@ -218,14 +218,14 @@ def read_workdir(workdir: pathlib.Path) -> Results:
     Raises:
         ConfigError: nothing has been run in it, or nothing is known of its corpus.
     """
-    config, corpus = read_claim(workdir)
+    config, corpus = read_manifest(workdir)
     if (workdir / CORPUS_FILE).exists():
         saved = read_object(workdir / CORPUS_FILE, "corpus", "synthetic", "classes", "folds")
         return Results.from_json(saved, config=config, workdir=workdir)
     records = records_root(config, workdir)
     for path in sorted(records.glob("*/*/dataset_info.json")):
         with contextlib.suppress(RecordsError):  # of another corpus, or damaged
-            if digest(read := load_records(path.parent)) == corpus:
+            if (read := load_records(path.parent)).fingerprint == corpus:
                 return Results.of(set_up(config, workdir, read))
     raise ConfigError(
         f"{workdir} has no {CORPUS_FILE}, and {records} no records of its corpus: go on with --mode=compare first"
@@ -277,7 +277,7 @@ def _told(folder: pathlib.Path) -> str:
     said = f"{folder}: {counts.total()} jobs, {sizes.total() / 1e6:.2f} MB: {parts}"
     if unknown:
         said += f"\n{unknown} of them do not say what they were run with: --commit=HASH says it"
-    corpus, (config, _) = read_object(folder / CORPUS_FILE.name), read_claim(folder)
+    corpus, (config, _) = read_object(folder / CORPUS_FILE.name), read_manifest(folder)
     found = Results.from_json(corpus, config=config, workdir=folder)
     return said + _outside(found, kept)
 

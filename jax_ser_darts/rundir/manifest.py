@@ -1,29 +1,31 @@
-"""A workdir belongs to one config and corpus; a second run of them goes on in it, and of others is refused."""
+"""The manifest of a workdir: the config and the corpus that it belongs to.
+
+A second run of the same config and corpus resumes; a run of others is an error.
+"""
 
 import contextlib
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import filelock
 import ml_collections
 
-from jax_ser_darts.config import default
 from jax_ser_darts.devices import hosts
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.files import write_json
-from jax_ser_darts.search_space.sequence_operations import FIXED
 
 FILE_NAME = "config.json"
 
-# A second run may change these in the same workdir: they add to its searches and networks, or change nothing in them.
-FREE = frozenset(
+# Settings, and sections of them, that a second run may change in the same workdir: they add to its searches and
+# networks, or change nothing in them.
+RESUMABLE = frozenset(
     (
         "devices",
         "parallel",
         "data.workers",
-        "data.source",  # what lies there is told by the corpus's digest
+        "data.source",  # the corpus's fingerprint knows what lies there
         "data.records",
         "folds.run",
         "search.methods",
@@ -39,9 +41,9 @@ FREE = frozenset(
         "compare.workers",
         "compare.cluster",
         "compare.permutations",
+        "bundle",
     )
 )
-FREE_SECTION = "bundle."
 
 # Of these, what spans the grid of a comparison.
 GRID = (
@@ -55,43 +57,6 @@ GRID = (
     "baselines.svm",
 )
 
-# Mappings whose entries are the user's: today's defaults add nothing to what a run had.
-WHOLE = frozenset(("data.emotions", "search.variants"))
-
-# Settings that older runs had not, and what these did.
-ADDED = {
-    "search.sequence": FIXED,
-    "search.sequence_nodes": 4,
-    **{
-        f"{part}.sequence_{name}": value
-        for part in ("search", "train")
-        for name, value in (("cells", 4), ("width", 16))
-    },
-    **{
-        f"search.{name}": value
-        for name, value in {
-            "auxiliary_skip": 0.0,
-            "stop_skips": 0,
-            "stop_stable": 0,
-            "eigenvalue": False,
-            "eigenvalue_products": 20,
-            "eigenvalue_tolerance": 1e-2,
-            "stop_eigenvalue": 0.0,
-            "stop_eigenvalue_window": 5,
-            "stop_eigenvalue_delay": 4,
-            "stop_eigenvalue_start": 10,
-            "perturbation": False,
-            "perturbation_batches": 4,
-            "perturbation_steps": 20,
-            "partial_channels": 1,
-            "edge_normalisation": False,
-            "neumann_terms": 3,
-            "neumann_rate": 0.01,
-            "remat": False,
-        }.items()
-    },
-}
-
 
 def read_object(path: pathlib.Path, *entries: str) -> dict[str, Any]:
     """A file of a workdir that holds a JSON object.
@@ -100,44 +65,36 @@ def read_object(path: pathlib.Path, *entries: str) -> dict[str, Any]:
         ConfigError: it holds something else, or an object without one of the entries.
     """
     try:
-        found = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except ValueError as error:
         raise _damaged(path, str(error)) from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise _damaged(path, "it is no JSON object")
-    if missing := [entry for entry in entries if entry not in found]:
+    if missing := [entry for entry in entries if entry not in content]:
         raise _damaged(path, f"it has no {', '.join(map(repr, missing))}")
-    return found
+    return content
 
 
-def _damaged(path, why):
+def _damaged(path: pathlib.Path, why: str) -> ConfigError:
     return ConfigError(f"{path} is damaged ({why}): remove it, or take it from where it is whole")
 
 
-def _claim(path):
-    claimed = read_object(path, "config", "corpus")
-    if not isinstance(claimed["config"], dict):
+def _stored(path: pathlib.Path) -> dict[str, Any]:
+    stored = read_object(path, "config", "corpus")
+    if not isinstance(stored["config"], dict):
         raise _damaged(path, "its 'config' is no JSON object")
-    return claimed
+    return stored
 
 
-def _flat(config, prefix=""):
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def check_workdir(
+def check_manifest(
     config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str | None = None
 ) -> None:
     """Checks that the workdir is new, or holds a run of this config and corpus.
 
     Args:
         config: of this run.
-        workdir: where it is kept.
-        corpus: the corpus's digest, where it is known yet.
+        workdir: its folder.
+        corpus: the corpus's fingerprint, where it is known yet.
 
     Raises:
         ConfigError: it holds another run; the message lists the differences.
@@ -145,20 +102,16 @@ def check_workdir(
     path = pathlib.Path(workdir) / FILE_NAME
     if not path.exists():
         return
-    if any(pathlib.Path(workdir).glob("search/*/fold_*")):
-        raise ConfigError(
-            f"{workdir} is from before searches had seeds (search/ORDER/fold_K): take another workdir"
-        )
-    claimed = _claim(path)
-    a, b = dict(_flat(_plain(config))), {**ADDED, **dict(_flat(claimed["config"]))}
+    stored = _stored(path)
+    now, there = dict(_flat(_plain(config))), dict(_flat(stored["config"]))
     changed = [
-        f"  config.{name}: {b.get(name, 'absent')!r} there, {a.get(name, 'absent')!r} now"
-        for name in sorted({*a, *b} - FREE)
-        if a.get(name, "absent") != b.get(name, "absent")
-        and not name.startswith(FREE_SECTION)
-        and not _new_variant(name, a, b)
+        f"  config.{name}: {there.get(name, 'absent')!r} there, {now.get(name, 'absent')!r} now"
+        for name in sorted({*now, *there})
+        if now.get(name, "absent") != there.get(name, "absent")
+        and RESUMABLE.isdisjoint((name, name.split(".")[0]))
+        and not _is_new_variant(name, now, there)
     ]
-    if corpus not in (None, claimed["corpus"]):
+    if corpus not in (None, stored["corpus"]):
         changed.append("  the corpus has other utterances, labels or speakers than it had")
     if changed:
         raise ConfigError(
@@ -168,29 +121,42 @@ def check_workdir(
         )
 
 
-def _new_variant(name, *configs):
-    """Whether a setting is of a search variant that one of two flat configs does not know at all."""
+def _is_new_variant(name: str, *configs: Mapping[str, Any]) -> bool:
+    """Whether a setting is of a search variant that one of two flat configs lacks altogether."""
     if not name.startswith("search.variants."):
         return False
     order = ".".join(name.split(".")[:3]) + ".order"
     return not all(order in config for config in configs)
 
 
-def claim_workdir(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str) -> None:
-    """Makes the workdir this config's and corpus's; arguments and errors as of `check_workdir`.
+def write_manifest(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str) -> None:
+    """Makes the workdir this config's and corpus's; arguments and errors as of `check_manifest`.
 
-    Search variants that earlier runs knew stay known: their searches are still there.
+    Search variants of earlier runs stay in it: their searches are still there.
     """
-    check_workdir(config, workdir, corpus)
-    path, claim = pathlib.Path(workdir) / FILE_NAME, _plain(config)
+    check_manifest(config, workdir, corpus)
+    path, plain = pathlib.Path(workdir) / FILE_NAME, _plain(config)
     if path.exists():
-        known = _claim(path)["config"].get("search", {}).get("variants", {})
-        claim["search"]["variants"] = {**known, **claim["search"]["variants"]}
-    write_json(path, {"config": claim, "corpus": corpus})
+        earlier = _stored(path)["config"].get("search", {}).get("variants", {})
+        plain["search"]["variants"] = {**earlier, **plain["search"]["variants"]}
+    write_json(path, {"config": plain, "corpus": corpus})
+
+
+def read_manifest(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, str]:
+    """The config of the last run of a workdir, and its corpus's fingerprint.
+
+    Raises:
+        ConfigError: nothing has been run in it, or its config.json is damaged.
+    """
+    path = pathlib.Path(workdir) / FILE_NAME
+    if not path.exists():
+        raise ConfigError(f"{path} is missing: nothing has been run in this folder, or kept in it")
+    stored = _stored(path)
+    return ml_collections.ConfigDict(_with_tuples(stored["config"])), stored["corpus"]
 
 
 @contextlib.contextmanager
-def lock_workdir(workdir: pathlib.Path):
+def lock_workdir(workdir: pathlib.Path) -> Iterator[None]:
     """Holds the workdir for this process, by its file `.lock`; free when the process ends, however it ends.
 
     On a network file system, processes of other hosts see the lock where the system's `flock` reaches them, as that
@@ -211,27 +177,8 @@ def lock_workdir(workdir: pathlib.Path):
         yield
 
 
-def read_claim(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, str]:
-    """The config of the last run of a workdir, and its corpus's digest; settings that it had not are as they were.
-
-    Raises:
-        ConfigError: nothing has been run in it, or its config.json is damaged.
-    """
-    path = pathlib.Path(workdir) / FILE_NAME
-    if not path.exists():
-        raise ConfigError(f"{path} is missing: nothing has been run in this folder, or kept in it")
-    saved, config = _claim(path), default().to_dict()
-    for name, value in ADDED.items():
-        *parts, last = name.split(".")
-        section = config
-        for part in parts:
-            section = section[part]
-        section[last] = value
-    return ml_collections.ConfigDict(_merged(config, saved["config"])), saved["corpus"]
-
-
 def joined(config: ml_collections.ConfigDict, other: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """The config, its grid as large as to hold the other's too; both as `read_claim` returns them."""
+    """The config, its grid as large as to hold the other's too; both as `read_manifest` returns them."""
     both = config.copy_and_resolve_references()
     both.search.variants = {**other.search.variants.to_dict(), **config.search.variants.to_dict()}
     for name in GRID:
@@ -240,29 +187,32 @@ def joined(config: ml_collections.ConfigDict, other: ml_collections.ConfigDict) 
     return both
 
 
-def _union(one, other, *, empty_is_all):
-    if not isinstance(one, tuple):
-        return max(one, other)  # a count, or whether there is one
-    if empty_is_all and not (one and other):
+def _union(a: Any, b: Any, *, empty_is_all: bool) -> Any:
+    if not isinstance(a, tuple):
+        return max(a, b)  # a count, or whether there is one
+    if empty_is_all and not (a and b):
         return ()
-    if {*one} >= {*other} or {*other} >= {*one}:
-        return one if {*one} >= {*other} else other
-    union = tuple(dict.fromkeys((*one, *other)))
+    if {*a} >= {*b} or {*b} >= {*a}:
+        return a if {*a} >= {*b} else b
+    union = tuple(dict.fromkeys((*a, *b)))
     return tuple(sorted(union)) if isinstance(union[0], int) else union
 
 
-def _merged(base: Any, over: Any, name: str = "") -> Any:
-    """Mappings merged, `over` first; lists, which were tuples before they were JSON, are tuples again."""
-    if isinstance(over, list):
-        return tuple(_merged(None, one) for one in over)
-    if not isinstance(over, Mapping):
-        return over
-    base = base if isinstance(base, Mapping) and name not in WHOLE else {}
-    return {
-        **base,
-        **{key: _merged(base.get(key), value, f"{name}.{key}".lstrip(".")) for key, value in over.items()},
-    }
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
-def _plain(config):
+def _plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """As JSON gives it back."""
     return json.loads(json.dumps(config.to_dict()))
+
+
+def _with_tuples(value: Any) -> Any:
+    """What JSON gave back, with the tuples that its lists were."""
+    if isinstance(value, list):
+        return tuple(map(_with_tuples, value))
+    return {name: _with_tuples(inner) for name, inner in value.items()} if isinstance(value, dict) else value

@@ -9,7 +9,7 @@ import pytest
 from jax_ser_darts.config import search_variant
 from jax_ser_darts.config_checks import validate
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.rundir.manifest import check_workdir, claim_workdir
+from jax_ser_darts.rundir.manifest import check_manifest, write_manifest
 
 CONFIGS = sorted(p.stem for p in (pathlib.Path(__file__).parents[2] / "configs").glob("[a-z]*.py"))
 
@@ -133,10 +133,10 @@ def test_the_comparison_of_hypergradients_has_enough_seeds_and_folds_to_tell_the
 @pytest.mark.parametrize(("first", "then"), [("full", "joint"), ("joint", "full")])
 def test_comparisons_on_the_same_classes_take_over_each_others_jobs(tmp_path, first, then):
     get_config = importlib.import_module("configs.compare").get_config
-    claim_workdir(get_config(first), tmp_path, "corpus")
-    check_workdir(get_config(then), tmp_path, "corpus")
+    write_manifest(get_config(first), tmp_path, "corpus")
+    check_manifest(get_config(then), tmp_path, "corpus")
     with pytest.raises(ConfigError, match="emotions"):
-        check_workdir(get_config("joint,8"), tmp_path, "corpus")
+        check_manifest(get_config("joint,8"), tmp_path, "corpus")
 
 
 def test_the_comparison_against_a_collapse_has_every_way_and_time_to_collapse():

@@ -10,7 +10,7 @@ from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.grid import jobs
 from jax_ser_darts.report.results import CORPUS_FILE, Results
-from jax_ser_darts.rundir.manifest import claim_workdir
+from jax_ser_darts.rundir.manifest import write_manifest
 from jax_ser_darts.search_space.genotype import num_edges, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.training import svm
@@ -20,7 +20,7 @@ from jax_ser_darts.training.spaces import is_random
 SPEAKERS = "abcd"
 CLASSES = ("angry", "happy", "sad")
 EACH = 8  # utterances of a class and speaker
-CORPUS = "a digest"
+CORPUS = "a fingerprint"
 MATCHED_SIZE = 1234
 
 
@@ -47,7 +47,7 @@ def make(workdir, config) -> Results:
         for i in range(len(SPEAKERS))
     )
     results = Results(config, workdir, "made_up", synthetic=True, classes=CLASSES, all_folds=folds)
-    claim_workdir(config, workdir, CORPUS)
+    write_manifest(config, workdir, CORPUS)
     write(workdir / CORPUS_FILE, results.to_json())
     write(workdir / "train" / "matched.json", {"parameters": MATCHED_SIZE, "methods": ["first/search_0"]})
     for number, job in enumerate(results.jobs):

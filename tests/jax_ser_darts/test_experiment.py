@@ -9,7 +9,7 @@ from random_corpora import random_corpus
 from jax_ser_darts import config
 from jax_ser_darts.data.normalisation import Normalisation
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.experiment import digest, set_up
+from jax_ser_darts.experiment import set_up
 
 
 @pytest.fixture(params=range(6))
@@ -84,8 +84,3 @@ def test_a_class_that_a_half_of_the_search_lacks_is_named_before_the_search(expe
         set_up(c, experiment.workdir, rare)
     c.train.genotype = "genotype.json"
     set_up(c, experiment.workdir, rare)
-
-
-def test_the_digest_knows_a_corpus_again():
-    assert digest(random_corpus(3)) == digest(random_corpus(3))
-    assert digest(random_corpus(3)) != digest(random_corpus(4))
