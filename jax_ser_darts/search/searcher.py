@@ -126,10 +126,8 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
     schedule = optimisers.cosine(
         start=s.learning_rate, end=s.final_learning_rate, steps=max(sizes) * s.epochs
     )
-    weights_optimiser = optimisers.sgd(
-        schedule=schedule, momentum=s.momentum, weight_decay=s.weight_decay, clip=s.clip
-    )
-    alphas_optimiser = optimisers.adam_with_l2(
+    tx = optimisers.sgd(schedule=schedule, momentum=s.momentum, weight_decay=s.weight_decay, clip=s.clip)
+    alphas_tx = optimisers.adam_with_l2(
         learning_rate=s.alphas_learning_rate,
         betas=tuple(s.alphas_betas),
         weight_decay=s.alphas_weight_decay,
@@ -143,12 +141,12 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
     added = skips if s.auxiliary_skip or s.perturbation else None
     steps = make_search_steps(
         loss=supernet_loss(model, parallel.AXIS),
-        weights_optimiser=weights_optimiser,
-        alphas_optimiser=alphas_optimiser,
+        tx=tx,
+        alphas_tx=alphas_tx,
         devices=devices,
-        product=s.hvp,
-        difference_size=s.hvp_epsilon,
-        series={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
+        hvp=s.hvp,
+        hvp_epsilon=s.hvp_epsilon,
+        neumann={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
         with_curvature=s.eigenvalue,
         added=added,
         mapping=config.parallel,
@@ -171,12 +169,12 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
             jax.ShapeDtypeStruct((1,), jnp.int32),
             alphas,
         )
-        weights = init_variables(model.clone(axis_name=None), seed, *shapes, train=False)["params"]
+        params = init_variables(model.clone(axis_name=None), seed, *shapes, train=False)["params"]
         return init_state(
-            weights=weights,
+            params=params,
             alphas=alphas,
-            weights_optimiser=weights_optimiser,
-            alphas_optimiser=alphas_optimiser,
+            tx=tx,
+            alphas_tx=alphas_tx,
             key=key,
             devices=devices,
         )

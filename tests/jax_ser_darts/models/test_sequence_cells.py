@@ -315,50 +315,50 @@ def problem():
             dtype=jnp.float64,
         )
         batches = [(normal(i, B, 8, 6), LENGTHS, np.array([0, 1, 2, 0])) for i in (1, 2)]
-        weights = init_variables(model, 0, *batches[0][:2], alphas, train=False)["params"]
+        params = init_variables(model, 0, *batches[0][:2], alphas, train=False)["params"]
 
-        def loss(weights, alphas, batch):
+        def loss(params, alphas, batch):
             features, lengths, labels = batch
-            logits = model.apply({"params": weights}, features, lengths, alphas, train=False)
+            logits = model.apply({"params": params}, features, lengths, alphas, train=False)
             nll = -jnp.take_along_axis(nn.log_softmax(logits), labels[:, None], axis=1)[:, 0]
             return jnp.mean(jnp.where(lengths > 0, nll, 0.0)), {}
 
-        return loss, weights, alphas, *batches
+        return loss, params, alphas, *batches
 
 
-def test_both_orders_are_autodiff_through_the_step_of_the_weights(problem):
+def test_both_orders_are_autodiff_through_the_step_of_the_params(problem):
     """All three kinds of alphas; plain gradient descent, so that the oracle is short."""
-    loss, weights, alphas, train_batch, val_batch = problem
-    optimiser = optax.sgd(0.5)
-    state = optimiser.init(weights)
+    loss, params, alphas, train_batch, val_batch = problem
+    tx = optax.sgd(0.5)
+    opt_state = tx.init(params)
 
     @jit
-    def found(weights, alphas):
+    def found(params, alphas):
         gradients = bilevel.make_gradients(loss)
-        first = bilevel.first_order(gradients=gradients, weights=weights, alphas=alphas, val_batch=val_batch)
+        first = bilevel.first_order(gradients=gradients, params=params, alphas=alphas, val_batch=val_batch)
         second = bilevel.second_order(
             gradients=gradients,
-            inner=bilevel.make_inner_step(optimiser),
-            weights=weights,
+            inner=bilevel.make_inner_step(tx),
+            params=params,
             alphas=alphas,
-            state=state,
+            opt_state=opt_state,
             train_batch=train_batch,
             val_batch=val_batch,
         )
         return first[1], second[1], second[2]
 
     @jit
-    def oracle(weights, alphas):
+    def oracle(params, alphas):
         def through_the_step(inner, outer):
-            g = jax.grad(lambda w: loss(w, inner, train_batch)[0])(weights)
-            stepped = jax.tree.map(lambda w, d: w - 0.5 * d, weights, g)
+            g = jax.grad(lambda w: loss(w, inner, train_batch)[0])(params)
+            stepped = jax.tree.map(lambda w, d: w - 0.5 * d, params, g)
             return loss(stepped, outer, val_batch)[0]
 
-        first = jax.grad(lambda a: loss(weights, a, val_batch)[0])(alphas)
-        term, direct = jax.grad(through_the_step, argnums=(0, 1))(alphas, alphas)
-        return first, direct, term
+        first = jax.grad(lambda a: loss(params, a, val_batch)[0])(alphas)
+        correction, direct = jax.grad(through_the_step, argnums=(0, 1))(alphas, alphas)
+        return first, direct, correction
 
-    for a, b in zip(found(weights, alphas), oracle(weights, alphas), strict=True):
+    for a, b in zip(found(params, alphas), oracle(params, alphas), strict=True):
         assert set(a) == {"normal", "reduction", SEQUENCE}
         for name in a:
             scale = np.abs(b[name]).max()
@@ -368,10 +368,10 @@ def test_both_orders_are_autodiff_through_the_step_of_the_weights(problem):
 
 def test_neither_padding_nor_the_length_of_the_batch_changes_a_gradient_of_the_joint_search(problem):
     """Through CNN and sequence cells; one utterance of the batch is empty."""
-    loss, weights, alphas, (features, lengths, labels), _ = problem
+    loss, params, alphas, (features, lengths, labels), _ = problem
     gradient = jit(
         lambda features: jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(
-            weights, alphas, (features, lengths, labels)
+            params, alphas, (features, lengths, labels)
         )
     )
     expected = gradient(features)
