@@ -30,7 +30,7 @@ from absl import app, logging
 from jax import lax
 from jax.interpreters import partial_eval
 
-from jax_ser_darts.ops.backend import PLAIN
+from jax_ser_darts.ops.backend import REFERENCE
 from jax_ser_darts.serving import model_card
 from jax_ser_darts.serving.bundle import (
     Bundle,
@@ -59,7 +59,7 @@ def make(bundle: Bundle) -> bytes:
     function = functools.partial(
         probabilities,
         bundle.weights(),
-        network=bundle.network.clone(backend=PLAIN),
+        network=bundle.network.clone(backend=REFERENCE),
         settings=bundle.settings,
         frames=bundle.frames,
     )

@@ -14,7 +14,7 @@ from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.models.relaxed import UNROLL
 from jax_ser_darts.models.supernet import Supernet, init_alphas
-from jax_ser_darts.ops.backend import FAST, PLAIN
+from jax_ser_darts.ops import backend
 from jax_ser_darts.search.search_step import init_state, make_search_steps, supernet_loss
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
@@ -60,8 +60,8 @@ class Setting:
     sequence_cells: int
     sequence_width: int
     edges: str
-    rematerialise: bool
-    fast: bool
+    remat: bool
+    custom_kernels: bool
     devices: Sequence[jax.Device]
     compiler_options: dict
     genotype: Genotype = DARTS_V2
@@ -136,9 +136,9 @@ def _search(what, setting):
         sequence_cells=setting.sequence_cells,
         sequence_nodes=setting.nodes,
         sequence_width=setting.sequence_width,
-        backend=FAST if setting.fast else PLAIN,
+        backend=backend.choose(setting.custom_kernels),
         edges=setting.edges,
-        rematerialise=setting.rematerialise,
+        remat=setting.remat,
         axis_name=parallel.AXIS,
     )
     both = {
@@ -166,7 +166,7 @@ def _search(what, setting):
         sequence_operations=len(model.sequence_operations),
     )
     train, val = (_random_batch(setting, seed) for seed in range(2))
-    alone = model.clone(axis_name=None, edges=UNROLL, rematerialise=False)
+    alone = model.clone(axis_name=None, edges=UNROLL, remat=False)
     params = init_variables(alone, 0, *_one(train), alphas, train=False)["params"]
     state = init_state(params=params, alphas=alphas, key=jax.random.key(0), devices=setting.devices, **both)
 
@@ -204,7 +204,7 @@ def _network(what, setting):
         channels=setting.channels,
         sequence_cells=setting.sequence_cells,
         sequence_width=setting.sequence_width,
-        backend=FAST if setting.fast else PLAIN,
+        backend=backend.choose(setting.custom_kernels),
         axis_name=parallel.AXIS,
     )
     tx = optimisers.adamw(

@@ -16,7 +16,7 @@ from jax_ser_darts.devices import compilation, parallel
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas
-from jax_ser_darts.ops.backend import FAST, PLAIN
+from jax_ser_darts.ops import backend
 from jax_ser_darts.search.early_stopping import Rules
 from jax_ser_darts.search.search_step import (
     SearchState,
@@ -45,9 +45,9 @@ def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name:
         sequence_nodes=config.search.sequence_nodes,
         sequence_width=config.search.sequence_width,
         partial_channels=config.search.partial_channels,
-        backend=FAST if config.search.custom_kernels else PLAIN,
+        backend=backend.choose(config.search.custom_kernels),
         edges=config.search.edges,
-        rematerialise=config.search.remat,
+        remat=config.search.remat,
         axis_name=axis_name,
         **config.model.to_dict(),
     )

@@ -11,7 +11,7 @@ from jax_ser_darts import bilevel, optimisers
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.relaxed import UNROLL
 from jax_ser_darts.models.supernet import Supernet, init_alphas
-from jax_ser_darts.ops.backend import PLAIN
+from jax_ser_darts.ops.backend import REFERENCE
 from jax_ser_darts.search_space.genotype import BETAS
 
 
@@ -149,7 +149,7 @@ def problem():
             project=5,
             hidden=4,
             attention=3,
-            backend=PLAIN,
+            backend=REFERENCE,
             edges=UNROLL,  # a loop cannot be differentiated backwards twice, as the oracle here is
             dtype=jnp.float64,
         )
