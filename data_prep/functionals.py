@@ -17,8 +17,8 @@ import tqdm
 from absl import logging
 
 from data_prep import audio, disk
-from data_prep.compute import cores, in_processes
 from data_prep.corpora.base import BadFile, CorpusError, Utterance
+from data_prep.processes import in_processes, usable_cores
 from data_prep.selection import read_corpus
 from jax_ser_darts.errors import UserError
 
@@ -93,7 +93,7 @@ def compute(utterances: Sequence[Utterance], *, workers: int = 0) -> np.ndarray:
         workers: processes; 0 is one for each core that this process may use.
     """
     rows, bad_files = [], []
-    workers = workers or cores()
+    workers = workers or len(usable_cores())
     logging.info(
         "Computing eGeMAPS functionals of %d utterances with %d process(es)", len(utterances), workers
     )

@@ -6,14 +6,13 @@ Whatever is wrong with the corpus is told at once and in full, and nothing is pu
 either is whole or is not there. A second run finds the records of the first and does nothing.
 """
 
-import contextlib
-import fcntl
 import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+import filelock
 import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -60,7 +59,7 @@ def prepare(
         OSError: the disk is full; nothing is left of the attempt.
         SettingsError: impossible feature settings.
     """
-    settings = FeatureSettings.from_mapping(features.to_dict())
+    settings = features if isinstance(features, FeatureSettings) else FeatureSettings(**features)
     records = pathlib.Path(records).absolute()
     selection = select(data, records=records)
     emotions = selection.emotions
@@ -92,7 +91,8 @@ def prepare(
         logging.info("Records of this corpus and config are there already, nothing to do: %s", folder)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with disk.explain_full(folder, "the records are made anew"), _lock(folder.parent / ".lock"):
+    lock = filelock.FileLock(folder.parent / ".lock")  # waits for another process; free when that ends
+    with disk.explain_full(folder, "the records are made anew"), lock:
         if folder.is_dir():  # by another process, while this one waited
             return folder
         _sweep(folder.parent)
@@ -213,14 +213,6 @@ def _refuse_bad_files(
             f"without its bad files the corpus has no utterance of {', '.join(gone)}; they are:\n"
             + "\n".join(f"  {bad.path}: {bad.reason}" for bad in bad_files)
         )
-
-
-@contextlib.contextmanager
-def _lock(path: pathlib.Path) -> Iterator[None]:
-    """One process at a time; the system lets go when the process ends, however it ends."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _sweep(folder: pathlib.Path) -> None:

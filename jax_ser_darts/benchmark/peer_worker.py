@@ -9,7 +9,6 @@ usage: peer_worker.py FOLDER WHAT SIZES
 import json
 import os
 import pathlib
-import resource
 import sys
 import time
 
@@ -45,6 +44,8 @@ def peak_bytes() -> int:
     if status.is_file():  # on Linux ru_maxrss starts from that of the process which started this one
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
+    import resource  # absent on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -8,7 +8,6 @@ Also the peak of memory, of whatever device.
 
 import ctypes
 import os
-import resource
 import sys
 
 import jax
@@ -39,10 +38,20 @@ def keep_freed_memory() -> bool:
 
 
 def peak_memory() -> int:
-    """The most memory held so far, bytes: of the fullest device; of this process where devices do not tell (CPUs)."""
-    told = [device.memory_stats() or {} for device in jax.local_devices()]
-    if peak := max(of.get("peak_bytes_in_use", 0) for of in told):
+    """The most memory held so far, bytes.
+
+    Returns:
+        That of the fullest device; of this process where devices have no statistics (CPUs); 0 where the system has none
+        either (Windows).
+    """
+    statistics = [device.memory_stats() or {} for device in jax.local_devices()]
+    peak = max(of_device.get("peak_bytes_in_use", 0) for of_device in statistics)
+    if peak:
         return peak
+    try:
+        import resource
+    except ImportError:
+        return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -27,6 +27,14 @@ from jax_ser_darts.errors import UserError
 PyTree = Any
 
 
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, for processes without JAX's preemption service, which `hosts.initialise` turns off."""
+
+    def reached_preemption(self, step: int) -> bool:
+        """No; Orbax 0.11 asks the service, and fails where there is none."""
+        return False
+
+
 class CheckpointError(UserError):
     """A checkpoint cannot be written or used; the message names the folder and says what to do."""
 
@@ -54,7 +62,7 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._manager = _Manager(self._folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self

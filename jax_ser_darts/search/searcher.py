@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 
 from jax_ser_darts import optimisers
-from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.batches import steps_per_epoch
 from jax_ser_darts.data.records import subset
 from jax_ser_darts.devices import compilation, parallel
@@ -28,9 +26,10 @@ from jax_ser_darts.search.search_step import (
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import Genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.settings import Search, Settings
 
 
-def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name: str | None) -> Supernet:
+def make_supernet(config: Settings, *, classes: int, axis_name: str | None) -> Supernet:
     """The supernet of a config, or of one with a variant's section `search`."""
     return Supernet(
         classes=classes,
@@ -49,7 +48,7 @@ def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name:
         edges=config.search.edges,
         remat=config.search.remat,
         axis_name=axis_name,
-        **config.model.to_dict(),
+        **dataclasses.asdict(config.model),
     )
 
 
@@ -65,7 +64,7 @@ class Searcher:
     """
 
     experiment: Experiment
-    settings: ml_collections.ConfigDict
+    settings: Search
     devices: Sequence[jax.Device]
     model: Supernet
     steps: SearchSteps
@@ -99,8 +98,8 @@ def make_searchers(experiment: Experiment) -> Callable[[str], Searcher]:
     made = {}
 
     def searcher_of(method: str) -> Searcher:
-        _, settings = search_variant(experiment.config, method)
-        key = json.dumps(settings.to_dict(), sort_keys=True)
+        _, settings = experiment.config.method(method)
+        key = json.dumps(dataclasses.asdict(settings), sort_keys=True)
         if key not in made:
             made[key] = make_searcher(experiment, settings)
         return made[key]
@@ -108,15 +107,14 @@ def make_searchers(experiment: Experiment) -> Callable[[str], Searcher]:
     return searcher_of
 
 
-def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -> Searcher:
+def make_searcher(experiment: Experiment, settings: Search) -> Searcher:
     """Builds model, optimisers and steps; nothing is compiled before the first step.
 
     Args:
         experiment: its corpus, folds and shapes.
-        settings: the section `search`, see `config.search_variant`.
+        settings: the section `search`, see `Settings.method`.
     """
-    config, s = experiment.config.copy_and_resolve_references(), settings
-    config.search = settings
+    config, s = dataclasses.replace(experiment.config, search=settings), settings
     devices = parallel.devices_of_all(config.devices)
     model = make_supernet(config, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
     sizes = [

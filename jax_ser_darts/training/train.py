@@ -16,10 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from absl import logging
-from sklearn.metrics import recall_score
 
 from jax_ser_darts import optimisers
-from jax_ser_darts.data.augment import Augmentation
 from jax_ser_darts.data.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.prefetch import prefetch
@@ -35,6 +33,7 @@ from jax_ser_darts.rundir.checkpoints import Checkpoints
 from jax_ser_darts.rundir.manifest import read_object
 from jax_ser_darts.rundir.metrics import MetricsWriter
 from jax_ser_darts.rundir.progress import Progress
+from jax_ser_darts.scoring.metrics import unweighted_accuracy
 from jax_ser_darts.training.train_step import TrainState, TrainSteps, make_train_steps
 
 
@@ -243,9 +242,9 @@ def _epoch(trainer: Trainer, state: TrainState, batches: Iterator, epoch: int) -
 
 
 def _unweighted_accuracy(trainer: Trainer, variables: dict, data: Subset, part: Part) -> float:
-    """The UA of `data`, of the classes that are in it, as in `scores`."""
-    answers = predict(trainer, variables, data, part).argmax(axis=-1)
-    return float(recall_score(data.labels, answers, labels=np.unique(data.labels), average="macro"))
+    """The UA of `data`, over the classes that are in it."""
+    predictions = predict(trainer, variables, data, part).argmax(axis=-1)
+    return unweighted_accuracy(data.labels, predictions, len(data.corpus.classes))
 
 
 def read_network(folder: pathlib.Path) -> dict:
@@ -288,7 +287,7 @@ def _patience_is_over(epoch: int, chosen: dict, patience: int) -> bool:
 def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int):
     """Training batches on the devices, from a step on, without end."""
     t = trainer.experiment.config.train
-    augmentation = Augmentation(**t.augment.to_dict())
+    augmentation = t.augment
     stream = train_batches(
         part.data,
         normalisation=part.normalisation,

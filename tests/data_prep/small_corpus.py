@@ -33,7 +33,7 @@ def configured(source: pathlib.Path | str, /, **changes) -> ml_collections.Confi
         "source": str(source),
         "emotions": {"anger": "angry", "rage": "angry", "sorrow": "sad"},
         "parts": (),
-        "target": False,
+        "intended_emotion": False,
         "group_by": "speaker",
         "on_bad_file": "error",
         "workers": 1,

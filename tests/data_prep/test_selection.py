@@ -46,8 +46,8 @@ def test_only_the_parts_that_are_named_are_taken(acted, tmp_path):
 
 
 def test_the_emotion_is_the_one_heard_or_the_one_asked_for(acted, tmp_path):
-    for target, emotions in ((False, ["anger"] * 4), (True, ["anger", "sorrow"] * 2)):
-        selection = select(configured(acted, target=target, emotions={}), records=tmp_path)
+    for intended, emotions in ((False, ["anger"] * 4), (True, ["anger", "sorrow"] * 2)):
+        selection = select(configured(acted, intended_emotion=intended, emotions={}), records=tmp_path)
         assert [one.emotion for one in selection.chosen] == emotions
 
 
@@ -65,7 +65,10 @@ def test_an_emotion_that_the_corpus_lacks_is_an_error_that_lists_what_it_has(cor
         ({"corpus": "nonesuch"}, "unknown corpus 'nonesuch'; known:"),
         ({"group_by": "sex"}, "data.group_by is 'sex'; it must be one of speaker, session, part"),
         ({"parts": ("improvised",)}, "data.parts names improvised; the corpus has: no parts"),
-        ({"target": True}, r"24 utterance\(s\) have no target emotion, .* set data.intended_emotion=False"),
+        (
+            {"intended_emotion": True},
+            r"24 utterance\(s\) have no target emotion, .* set data.intended_emotion=False",
+        ),
         ({"on_bad_file": "ignore"}, "data.on_bad_file is 'ignore'"),
         ({"workers": -1}, "data.workers is -1"),
     ],

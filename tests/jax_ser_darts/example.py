@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from jax_ser_darts import config as configs
 from jax_ser_darts.bilevel import FIRST
 from jax_ser_darts.scoring.scores import metrics_of
 from jax_ser_darts.search_space.genotype import random_genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
+from jax_ser_darts.settings import default_config
 
 CLASSES = ("angry", "happy", "neutral", "sad")
 RIGHT = {"first": 0.5, "second": 0.62, "random": 0.48, "cnn_lstm_matched": 0.55}
@@ -169,4 +169,4 @@ def trainings() -> dict:
 
 def config() -> dict:
     """A run's config."""
-    return configs.default().to_dict()
+    return default_config().to_dict()

@@ -6,11 +6,10 @@ import json
 import numpy as np
 from tiny import tiny_config
 
-from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.grid import jobs
 from jax_ser_darts.report.results import CORPUS_FILE, Results
-from jax_ser_darts.rundir.manifest import claim_workdir
+from jax_ser_darts.rundir.manifest import write_manifest
 from jax_ser_darts.search_space.genotype import num_edges, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.training import svm
@@ -47,7 +46,7 @@ def make(workdir, config) -> Results:
         for i in range(len(SPEAKERS))
     )
     results = Results(config, workdir, "made_up", synthetic=True, classes=CLASSES, all_folds=folds)
-    claim_workdir(config, workdir, CORPUS)
+    write_manifest(config, workdir, CORPUS)
     write(workdir / CORPUS_FILE, results.to_json())
     write(workdir / "train" / "matched.json", {"parameters": MATCHED_SIZE, "methods": ["first/search_0"]})
     for number, job in enumerate(results.jobs):
@@ -100,7 +99,7 @@ def make_job(job, results, rng):
 
 def search_lines(job, config, rng, genotype):
     """The epochs of a search, two of them."""
-    order, settings = search_variant(config, job.method)
+    order, settings = config.method(job.method)
     shapes = dict.fromkeys(("normal", "reduction"), (num_edges(config.space.nodes), 4))
     if operations := sequence_operations(settings.sequence):
         shapes["sequence"] = (num_edges(settings.sequence_nodes), len(operations))

@@ -4,10 +4,9 @@ import functools
 
 import pytest
 
-from jax_ser_darts import config
-from jax_ser_darts.config import search_variant
-from jax_ser_darts.config_checks import validate
+from jax_ser_darts.checks import validated
 from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.settings import default_config
 
 
 @pytest.mark.parametrize(
@@ -78,18 +77,18 @@ from jax_ser_darts.errors import ConfigError
         ("search.partial_channels", 0),
         ("search.neumann_terms", -1),
         ("search.neumann_rate", 0.0),
-        ("compare.workers", 0),
-        ("compare.cluster", "utterance"),
+        ("grid.workers", 0),
+        ("scores.cluster", "utterance"),
     ],
 )
 def test_an_impossible_setting_is_named(name, value):
-    c = config.default()
+    c = default_config()
     *sections, key = name.split(".")
     functools.reduce(lambda part, section: part[section], sections, c)[key] = value
     with pytest.raises(
         ConfigError, match=rf"^config\.({name}|search\.cells)"
     ):  # and no variant of the search
-        validate(c)
+        validated(c)
 
 
 @pytest.mark.parametrize(
@@ -105,32 +104,32 @@ def test_an_impossible_setting_is_named(name, value):
 )
 @pytest.mark.parametrize("orders", [("first",), ("mine",)], ids=["known", "asked for"])
 def test_a_variant_that_cannot_work_is_named(orders, changes, message):
-    c = config.default()
+    c = default_config()
     c.search.variants.mine = changes
     c.search.methods = orders
     with pytest.raises(ConfigError, match=rf"config\.search\.variants\.{message}"):
-        validate(c)
+        validated(c)
 
 
 def test_channels_that_cannot_be_divided_are_named_where_it_is_asked_for():
-    c = config.default()
+    c = default_config()
     c.search.channels = 6
-    validate(c)
+    validated(c)
     c.search.methods = ("pc_darts",)
     with pytest.raises(ConfigError, match=r"channels = 6, of pc_darts, .*partial_channels = 4"):
-        validate(c)
+        validated(c)
     c.search.channels = 8
-    validate(c)
+    validated(c)
 
 
 def test_a_selection_by_perturbation_needs_all_channels():
-    c = config.default()
+    c = default_config()
     c.search.methods = ("darts_pt",)
     c.search.edge_normalisation = True
-    validate(c)
+    validated(c)
     c.search.partial_channels = 2
     with pytest.raises(ConfigError, match=r"perturbation, of darts_pt, needs .*partial_channels=1"):
-        validate(c)
+        validated(c)
 
 
 @pytest.mark.parametrize(
@@ -143,40 +142,40 @@ def test_a_selection_by_perturbation_needs_all_channels():
 def test_a_remedy_that_the_space_leaves_nothing_to_do_is_named_where_it_is_asked_for(
     method, operations, message
 ):
-    c = config.default()
+    c = default_config()
     c.space.operations = operations
-    validate(c)
+    validated(c)
     c.search.methods = (method,)
     with pytest.raises(ConfigError, match=message):
-        validate(c)
+        validated(c)
 
 
 def test_a_variant_changes_its_settings_and_no_others():
-    c = config.default()
+    c = default_config()
     c.search.variants.mine = {"order": "second", "hvp_epsilon": 0.5}
     c.search.methods = ("mine", "first")
-    validate(c)
-    order, settings = search_variant(c, "mine")
-    assert (order, settings.hvp_epsilon) == ("second", 0.5)
-    order, settings = search_variant(c, "first")
-    assert (order, settings.hvp_epsilon) == ("first", c.search.hvp_epsilon)
-    assert search_variant(c, "second_differences")[1].product == "finite_differences"
+    settings = validated(c)
+    order, search = settings.method("mine")
+    assert (order, search.hvp_epsilon) == ("second", 0.5)
+    order, search = settings.method("first")
+    assert (order, search.hvp_epsilon) == ("first", c.search.hvp_epsilon)
+    assert settings.method("second_differences")[1].hvp == "finite_differences"
 
 
 def test_the_folds_that_may_run_are_those_there_are():
-    c = config.default()
+    c = default_config()
     c.folds.test = (("a",), ("b",))
     c.folds.run = (1,)
-    validate(c)
+    validated(c)
     c.folds.run = (2,)
     with pytest.raises(ConfigError, match=r"config\.folds\.run: there is no fold 2 among 2"):
-        validate(c)
+        validated(c)
     c.data.group_by = "part"
     with pytest.raises(ConfigError, match=r"config\.folds\.test"):
-        validate(c)
+        validated(c)
     c.folds.test, c.folds.run = (), (1,)
     with pytest.raises(ConfigError, match=r"config\.folds\.run: there is no fold 1 among 1"):
-        validate(c)
+        validated(c)
 
 
 @pytest.mark.parametrize(
@@ -192,12 +191,12 @@ def test_the_folds_that_may_run_are_those_there_are():
     ],
 )
 def test_methods_that_lack_something_are_named(settings, message):
-    c = config.default()
+    c = default_config()
     c.search.methods = ()
     c.folds.validation_groups = 0
     c.baselines.update(settings)
     with pytest.raises(ConfigError, match=message):
-        validate(c)
+        validated(c)
 
 
 @pytest.mark.parametrize(
@@ -210,10 +209,10 @@ def test_methods_that_lack_something_are_named(settings, message):
     ],
 )
 def test_methods_need_no_search(settings):
-    c = config.default()
+    c = default_config()
     c.search.methods = ()
     c.baselines.update(settings)
-    validate(c)
+    validated(c)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +224,7 @@ def test_methods_need_no_search(settings):
     ],
 )
 def test_settings_of_a_bundle_out_of_range(name, value, message):
-    c = config.default()
+    c = default_config()
     c.bundle[name] = value
     with pytest.raises(ConfigError, match=message):
-        validate(c)
+        validated(c)

@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 from random_corpora import random_corpus
 
-from jax_ser_darts import config
 from jax_ser_darts.data.normalisation import Normalisation
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import digest, set_up
+from jax_ser_darts.settings import default_config, resolve
 
 
 @pytest.fixture(params=range(6))
 def experiment(request, tmp_path):
     for seed in range(100 * request.param, 100 * request.param + 100):
         corpus = random_corpus(seed)
-        c = config.default()
+        c = default_config()
         c.folds.count = 0
         c.folds.validation_groups = 1
         try:
             if len(corpus.groups) >= 5:
-                return set_up(c, tmp_path, corpus)
+                return set_up(resolve(c), tmp_path, corpus)
         except ConfigError:  # a class that the training part lacks
             continue
     raise AssertionError("no usable random corpus")

@@ -1,11 +1,11 @@
 """A run small enough for tests: four synthetic speakers, a supernet of one node, two epochs."""
 
-from jax_ser_darts import config
+from jax_ser_darts.settings import default_config
 
 
 def tiny_config():
     """Both orders on two folds of the demo corpus."""
-    c = config.default()
+    c = default_config()
     c.devices = 2
     c.data.corpus = "demo"
     c.data.workers = 1

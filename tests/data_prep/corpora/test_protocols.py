@@ -6,11 +6,11 @@ import ml_collections
 import pytest
 from trees import iemocap, msp_improv, msp_podcast, podcast_rows
 
-from configs import iemocap as iemocap_config
-from configs import msp_improv as msp_improv_config
-from configs import msp_podcast as msp_podcast_config
 from data_prep.corpora.base import CorpusError
 from data_prep.prepare import prepare
+from jax_ser_darts.configs import iemocap as iemocap_config
+from jax_ser_darts.configs import msp_improv as msp_improv_config
+from jax_ser_darts.configs import msp_podcast as msp_podcast_config
 from jax_ser_darts.data.folds import FoldError
 from jax_ser_darts.data.records import load_records
 from jax_ser_darts.experiment import set_up
@@ -106,7 +106,12 @@ def test_emodarts_leaves_the_partner_in_training_and_drops_no_dialogue(trees, tm
     [
         ("full", {}, "session", {"angry": 96, "happy": 48, "neutral": 96, "sad": 48}),
         ("paper", {"group_by": "speaker"}, "speaker", {"angry": 96, "happy": 48, "neutral": 96, "sad": 48}),
-        ("full", {"target": True}, "session", dict.fromkeys(("angry", "happy", "neutral", "sad"), 96)),
+        (
+            "full",
+            {"intended_emotion": True},
+            "session",
+            dict.fromkeys(("angry", "happy", "neutral", "sad"), 96),
+        ),
         ("full", {"parts": ("P", "S")}, "session", {"angry": 48, "happy": 24, "neutral": 48, "sad": 24}),
         ("emodarts", {}, "emodarts", dict.fromkeys(("angry", "happy", "neutral", "sad"), 24)),
     ],

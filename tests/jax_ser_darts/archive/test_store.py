@@ -15,7 +15,7 @@ from jax_ser_darts.grid import jobs
 from jax_ser_darts.report import html, outputs
 from jax_ser_darts.report.results import Results
 from jax_ser_darts.rundir.environment import environment
-from jax_ser_darts.rundir.manifest import claim_workdir, lock_workdir, read_claim
+from jax_ser_darts.rundir.manifest import lock_workdir, read_manifest, write_manifest
 
 TABLES = ("table.txt", "table.tex", "results.csv")
 
@@ -120,13 +120,13 @@ def test_no_path_of_a_machine_is_kept_and_the_corpus_may_lie_elsewhere(run, tmp_
     here, there = (grids.grid_config() for _ in range(2))
     for config, root in ((here, "/of/one"), (there, "/of/another")):
         config.data.source, config.data.records = f"{root}/corpus", f"{root}/records"
-    claim_workdir(here, run.workdir, grids.CORPUS)
+    write_manifest(here, run.workdir, grids.CORPUS)
     kept.collect(run.workdir, tmp_path / "kept")
     assert "/of/one" not in (tmp_path / "kept/config.json").read_text()
     kept.restore(tmp_path / "kept", tmp_path / "new")
     with pytest.raises(ConfigError, match="corpus has other utterances"):
-        claim_workdir(there, tmp_path / "new", "another")
-    claim_workdir(there, tmp_path / "new", grids.CORPUS)
+        write_manifest(there, tmp_path / "new", "another")
+    write_manifest(there, tmp_path / "new", grids.CORPUS)
 
 
 class TestAGridOfSeveralWorkdirs:
@@ -137,7 +137,7 @@ class TestAGridOfSeveralWorkdirs:
             config.train.seeds, config.baselines.svm = (seed,), seed == 1
             part = tmp_path / f"part_{seed}"
             shutil.copytree(run.workdir, part)
-            claim_workdir(config, part, grids.CORPUS)
+            write_manifest(config, part, grids.CORPUS)
             mine = Results.from_json(
                 json.loads((part / "compare/corpus.json").read_text()), config=config, workdir=part
             ).jobs
@@ -147,7 +147,7 @@ class TestAGridOfSeveralWorkdirs:
         assert "NOT compared" not in kept.rebuild(tmp_path / "kept", tmp_path / "again")
         assert summary_of(tmp_path / "again") == summary_of(run.workdir / "compare")
         kept.restore(tmp_path / "kept", part)
-        claimed = read_claim(part)[0]
+        claimed = read_manifest(part)[0]
         assert (claimed.train.seeds, claimed.baselines.svm) == ((0, 1), True)
 
     def test_a_job_outside_the_grid_is_named(self, run, tmp_path):
@@ -155,7 +155,7 @@ class TestAGridOfSeveralWorkdirs:
         kept.collect(run.workdir, tmp_path / "kept")
         config = grids.grid_config()
         config.train.genotype = "mine.json"
-        claim_workdir(config, run.workdir, grids.CORPUS)
+        write_manifest(config, run.workdir, grids.CORPUS)
         said = kept.collect(run.workdir, tmp_path / "kept")
         again = kept.rebuild(tmp_path / "kept", tmp_path / "again")
         for text in (said, again):
@@ -198,14 +198,14 @@ class TestRestore:
     def test_a_restored_workdir_takes_its_config_and_corpus_alone(self, run, tmp_path):
         kept.collect(run.workdir, tmp_path / "kept")
         kept.restore(tmp_path / "kept", tmp_path / "new")
-        claim_workdir(run.config, tmp_path / "new", grids.CORPUS)
+        write_manifest(run.config, tmp_path / "new", grids.CORPUS)
         with pytest.raises(ConfigError, match="corpus has other utterances"):
-            claim_workdir(run.config, tmp_path / "new", "another")
+            write_manifest(run.config, tmp_path / "new", "another")
         other = grids.grid_config()
         other.train.epochs = 9
         with pytest.raises(ConfigError, match=r"train\.epochs: 2 there, 9 now"):
-            claim_workdir(other, tmp_path / "new", grids.CORPUS)
-        claim_workdir(other, tmp_path / "theirs", grids.CORPUS)
+            write_manifest(other, tmp_path / "new", grids.CORPUS)
+        write_manifest(other, tmp_path / "theirs", grids.CORPUS)
         with pytest.raises(ConfigError, match=r"train\.epochs: 9 there, 2 now"):
             kept.restore(tmp_path / "kept", tmp_path / "theirs")
 

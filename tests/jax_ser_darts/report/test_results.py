@@ -6,10 +6,10 @@ import types
 import grids
 import pytest
 
-from jax_ser_darts import config as configs
 from jax_ser_darts.files import write_json
 from jax_ser_darts.grid.jobs import SEARCH, TRAIN, Job
 from jax_ser_darts.report import results
+from jax_ser_darts.settings import default_config
 
 STOP = {"rule": "eigenvalue", "epoch": 2, "genotype_epoch": 0, "reason": "it grew"}
 
@@ -30,7 +30,7 @@ def test_a_search_comes_with_what_stopped_it_and_the_epoch_that_was_taken(tmp_pa
     write_json(folder / "search.json", about)
     write_json(folder / "genotype.json", {"normal": [], "reduction": []})
     (folder / "metrics.jsonl").write_text("".join(json.dumps({"epoch": epoch}) + "\n" for epoch in range(3)))
-    found = types.SimpleNamespace(workdir=tmp_path, config=configs.default())
+    found = types.SimpleNamespace(workdir=tmp_path, config=default_config())
     (one,) = results.searches(found, [job, Job(TRAIN, method, 1, 0, 0)])
     assert (one["method"], one["seed"], one["fold"]) == (method, 1, 0)
     assert one["stopped"] == about.get("stopped")

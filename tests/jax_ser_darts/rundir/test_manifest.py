@@ -2,31 +2,37 @@
 
 import pytest
 
-from jax_ser_darts import config
-from jax_ser_darts.config_checks import validate
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.rundir.manifest import FREE, GRID, check_workdir, claim_workdir, joined, read_claim
+from jax_ser_darts.rundir.manifest import (
+    GRID,
+    RESUMABLE,
+    check_manifest,
+    joined,
+    read_manifest,
+    write_manifest,
+)
+from jax_ser_darts.settings import Settings, default_config, resolve
 
 
 def test_the_same_config_may_come_back(tmp_path):
-    claim_workdir(config.default(), tmp_path, "corpus")
-    claim_workdir(config.default(), tmp_path, "corpus")
+    write_manifest(Settings(), tmp_path, "corpus")
+    write_manifest(Settings(), tmp_path, "corpus")
 
 
-def test_another_is_told_what_differs(tmp_path):
-    claim_workdir(config.default(), tmp_path, "corpus")
-    other = config.default()
+def test_another_run_is_refused_with_the_differences(tmp_path):
+    write_manifest(Settings(), tmp_path, "corpus")
+    other = default_config()
     other.search.epochs = 7
     other.features.hop = 80
     with pytest.raises(ConfigError) as error:
-        check_workdir(other, tmp_path)
+        check_manifest(resolve(other), tmp_path)
     assert "config.search.epochs: 50 there, 7 now" in str(error.value)
     assert "config.features.hop: 160 there, 80 now" in str(error.value)
 
 
 def test_more_folds_seeds_orders_and_methods_may_be_added(tmp_path):
-    claim_workdir(config.default(), tmp_path, "corpus")
-    more = config.default()
+    write_manifest(Settings(), tmp_path, "corpus")
+    more = default_config()
     more.folds.run = (0, 1)
     more.train.seeds = (0, 1)
     more.search.methods = ("first",)
@@ -34,123 +40,77 @@ def test_more_folds_seeds_orders_and_methods_may_be_added(tmp_path):
     more.baselines.networks = ("lstm",)
     more.baselines.svm = True
     more.parallel = "shard_map"  # the same results
-    claim_workdir(more, tmp_path, "corpus")
+    write_manifest(resolve(more), tmp_path, "corpus")
 
 
 def test_the_corpus_may_lie_elsewhere_and_what_lies_there_may_not_be_another(tmp_path):
     """The digest tells, which is known when the records are read."""
-    claim_workdir(config.default(), tmp_path, "corpus")
-    moved = config.default()
+    write_manifest(Settings(), tmp_path, "corpus")
+    moved = default_config()
     moved.data.source = "/elsewhere/corpus"
-    check_workdir(moved, tmp_path)
+    check_manifest(resolve(moved), tmp_path)
     with pytest.raises(ConfigError, match="the corpus has other utterances"):
-        claim_workdir(moved, tmp_path, "another")
-    claim_workdir(moved, tmp_path, "corpus")
+        write_manifest(resolve(moved), tmp_path, "another")
+    write_manifest(resolve(moved), tmp_path, "corpus")
 
 
 def test_a_new_variant_may_be_added_and_an_old_one_not_changed(tmp_path):
-    claim_workdir(config.default(), tmp_path, "corpus")
-    more = config.default()
+    write_manifest(Settings(), tmp_path, "corpus")
+    more = default_config()
     more.search.variants.mine = {"order": "second", "hvp_epsilon": 0.5}
-    claim_workdir(more, tmp_path, "corpus")
+    write_manifest(resolve(more), tmp_path, "corpus")
     more.search.variants.mine.hvp_epsilon = 0.7
     with pytest.raises(ConfigError, match=r"search\.variants\.mine\.hvp_epsilon: 0\.5 there, 0\.7 now"):
-        check_workdir(more, tmp_path)
+        check_manifest(resolve(more), tmp_path)
 
 
 def test_a_variant_that_a_run_did_not_know_comes_back_as_it_was(tmp_path):
-    one = config.default()
+    one = default_config()
     one.search.variants.mine = {"order": "second", "hvp_epsilon": 0.5}
-    claim_workdir(one, tmp_path, "corpus")
-    claim_workdir(config.default(), tmp_path, "corpus")
-    check_workdir(one, tmp_path)
+    write_manifest(resolve(one), tmp_path, "corpus")
+    write_manifest(Settings(), tmp_path, "corpus")
+    check_manifest(resolve(one), tmp_path)
     one.search.variants.mine.hvp_epsilon = 0.7
-    with pytest.raises(ConfigError, match=r"difference_size: 0\.5 there, 0\.7 now"):
-        check_workdir(one, tmp_path)
+    with pytest.raises(ConfigError, match=r"hvp_epsilon: 0\.5 there, 0\.7 now"):
+        check_manifest(resolve(one), tmp_path)
 
 
 def test_a_variant_that_was_redefined_is_read_as_it_was(tmp_path):
     """Without what a variant of this name has by default."""
-    one = config.default()
+    one = default_config()
     one.data.emotions = {"anger": "angry"}
     one.search.variants = {"darts_plus": {"order": "first", "stop_skips": 3}}
-    claim_workdir(one, tmp_path, "corpus")
-    claimed, _ = read_claim(tmp_path)
-    assert claimed.search.variants.to_dict() == {"darts_plus": {"order": "first", "stop_skips": 3}}
-    assert claimed.data.emotions.to_dict() == {"anger": "angry"}
-    check_workdir(claimed, tmp_path)
-    assert claimed.features == config.default().features
-
-
-def test_a_workdir_from_before_the_methods_takes_them(tmp_path):
-    old = config.default()
-    del old.baselines
-    claim_workdir(old, tmp_path, "corpus")
-    claim_workdir(config.default(), tmp_path, "corpus")
-
-
-def test_a_workdir_from_before_the_sequence_cells_goes_on_without_them(tmp_path):
-    old = config.default()
-    del old.search.sequence
-    del old.search.sequence_width
-    claim_workdir(old, tmp_path, "corpus")
-    check_workdir(config.default(), tmp_path)
-    joint = config.default()
-    joint.search.sequence = "all"
-    with pytest.raises(ConfigError, match=r"search\.sequence: 'fixed' there, 'all' now"):
-        check_workdir(joint, tmp_path)
-
-
-def test_a_workdir_from_before_a_setting_goes_on_with_what_it_did(tmp_path):
-    old = config.default()
-    for name in (
-        "remat",
-        "auxiliary_skip",
-        "stop_skips",
-        "eigenvalue",
-        "perturbation",
-        "partial_channels",
-        "edge_normalisation",
-    ):
-        del old.search[name]
-    claim_workdir(old, tmp_path, "corpus")
-    check_workdir(config.default(), tmp_path)
+    write_manifest(resolve(one), tmp_path, "corpus")
+    saved, _ = read_manifest(tmp_path)
+    assert saved.search.variants == {"darts_plus": {"order": "first", "stop_skips": 3}}
+    assert saved.data.emotions == {"anger": "angry"}
+    check_manifest(saved, tmp_path)
+    assert saved.features == Settings().features
 
 
 def test_what_is_exported_and_how_is_free(tmp_path):
-    """Also in a workdir from before there were bundles."""
-    old = config.default()
-    del old.bundle
-    claim_workdir(old, tmp_path, "corpus")
-    more = config.default()
+    write_manifest(Settings(), tmp_path, "corpus")
+    more = default_config()
     more.bundle.method, more.bundle.silence, more.bundle.labels = "first", -40.0, (("joy", "happy"),)
-    validate(more)
-    claim_workdir(more, tmp_path, "corpus")
-
-
-def test_a_workdir_whose_searches_had_no_seeds_is_refused(tmp_path):
-    claim_workdir(config.default(), tmp_path, "corpus")
-    (tmp_path / "search" / "first" / "fold_0").mkdir(parents=True)
-    with pytest.raises(ConfigError, match="before searches had seeds"):
-        check_workdir(config.default(), tmp_path)
+    write_manifest(resolve(more), tmp_path, "corpus")
 
 
 def test_another_corpus_is_refused(tmp_path):
-    claim_workdir(config.default(), tmp_path, "corpus")
+    write_manifest(Settings(), tmp_path, "corpus")
     with pytest.raises(ConfigError, match="the corpus has other utterances"):
-        claim_workdir(config.default(), tmp_path, "another")
+        write_manifest(Settings(), tmp_path, "another")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"corpus": "corpus"}', '{"config": [], "corpus": "corpus"}'])
-def test_a_damaged_claim_is_told_with_its_name(tmp_path, text):
+def test_a_damaged_manifest_is_named(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
-    for read in (lambda: check_workdir(config.default(), tmp_path), lambda: read_claim(tmp_path)):
+    for read in (lambda: check_manifest(Settings(), tmp_path), lambda: read_manifest(tmp_path)):
         with pytest.raises(ConfigError, match=r"config\.json is damaged"):
             read()
 
 
 def test_two_grids_joined_hold_both():
-    one, other = config.default(), config.default()
+    one, other = default_config(), default_config()
     one.folds.run, other.folds.run = (3, 1), (2, 3)
     one.search.methods, other.search.methods = ("second", "first"), ("first",)
     other.search.seeds = (4, 0)
@@ -159,15 +119,21 @@ def test_two_grids_joined_hold_both():
     other.baselines.svm = True
     one.search.variants.mine = {"order": "second"}
     one.data.source = "/here"
-    both = joined(one, other)
+    both = joined(resolve(one), resolve(other))
     assert both.folds.run == (1, 2, 3)
     assert both.search.methods == ("second", "first")
     assert both.search.seeds == (4, 0)
     assert both.baselines.random == 3
     assert both.baselines.networks == ("lstm", "cnn")
     assert both.baselines.svm is True
-    assert both.search.variants.mine.order == joined(other, one).search.variants.mine.order == "second"
+    assert (
+        both.search.variants["mine"]["order"]
+        == joined(resolve(other), resolve(one)).search.variants["mine"]["order"]
+        == "second"
+    )
     assert both.data.source == "/here"
     other.folds.run = ()
-    assert joined(one, other).folds.run == joined(other, one).folds.run == (), "of all folds"
-    assert set(GRID) <= FREE
+    assert (
+        joined(resolve(one), resolve(other)).folds.run == joined(resolve(other), resolve(one)).folds.run == ()
+    ), "of all folds"
+    assert set(GRID) <= RESUMABLE

@@ -8,7 +8,7 @@ import pytest
 from random_corpora import random_corpus
 from tiny import tiny_config
 
-from jax_ser_darts import main
+from jax_ser_darts import modes
 from jax_ser_darts.bilevel import ORDERS
 from jax_ser_darts.experiment import set_up
 from jax_ser_darts.models.baselines import BASELINES, parameters
@@ -45,7 +45,7 @@ def test_each_method_has_a_design_a_fold_and_a_name_of_its_own(experiment):
     designs = all_designs(experiment, found)
     assert len(designs) == len(ORDERS) + 2 + 2 * len(BASELINES)
     assert all(len(of_folds) == 2 for of_folds in designs.values())
-    assert not {main.GIVEN_GENOTYPE, svm.METHOD} & set(designs)
+    assert not {modes.GIVEN_GENOTYPE, svm.METHOD} & set(designs)
     assert [from_json(design.value) for design in designs["second"]] == found["second"]
 
 

@@ -3,7 +3,7 @@
 import pytest
 from tiny import tiny_config
 
-from jax_ser_darts.config_checks import validate
+from jax_ser_darts.checks import validated
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.training.spaces import RANDOM, Space, random_method, random_spaces
 
@@ -62,4 +62,4 @@ def test_no_search_can_be_taken_for_random_architectures(config):
     config.search.variants.random_lstm = {"order": "first"}
     config.search.methods = ("random_lstm",)
     with pytest.raises(ConfigError, match="random architectures are called so"):
-        validate(config)
+        validated(config)

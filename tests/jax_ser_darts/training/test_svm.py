@@ -7,11 +7,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from jax_ser_darts import config
 from jax_ser_darts.data.records import subset
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import set_up
 from jax_ser_darts.scoring.scores import score
+from jax_ser_darts.settings import default_config
 from jax_ser_darts.training import svm
 
 
@@ -20,7 +20,7 @@ def experiment(tmp_path):
     """Five groups or more, one out; C to be chosen."""
     for seed in range(100):
         corpus = random_corpus(seed)
-        c = config.default()
+        c = default_config()
         c.folds.count = 0
         c.folds.validation_groups = 1
         c.baselines.svm_c = (0.01, 1.0)
