@@ -34,7 +34,8 @@ import importlib.metadata
 import runpy
 import sys
 
-from jax_ser_darts import commands
+from jax_ser_darts import commands, extras
+from jax_ser_darts.errors import UserError
 
 MODES = ("prepare", "search", "train", "evaluate", "all", "compare", "export", "plan")
 # Command -> the module that does it, and the arguments that stand before the user's.
@@ -45,7 +46,7 @@ COMMANDS = {
     "predict": ("predict",),
     "page": ("page",),
     "onnx": ("serving.onnx_model",),
-    "archive": ("archive.store",),
+    "archive": ("archive",),
     "draw": ("cells", "draw"),
     "cells": ("cells",),
     "benchmark": ("benchmark",),
@@ -67,7 +68,11 @@ def main() -> None:
         if module == "main" and arguments and not arguments[0].startswith("-"):
             arguments[0] = f"--config={arguments[0]}"
         sys.argv[1:] = [*before, *arguments]
-        runpy.run_module(f"jax_ser_darts.{module}", run_name="__main__", alter_sys=True)
+        try:
+            with extras.explained():
+                runpy.run_module(f"jax_ser_darts.{module}", run_name="__main__", alter_sys=True)
+        except UserError as error:
+            sys.exit(commands.fail(error, status=1))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class Page:
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )
-        self._template = environment.get_template("page.jinja").module
+        self._template: Any = environment.get_template("page.jinja").module
 
     def heading(self) -> str:
         """What the page is for, and how well the network did."""
@@ -156,7 +156,7 @@ def build(page: Page) -> Any:
     ) as blocks:
         gr.HTML(page.heading())
         with gr.Row(equal_height=True):
-            options = {"type": "filepath", "buttons": [], "min_width": 300}
+            options: dict[str, Any] = {"type": "filepath", "buttons": [], "min_width": 300}
             voice = gr.Audio(sources="microphone", label="Speak", elem_id="voice", **options)
             file = gr.Audio(sources="upload", label="Or drop a file", elem_id="file", **options)
         shown = gr.HTML(page.prediction(None), elem_id="prediction")

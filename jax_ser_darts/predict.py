@@ -24,6 +24,7 @@ people.
 
 import csv
 import glob
+import io
 import json
 import os
 import pathlib
@@ -31,6 +32,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
@@ -38,6 +40,9 @@ from data_prep.audio import AudioError
 from data_prep.corpora.base import BadFile
 from data_prep.corpora.files import find, is_sound
 from jax_ser_darts import commands
+
+if TYPE_CHECKING:  # it brings JAX, which --help does without
+    from jax_ser_darts.serving.predictor import Prediction, Predictor
 
 STDIN = "-"
 SILENCE = "(silence)"  # in the place of an emotion
@@ -86,7 +91,7 @@ def sources(names: Sequence[str], bad_files: list[BadFile]) -> Iterator[str]:
                 yield path
 
 
-def predict(predictor, path: str):
+def predict(predictor: "Predictor", path: str) -> "Prediction":
     """The `Prediction` of a file, or of standard input.
 
     Raises:
@@ -114,7 +119,7 @@ class Table:
             f"{'file'.ljust(width)}  {'start s':>8}  {'end s':>8}  {'emotion'.ljust(self._emotion)}  {columns}"
         )
 
-    def add(self, path: str, prediction) -> None:
+    def add(self, path: str, prediction: "Prediction") -> None:
         """A line for the file, and one a window where these are asked for."""
         self._line(path, prediction.whole)
         if TIMELINE.value and len(prediction.timeline) > 1:
@@ -136,7 +141,7 @@ class Table:
 class JsonLines:
     """One JSON object a file."""
 
-    def add(self, path: str, prediction) -> None:
+    def add(self, path: str, prediction: "Prediction") -> None:
         """The file and its prediction."""
         print(json.dumps({"file": path, **prediction.to_json()}))
 
@@ -153,7 +158,7 @@ class Csv:
         self._writer = csv.writer(sys.stdout, lineterminator="\n")
         self._writer.writerow(["file", "start", "end", "emotion", *classes, "error"])
 
-    def add(self, path: str, prediction) -> None:
+    def add(self, path: str, prediction: "Prediction") -> None:
         """The file's line or lines."""
         for span in prediction.timeline if TIMELINE.value else (prediction.whole,):
             numbers = [f"{p:.6f}" for p in (span.probabilities or {}).values()] or [""] * len(self._classes)
@@ -178,6 +183,7 @@ def run(bundle: str, names: Sequence[str]) -> int:
 
     compilation.cache_compilations(CACHE.value)
     predictor = predictors.load(bundle, overlap=OVERLAP.value, silence=SILENCE_LEVEL.value)
+    out: Table | JsonLines | Csv
     if FORMAT.value == "table":
         out = Table(predictor.classes, width=max(map(len, [*paths, "file"])))
     else:
@@ -213,7 +219,8 @@ def _unfound(bad_files: Sequence[BadFile], paths: Sequence[str]) -> int:
 def main(argv: Sequence[str]) -> int:
     """The command; a user's mistake is one message and exit status 2."""
     for stream in (sys.stdout, sys.stderr):  # names of files may be no text
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.WARNING)
     if len(argv) < 3:
         missing = "file" if argv[1:] else "bundle"

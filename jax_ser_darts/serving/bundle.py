@@ -269,7 +269,7 @@ def check_windowing(windowing: Mapping[str, Any], *, where: str) -> None:
     """
     limits = {"overlap": (0.0, 0.9), "silence": (-120.0, 0.0)}
     for name, (low, high) in limits.items():
-        value = windowing.get(name)
+        value: Any = windowing.get(name)
         if type(value) not in (int, float) or not low <= value <= high:
             raise BundleError(f"{where}: {name} = {value!r} must be a number from {low:g} to {high:g}")
 

@@ -42,7 +42,9 @@ class Span:
     @property
     def emotion(self) -> str | None:
         """The likeliest class; None in silence."""
-        return self.probabilities and max(self.probabilities, key=self.probabilities.__getitem__)
+        if self.probabilities is None:
+            return None
+        return max(self.probabilities, key=self.probabilities.__getitem__)
 
     def to_json(self) -> dict[str, Any]:
         """A dict that JSON can hold."""
@@ -162,7 +164,7 @@ class Predictor:
     def _predict(self, blocks: Iterable[np.ndarray], rate: float) -> Prediction:
         resampled = sound.mono(blocks, rate=rate, to=self.sampling_rate)
         windows = sound.windows(resampled, size=self.bundle.window_samples, hop=self.hop)
-        timeline = []
+        timeline: list[Span] = []
         while group := tuple(itertools.islice(windows, max(self._batches))):
             timeline.extend(self._spans(group))
         if not timeline:

@@ -117,14 +117,26 @@ class TestConsoleCommand:
         module, *_ = cli.COMMANDS[name]
         assert importlib.util.find_spec(f"jax_ser_darts.{module}") is not None
 
-    def test_a_mode_is_the_flag_of_the_module(self, tmp_path):
-        given = ("--config.space.nodes=0", f"--workdir={tmp_path}")
-        by_name, by_flag = (
-            command("plan", *how, *given, module="cli") for how in (["demo"], ["--config=demo"])
-        )
-        assert by_name.returncode == by_flag.returncode == 1
-        assert by_name.stderr == by_flag.stderr
-        assert by_name.stderr.startswith("error: config.space.nodes = 0")
+    @pytest.mark.parametrize(
+        ("given", "module", "arguments"),
+        [
+            (["train", "--config=demo"], "main", ["--mode=train", "--config=demo"]),
+            (
+                ["plan", "ravdess:quick", "--workdir=w"],
+                "main",
+                ["--mode=plan", "--config=ravdess:quick", "--workdir=w"],
+            ),
+            (["list"], "main", ["--list"]),
+            (["show", "demo"], "main", ["--show", "--config=demo"]),
+            (["predict", "b", "speech.wav"], "predict", ["b", "speech.wav"]),
+        ],
+    )
+    def test_a_command_is_a_module_with_its_flags(self, monkeypatch, given, module, arguments):
+        started = []
+        monkeypatch.setattr(cli.runpy, "run_module", lambda name, **_: started.append((name, sys.argv[1:])))
+        monkeypatch.setattr(sys, "argv", ["jax-ser-darts", *given])
+        cli.main()
+        assert started == [(f"jax_ser_darts.{module}", arguments)]
 
     def test_an_unknown_command_is_named(self):
         done = command("dance", module="cli")

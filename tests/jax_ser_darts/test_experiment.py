@@ -57,9 +57,7 @@ def test_training_uses_training_speakers_alone(experiment):
 
 def test_a_choice_of_folds_leaves_all_of_them_known(experiment):
     """What folds share, such as the length of the schedule, must not depend on which of them run."""
-    chosen = set_up(
-        replaced(experiment.config, {"folds.run": (1,)}), experiment.workdir, experiment.corpus
-    )
+    chosen = set_up(replaced(experiment.config, {"folds.run": (1,)}), experiment.workdir, experiment.corpus)
     assert chosen.all_folds == experiment.all_folds
     assert chosen.folds == (experiment.folds[1],)
 
