@@ -209,27 +209,27 @@ def _search_step(method, order, settings, searcher, state, devices, compiler):
     if order == bilevel.IMPLICIT or (order == bilevel.SECOND and settings.hvp == bilevel.EXACT):
         programs["mixed product"] = gradients.hvp_mixed
     if order == bilevel.IMPLICIT and settings.neumann_terms:
-        programs["product of the weights"] = gradients.hvp_params
+        programs["product of the params"] = gradients.hvp_params
     if settings.eigenvalue:
         programs["product of the alphas"] = gradients.hvp_alphas
     vectors = {
-        "mixed product": state.weights,
-        "product of the weights": state.weights,
+        "mixed product": state.params,
+        "product of the params": state.params,
         "product of the alphas": state.alphas,
     }
     added = (searcher.added(state.step),) if searcher.added else ()
-    copies = 4 * _bytes(state.weights) if order != bilevel.FIRST else 0
+    copies = 4 * _bytes(state.params) if order != bilevel.FIRST else 0
 
     def need(size):
         batch = _batch(searcher.experiment, size, devices)
-        arguments = (state.weights, state.alphas, (batch, state.key, *added))
+        arguments = (state.params, state.alphas, (batch, state.key, *added))
         analyses = {
             name: compiler(name, program, size, *arguments, *([vectors[name]] if name in vectors else []))
             for name, program in programs.items()
         }
         return _need(analyses, state, copies, 2 * _bytes(batch) // len(devices))
 
-    return Step(method, count_parameters({"params": state.weights}), need)
+    return Step(method, count_parameters({"params": state.params}), need)
 
 
 def train_step(experiment: Experiment, devices: Sequence[jax.Device], compiler: Compiler):

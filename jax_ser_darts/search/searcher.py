@@ -14,7 +14,7 @@ from jax_ser_darts.devices import compilation, parallel
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas
-from jax_ser_darts.ops.backend import FAST, PLAIN
+from jax_ser_darts.ops import backend
 from jax_ser_darts.search.early_stopping import Rules
 from jax_ser_darts.search.search_step import (
     SearchState,
@@ -44,9 +44,9 @@ def make_supernet(config: Settings, *, classes: int, axis_name: str | None) -> S
         sequence_nodes=config.search.sequence_nodes,
         sequence_width=config.search.sequence_width,
         partial_channels=config.search.partial_channels,
-        backend=FAST if config.search.custom_kernels else PLAIN,
+        backend=backend.choose(config.search.custom_kernels),
         edges=config.search.edges,
-        rematerialise=config.search.remat,
+        remat=config.search.remat,
         axis_name=axis_name,
         **dataclasses.asdict(config.model),
     )
@@ -124,10 +124,8 @@ def make_searcher(experiment: Experiment, settings: Search) -> Searcher:
     schedule = optimisers.cosine(
         start=s.learning_rate, end=s.final_learning_rate, steps=max(sizes) * s.epochs
     )
-    weights_optimiser = optimisers.sgd(
-        schedule=schedule, momentum=s.momentum, weight_decay=s.weight_decay, clip=s.clip
-    )
-    alphas_optimiser = optimisers.adam_with_l2(
+    tx = optimisers.sgd(schedule=schedule, momentum=s.momentum, weight_decay=s.weight_decay, clip=s.clip)
+    alphas_tx = optimisers.adam_with_l2(
         learning_rate=s.alphas_learning_rate,
         betas=tuple(s.alphas_betas),
         weight_decay=s.alphas_weight_decay,
@@ -141,12 +139,12 @@ def make_searcher(experiment: Experiment, settings: Search) -> Searcher:
     added = skips if s.auxiliary_skip or s.perturbation else None
     steps = make_search_steps(
         loss=supernet_loss(model, parallel.AXIS),
-        weights_optimiser=weights_optimiser,
-        alphas_optimiser=alphas_optimiser,
+        tx=tx,
+        alphas_tx=alphas_tx,
         devices=devices,
-        product=s.hvp,
-        difference_size=s.hvp_epsilon,
-        series={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
+        hvp=s.hvp,
+        hvp_epsilon=s.hvp_epsilon,
+        neumann={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
         with_curvature=s.eigenvalue,
         added=added,
         mapping=config.parallel,
@@ -169,12 +167,12 @@ def make_searcher(experiment: Experiment, settings: Search) -> Searcher:
             jax.ShapeDtypeStruct((1,), jnp.int32),
             alphas,
         )
-        weights = init_variables(model.clone(axis_name=None), seed, *shapes, train=False)["params"]
+        params = init_variables(model.clone(axis_name=None), seed, *shapes, train=False)["params"]
         return init_state(
-            weights=weights,
+            params=params,
             alphas=alphas,
-            weights_optimiser=weights_optimiser,
-            alphas_optimiser=alphas_optimiser,
+            tx=tx,
+            alphas_tx=alphas_tx,
             key=key,
             devices=devices,
         )

@@ -53,3 +53,19 @@ def test_every_listed_variant_and_choice_is_taken(name):
         get_config(variant)
     for choice in about.choices:
         get_config(f"{about.variants[0]},{choice}")
+
+
+def test_a_name_and_a_file_give_their_config(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from jax_ser_darts.configs import ravdess\n\n"
+        "def get_config(variant='full'):\n    c = ravdess.get_config(variant)\n    c.search.epochs = 7\n    return c\n"
+    )
+    packaged, mine = config_files.load("ravdess:quick"), config_files.load(f"{tmp_path / 'mine.py'}:quick")
+    assert packaged.search.epochs != mine.search.epochs == 7
+    mine.search.epochs = packaged.search.epochs
+    assert mine == packaged
+
+
+def test_a_variant_that_there_is_not_is_an_error():
+    with pytest.raises(ConfigError, match="this config has the variants quick, full"):
+        config_files.load("ravdess:quik")

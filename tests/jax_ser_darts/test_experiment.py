@@ -8,7 +8,7 @@ from random_corpora import random_corpus
 
 from jax_ser_darts.data.normalisation import Normalisation
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.experiment import digest, set_up
+from jax_ser_darts.experiment import set_up
 from jax_ser_darts.settings import Settings
 from jax_ser_darts.settings.convert import replaced
 
@@ -80,8 +80,3 @@ def test_a_class_that_a_half_of_the_search_lacks_is_named_before_the_search(expe
     ):
         set_up(settings, experiment.workdir, rare)
     set_up(replaced(settings, {"train.genotype": "genotype.json"}), experiment.workdir, rare)
-
-
-def test_the_digest_is_that_of_the_corpus():
-    assert digest(random_corpus(3)) == digest(random_corpus(3))
-    assert digest(random_corpus(3)) != digest(random_corpus(4))
