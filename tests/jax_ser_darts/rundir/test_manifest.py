@@ -190,8 +190,7 @@ def test_a_workdir_is_one_process_s_until_that_ends(tmp_path):
                 pass
         finally:
             holder.kill()
-    with lock_workdir(tmp_path):
-        with pytest.raises(ConfigError, match="another process"), lock_workdir(tmp_path):
-            pass
+    with lock_workdir(tmp_path), pytest.raises(ConfigError, match="another process"), lock_workdir(tmp_path):
+        pass
     with lock_workdir(tmp_path):
         pass
