@@ -1,6 +1,6 @@
 """The original paper's search on a corpus of your own: the CNN is searched, LSTM and attention after it are fixed.
 
-    python -m jax_ser_darts.main --config=configs/cnn_search.py --config.data.corpus=NAME --config.data.source=DIR \
+    python -m jax_ser_darts.main --config=cnn_search --config.data.corpus=NAME --config.data.source=DIR \
         --workdir=DIR
 
 Source: Rajapakshe et al. (2023); figures of the authors' code (see README, "What differs"): MFCC of 128 coefficients at
@@ -10,12 +10,14 @@ to the end. `quick`, on RAVDESS (8 classes, 1 fold, 3 test speakers): UA 0.188 i
 works, and its few steps move the alphas so little that both orders find the same cells.
 """
 
-from jax_ser_darts import config
+from jax_ser_darts.settings import default_config
+
+VARIANTS = ("quick", "paper")
 
 
 def get_config(variant: str = "paper"):
     """`paper` is the published size, for an accelerator; `quick` has the same features in two small cells."""
-    c = config.default()
+    c = default_config()
     c.data.corpus = "ravdess"
     c.features.kind = "mfcc"
     c.features.sampling_rate = 32_750
@@ -41,5 +43,5 @@ def get_config(variant: str = "paper"):
     elif variant == "paper":
         c.baselines.random = 3
     else:
-        raise ValueError(f"configs/cnn_search.py has the variants quick and paper, not {variant!r}")
+        raise ValueError(f"configs/cnn_search.py has the variants {', '.join(VARIANTS)}, not {variant!r}")
     return c

@@ -1,9 +1,9 @@
 """Comparisons on RAVDESS: hypergradients, searches against a collapse, both papers' searches, what costs no search.
 
-    python -m jax_ser_darts.main --config=configs/compare.py --config.data.source=DIR --workdir=DIR --mode=compare
-    python -m jax_ser_darts.main --config=configs/compare.py:collapse ...  # searches that do not collapse
-    python -m jax_ser_darts.main --config=configs/compare.py:joint ...     # both papers' searches, baselines, the SVM
-    python -m jax_ser_darts.main --config=configs/compare.py:joint,8 ...   # on eight classes, in half the epochs
+    python -m jax_ser_darts.main --config=compare --config.data.source=DIR --workdir=DIR --mode=compare
+    python -m jax_ser_darts.main --config=compare:collapse ...  # searches that do not collapse
+    python -m jax_ser_darts.main --config=compare:joint ...     # both papers' searches, baselines, the SVM
+    python -m jax_ser_darts.main --config=compare:joint,8 ...   # on eight classes, in half the epochs
 
 All but `quick` have the CNN cells of `ravdess.py:quick`, and its epochs unless they say otherwise, for two cores:
 
@@ -29,11 +29,12 @@ All but `quick` have the CNN cells of `ravdess.py:quick`, and its epochs unless 
 pip install -e '.[baselines]'; `--config.baselines.svm=True` adds it to the others.
 """
 
-from configs import joint, ravdess
 from jax_ser_darts import bilevel
+from jax_ser_darts.configs import joint, ravdess
 from jax_ser_darts.models.baselines import BASELINES, SIZES
 from jax_ser_darts.search_space.sequence_operations import ALL, FIXED
 
+VARIANTS = ("full", "quick", "collapse", "joint", "joint,8")
 EIGHT = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
 
@@ -46,15 +47,15 @@ def get_config(variant: str = "full"):
         "joint": _joint,
         "joint,8": lambda: _eight(_joint()),
     }
-    if variant not in makers:
-        raise ValueError(f"configs/compare.py has the variants {', '.join(makers)}, not {variant!r}")
+    if variant not in VARIANTS:
+        raise ValueError(f"configs/compare.py has the variants {', '.join(VARIANTS)}, not {variant!r}")
     return makers[variant]()
 
 
 def _base():
     c = joint.search_jointly(ravdess.get_config("quick"), quick=True)
     c.search.sequence = FIXED  # unless a variant says otherwise
-    c.compare.workers = 2
+    c.grid.workers = 2
     c.baselines.random = 2
     return c
 

@@ -1,9 +1,11 @@
 """CREMA-D, six classes, 91 speakers in five folds.
 
-python -m jax_ser_darts.main --config=configs/crema_d.py:quick --config.data.source=DIR --workdir=DIR
+python -m jax_ser_darts.main --config=crema_d:quick --config.data.source=DIR --workdir=DIR
 """
 
-from configs import ravdess
+from jax_ser_darts.configs import ravdess
+
+VARIANTS, CHOICES = ravdess.VARIANTS, ravdess.CHOICES
 
 
 def get_config(variant: str = "full"):

@@ -1,19 +1,21 @@
 """The demo: both orders on synthetic speech, small enough for two cores and a few minutes.
 
-python -m jax_ser_darts.main --config=configs/demo.py --workdir=/tmp/demo
+python -m jax_ser_darts.main --config=demo --workdir=/tmp/demo
 
 Measured on 2 cores from a fresh clone: 182 to 322 s, 511 s with other jobs beside it, installation included; UA 0.48 on
 four synthetic voices.
 """
 
-from jax_ser_darts import config
+from jax_ser_darts.settings import default_config
+
+VARIANTS = ()
 
 
 def get_config(variant: str = ""):
     """Eight synthetic voices, four emotions; there are no variants."""
     if variant:
         raise ValueError(f"configs/demo.py has no variants, and {variant!r} is none")
-    c = config.default()
+    c = default_config()
     c.data.corpus = "demo"
     c.features.seconds = 2.5
     c.features.coefficients = 32

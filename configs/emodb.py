@@ -1,9 +1,11 @@
 """EmoDB, seven classes, one speaker out.
 
-python -m jax_ser_darts.main --config=configs/emodb.py:quick --config.data.source=DIR --workdir=DIR
+python -m jax_ser_darts.main --config=emodb:quick --config.data.source=DIR --workdir=DIR
 """
 
-from configs import ravdess
+from jax_ser_darts.configs import ravdess
+
+VARIANTS, CHOICES = ravdess.VARIANTS, ravdess.CHOICES
 
 
 def get_config(variant: str = "full"):

@@ -1,14 +1,14 @@
-"""IEMOCAP, four classes, five sessions, each tested by a network that has not heard its speakers.
+"""IEMOCAP, four classes, five sessions, each tested by a network trained on other speakers.
 
-    python -m jax_ser_darts.main --config=configs/iemocap.py:quick --config.data.source=DIR --workdir=DIR
+    python -m jax_ser_darts.main --config=iemocap:quick --config.data.source=DIR --workdir=DIR
 
 Not run: the corpus is licensed and was not at hand. The reader is tested on small trees of its layout.
 """
 
-from configs import cnn_search, joint, ravdess
+from jax_ser_darts.configs import cnn_search, joint, ravdess
 
-SIZES = ("quick", "full", "paper")
-CHOICES = ("speakers", "emodarts", "improvised", "scripted", "without_excited")
+VARIANTS = ("quick", "full", "paper")
+CHOICES = ("speakers", "emodarts", "improvised", "scripted", "without_excited", joint.JOINT)
 # emoDARTS: two speakers of neighbouring sessions; the partners of both stay in training.
 EMODARTS = (("01M", "02F"), ("02M", "03F"), ("03M", "04F"), ("04M", "05F"), ("05M", "01F"))
 
@@ -26,9 +26,9 @@ def get_config(variant: str = "full"):
     """
     variant, is_joint = joint.split_variant(variant)
     size, *choices = variant.split(",")
-    if size not in SIZES:
+    if size not in VARIANTS:
         raise ValueError(
-            f"configs/iemocap.py has the sizes {', '.join(SIZES)}, first and with choices after it, not {size!r}"
+            f"configs/iemocap.py has the sizes {', '.join(VARIANTS)}, first and with choices after it, not {size!r}"
         )
     if unknown := sorted(set(choices) - set(CHOICES)):
         raise ValueError(f"configs/iemocap.py has the choices {', '.join(CHOICES)}, not {', '.join(unknown)}")

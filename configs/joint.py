@@ -1,6 +1,6 @@
 """The follow-up's search on a corpus of your own: CNN and sequence cells are searched together.
 
-    python -m jax_ser_darts.main --config=configs/joint.py --config.data.corpus=NAME --config.data.source=DIR \
+    python -m jax_ser_darts.main --config=joint --config.data.corpus=NAME --config.data.source=DIR \
         --workdir=DIR
 
 Source: Rajapakshe et al. (2024), emoDARTS: features, CNN and optimisers of configs/cnn_search.py; after the
@@ -12,16 +12,17 @@ rnn, lstm_att, rnn_att). Their width is ours. The same on a corpus that has a co
 minutes, the tests running beside it. Its few steps move the alphas so little that both orders find the same cells.
 """
 
-from configs import cnn_search
+from jax_ser_darts.configs import cnn_search
 from jax_ser_darts.search_space.sequence_operations import ALL
 
-JOINT = "joint"
+JOINT = "joint"  # a choice of the configs of a corpus
+VARIANTS = cnn_search.VARIANTS
 
 
 def get_config(variant: str = "paper"):
     """`paper` is the published size, for an accelerator; `quick` has two small cells of either kind."""
-    if variant not in ("paper", "quick"):
-        raise ValueError(f"configs/joint.py has the variants quick and paper, not {variant!r}")
+    if variant not in VARIANTS:
+        raise ValueError(f"configs/joint.py has the variants {', '.join(VARIANTS)}, not {variant!r}")
     return search_jointly(cnn_search.get_config(variant), quick=variant == "quick")
 
 

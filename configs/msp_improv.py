@@ -1,6 +1,6 @@
 """MSP-IMPROV, four classes as listeners heard them, six sessions, each tested once (`emodarts`: four of them).
 
-    python -m jax_ser_darts.main --config=configs/msp_improv.py:quick --config.data.source=DIR --workdir=DIR
+    python -m jax_ser_darts.main --config=msp_improv:quick --config.data.source=DIR --workdir=DIR
 
 Twelve folds of one speaker, but in `emodarts`: --config.data.group_by=speaker. Scenarios: --config.data.parts="('R',)",
 of P (natural), R (read), S (other improvised) and T (target, improvised). The emotion that the actor was asked for, of
@@ -9,10 +9,10 @@ the file's name: --config.data.intended_emotion.
 Not run: the corpus is licensed and was not at hand. The reader is tested on small trees of its layout.
 """
 
-from configs import iemocap, joint
+from jax_ser_darts.configs import iemocap, joint
 
 EMODARTS = ("01", "02", "03", "05")  # the sessions that emoDARTS tests
-VARIANTS = ("quick", "full", "paper", "emodarts")
+VARIANTS, CHOICES = ("quick", "full", "paper", "emodarts"), (joint.JOINT,)
 
 
 def get_config(variant: str = "full"):

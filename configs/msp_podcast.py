@@ -1,6 +1,6 @@
 """MSP-Podcast, four classes, the corpus's own training, validation and test parts.
 
-    python -m jax_ser_darts.main --config=configs/msp_podcast.py:quick --config.data.source=DIR --workdir=DIR
+    python -m jax_ser_darts.main --config=msp_podcast:quick --config.data.source=DIR --workdir=DIR
 
 Test1 is tested; for another: --config.data.parts="('train','validation','test2')"; for both, parts="()". A speaker in
 two parts is an error, unless both are test parts. Utterances of unknown speakers stay in the part where the
@@ -10,7 +10,9 @@ Features are kept in memory, 25 KiB an utterance.
 Not run: the corpus is licensed and was not at hand. The reader is tested on small trees of its layout.
 """
 
-from configs import ravdess
+from jax_ser_darts.configs import ravdess
+
+VARIANTS, CHOICES = ravdess.VARIANTS, ravdess.CHOICES
 
 
 def get_config(variant: str = "full"):

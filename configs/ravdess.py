@@ -1,6 +1,6 @@
 """RAVDESS speech, four classes, speaker-independent folds.
 
-python -m jax_ser_darts.main --config=configs/ravdess.py:quick --config.data.source=DIR --workdir=DIR
+python -m jax_ser_darts.main --config=ravdess:quick --config.data.source=DIR --workdir=DIR
 
 Measured on actors 1 to 12, three folds, 2 cores: UA 0.579 (first order) and 0.600 (second), as a part of
 `compare.py:joint`, whose searches these are (search seeds 0 and 1, training seeds 0 and 1); all of `quick` took 28
@@ -8,10 +8,10 @@ minutes (nothing beside it, search and training seed 0: UA 0.547 and 0.578).
 `full` has not been run: it is for an accelerator.
 """
 
-from configs import joint
-from jax_ser_darts import config
+from jax_ser_darts.configs import joint
+from jax_ser_darts.settings import default_config
 
-VARIANTS = ("quick", "full")
+VARIANTS, CHOICES = ("quick", "full"), (joint.JOINT,)
 
 
 def get_config(variant: str = "full"):
@@ -20,7 +20,7 @@ def get_config(variant: str = "full"):
     `quick,joint` and `full,joint` search sequence cells too, see configs/joint.py.
     """
     variant, is_joint = joint.split_variant(variant)
-    c = config.default()
+    c = default_config()
     c.data.corpus = "ravdess"
     c.data.emotions = {"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry"}
     c.features.seconds = 4.0

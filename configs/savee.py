@@ -1,9 +1,11 @@
 """SAVEE, seven classes, one of its four speakers out.
 
-python -m jax_ser_darts.main --config=configs/savee.py:quick --config.data.source=DIR --workdir=DIR
+python -m jax_ser_darts.main --config=savee:quick --config.data.source=DIR --workdir=DIR
 """
 
-from configs import ravdess
+from jax_ser_darts.configs import ravdess
+
+VARIANTS, CHOICES = ravdess.VARIANTS, ravdess.CHOICES
 
 
 def get_config(variant: str = "full"):

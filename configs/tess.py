@@ -1,13 +1,15 @@
 """TESS, seven classes, two speakers: trained on the one, tested on the other.
 
-    python -m jax_ser_darts.main --config=configs/tess.py:quick --config.data.source=DIR --workdir=DIR \
+    python -m jax_ser_darts.main --config=tess:quick --config.data.source=DIR --workdir=DIR \
         --config.train.genotype=FILE
 
 With two speakers none is left to validate or to give the alphas speech of their own, so a search is not possible:
 the genotype is one that was found elsewhere.
 """
 
-from configs import ravdess
+from jax_ser_darts.configs import ravdess
+
+VARIANTS, CHOICES = ravdess.VARIANTS, ravdess.CHOICES
 
 
 def get_config(variant: str = "full"):

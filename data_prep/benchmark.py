@@ -26,7 +26,7 @@ from absl import app, flags, logging
 
 from data_prep import compute, corpora
 from data_prep.corpora.base import Utterance
-from data_prep.features import FeatureSettings
+from data_prep.features import PUBLISHED
 
 FOLDS = 5
 _SOURCE = flags.DEFINE_string("source", None, "The corpus's root folder.")
@@ -53,14 +53,14 @@ class Times(NamedTuple):
 
 def our_features(utterance: Utterance) -> object:
     """Ours, of one utterance."""
-    return compute.compute_one(utterance, FeatureSettings())
+    return compute.compute_one(utterance, PUBLISHED)
 
 
 def published_features(utterance: Utterance) -> np.ndarray:
     """The original paper's features of one utterance: float32 [128, 128] (pooled frames, coefficients)."""
     import librosa
 
-    settings = FeatureSettings()
+    settings = PUBLISHED
     waveform, _ = librosa.load(utterance.path, sr=settings.sampling_rate, duration=settings.seconds)
     padded = np.pad(waveform[: settings.max_samples], (0, max(0, settings.max_samples - len(waveform))))
     mfcc = librosa.feature.mfcc(y=padded, sr=settings.sampling_rate, n_mfcc=settings.coefficients).T
@@ -100,7 +100,7 @@ def time_processes(utterances: Sequence[Utterance]) -> Times:
         start = time.perf_counter()
         compute.compute(
             utterances,
-            settings=FeatureSettings(),
+            settings=PUBLISHED,
             workers=_WORKERS.value,
             scratch=pathlib.Path(folder) / "scratch",
         )

@@ -19,6 +19,7 @@ import scipy.fft
 import scipy.sparse
 
 from jax_ser_darts.errors import UserError
+from jax_ser_darts.fields import setting
 
 AMIN, TOP_DB = 1e-10, 80.0  # of librosa.power_to_db: the least power, and the range below the loudest, in dB
 _BLOCK_SAMPLES = 2**16  # 256 KiB of float32 frames at once: about a core's second-level cache
@@ -28,35 +29,23 @@ class SettingsError(UserError):
     """The feature settings make no sense; the message says which, and what would."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class FeatureSettings:
-    """What to compute; impossible settings raise SettingsError. The defaults are the original paper's.
+    """What to compute; impossible settings raise SettingsError. `PUBLISHED` are the original paper's."""
 
-    Attributes:
-        kind: "mfcc" or "logmel".
-        sampling_rate: of the waveform, in Hz.
-        seconds: later sound is cut off.
-        n_fft: samples in a frame.
-        hop: samples from one frame to the next.
-        coefficients: features a frame: cepstral coefficients, or the mel bands of "logmel".
-        n_mels: mel bands under the cepstral coefficients; "logmel" does not use it.
-        fmin: lowest frequency of the mel bands, in Hz.
-        fmax: highest frequency of the mel bands, in Hz; None or 0 means half the sampling rate.
-        pool: frames that become one.
-        pool_kind: "max" or "mean".
-    """
-
-    kind: str = "mfcc"
-    sampling_rate: int = 32_750
-    seconds: float = 8.0
-    n_fft: int = 2048
-    hop: int = 512
-    coefficients: int = 128
-    n_mels: int = 128
-    fmin: float = 0.0
-    fmax: float | None = None
-    pool: int = 4
-    pool_kind: str = "max"
+    kind: str = setting("logmel", "logmel, or mfcc")
+    sampling_rate: int = setting(16_000, "of the waveform", unit="Hz", low=1)
+    seconds: float = setting(4.0, "later sound is cut off", unit="s", above=0)
+    n_fft: int = setting(512, "length of a frame", unit="samples", low=2)
+    hop: int = setting(160, "from one frame to the next", unit="samples", low=1)
+    coefficients: int = setting(64, "mel bands, or cepstral coefficients", low=1)
+    n_mels: int = setting(128, "mel bands below the cepstral coefficients (mfcc)", low=1)
+    fmin: float = setting(0.0, "lowest frequency of the mel bands", unit="Hz", low=0)
+    fmax: float = setting(
+        0.0, "highest frequency of the mel bands; 0 is half the sampling rate", unit="Hz", low=0
+    )
+    pool: int = setting(4, "frames pooled into one", low=1)
+    pool_kind: str = setting("mean", "mean, or max")
 
     def __post_init__(self):
         for name in ("sampling_rate", "n_fft", "hop", "coefficients", "n_mels", "pool"):
@@ -64,8 +53,6 @@ class FeatureSettings:
             _require(type(value) is int and value >= 1, f"{name} must be a whole number above 0", value)
         for name in ("seconds", "fmin", "fmax"):
             value = getattr(self, name)
-            if name == "fmax" and not value:
-                value = self.sampling_rate / 2
             _require(type(value) in (int, float), f"{name} must be a number", value)
             object.__setattr__(self, name, float(value))  # 8 and 8.0 are the same settings
         _require(self.kind in ("mfcc", "logmel"), "kind must be 'mfcc' or 'logmel'", self.kind)
@@ -75,9 +62,9 @@ class FeatureSettings:
         _require(self.hop <= self.n_fft, f"hop must be at most n_fft ({self.n_fft})", self.hop)
         nyquist = self.sampling_rate / 2
         _require(
-            0 <= self.fmin < self.fmax <= nyquist,
+            0 <= self.fmin < self.highest <= nyquist,
             f"fmin and fmax must satisfy 0 <= fmin < fmax <= {nyquist:g}, half the sampling rate",
-            (self.fmin, self.fmax),
+            (self.fmin, self.highest),
         )
         if self.kind == "mfcc":
             limit, what = self.n_mels, "n_mels"
@@ -94,6 +81,11 @@ class FeatureSettings:
         if unknown := sorted(set(section) - known):
             raise SettingsError(f"unknown feature settings {unknown}; there are {sorted(known)}")
         return cls(**dict(section))
+
+    @property
+    def highest(self) -> float:
+        """Highest frequency of the mel bands, in Hz."""
+        return self.fmax or self.sampling_rate / 2
 
     @property
     def mel_bands(self) -> int:
@@ -207,7 +199,7 @@ def _mel_filters(settings: FeatureSettings) -> scipy.sparse.csr_array:
             n_fft=settings.n_fft,
             n_mels=settings.mel_bands,
             fmin=settings.fmin,
-            fmax=settings.fmax,
+            fmax=settings.highest,
         )
     if empty := int((filters.max(axis=1) == 0).sum()):
         raise SettingsError(
@@ -220,3 +212,17 @@ def _mel_filters(settings: FeatureSettings) -> scipy.sparse.csr_array:
 def _require(condition: bool, rule: str, value: object) -> None:
     if not condition:
         raise SettingsError(f"features: {rule}, not {value!r}")
+
+
+# The original paper's features: 8 s at 32,750 Hz are 128 pooled frames of 128 MFCC.
+PUBLISHED = FeatureSettings(
+    kind="mfcc",
+    sampling_rate=32_750,
+    seconds=8.0,
+    n_fft=2048,
+    hop=512,
+    coefficients=128,
+    n_mels=128,
+    pool=4,
+    pool_kind="max",
+)

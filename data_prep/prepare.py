@@ -59,7 +59,7 @@ def prepare(
         OSError: the disk is full; nothing is left of the attempt.
         SettingsError: impossible feature settings.
     """
-    settings = FeatureSettings.from_mapping(features.to_dict())
+    settings = features if isinstance(features, FeatureSettings) else FeatureSettings(**features)
     records = pathlib.Path(records).absolute()
     selection = select(data, records=records)
     emotions = selection.emotions

@@ -51,7 +51,7 @@ def select(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> Selecti
     source = _source(data, records=records)
     reading = _read(data, source)
     chosen = _choose(reading.utterances, parts=data.parts, target=data.intended_emotion)
-    return Selection(source, tuple(chosen), _emotions(chosen, data.emotions.to_dict()), reading.bad_files)
+    return Selection(source, tuple(chosen), _emotions(chosen, dict(data.emotions)), reading.bad_files)
 
 
 def read_corpus(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> corpora.Reading:
@@ -64,8 +64,10 @@ def _check(data: ml_collections.ConfigDict) -> None:
         "group_by": ("speaker", "session", "part"),
         "on_bad_file": ("error", "skip"),
     }.items():
-        if data[name] not in allowed:
-            raise CorpusError(f"data.{name} is {data[name]!r}; it must be one of {', '.join(allowed)}")
+        if getattr(data, name) not in allowed:
+            raise CorpusError(
+                f"data.{name} is {getattr(data, name)!r}; it must be one of {', '.join(allowed)}"
+            )
     if type(data.workers) is not int or data.workers < 0:
         raise CorpusError(f"data.workers is {data.workers!r}; it must be 0 (all cores) or more")
 

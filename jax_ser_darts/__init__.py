@@ -1,6 +1,15 @@
-"""Differentiable architecture search (DARTS) for speech emotion recognition, in JAX."""
+"""Differentiable architecture search (DARTS) for speech emotion recognition, in JAX.
 
-from typing import Any
+Run     the whole job: a config and a workdir -> records, genotypes, networks, scores, a bundle
+load    a predictor from a bundle
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jax_ser_darts.run import Run as Run
+
+__all__ = ["Run", "load"]
 
 
 def load(bundle: Any, **options: Any) -> Any:
@@ -11,3 +20,12 @@ def load(bundle: Any, **options: Any) -> Any:
     from jax_ser_darts.serving import predictor
 
     return predictor.load(bundle, **options)
+
+
+def __getattr__(name: str) -> Any:
+    """`Run`, imported when it is asked for: that takes seconds, and a bundle's predictions need none of it."""
+    if name == "Run":
+        from jax_ser_darts.run import Run
+
+        return Run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,14 +1,4 @@
-"""What search, training and evaluation agree on: the corpus, its folds, the shapes, and where results lie.
-
-WORKDIR/config.json
-WORKDIR/records/...                           TFRecords (unless data.records says otherwise)
-WORKDIR/search/METHOD/seed_R/fold_K/          checkpoints, metrics.jsonl, TensorBoard, search.json, genotype.json
-WORKDIR/functionals.npz                       what the SVM hears
-WORKDIR/train/METHOD/fold_K/seed_S/           checkpoints, metrics.jsonl, network.json (svm.json), predictions.json;
-                                              a search's METHOD is METHOD/search_R
-WORKDIR/train/matched.json                    parameters that the baselines of matched size aim at
-WORKDIR/scores.json, scores.txt
-"""
+"""What search, training and evaluation agree on: the corpus, its folds, the shapes, and where results lie."""
 
 import dataclasses
 import json
@@ -17,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from absl import logging
 
@@ -28,11 +17,13 @@ from jax_ser_darts.data.records import Corpus, Subset, subset
 from jax_ser_darts.devices import hosts, parallel
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.files import write_json
+from jax_ser_darts.rundir import layout
+from jax_ser_darts.settings import Settings
 
 FRAMES_MULTIPLE = 4  # two reductions of the cells leave whole frames
 
 
-def records_root(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> pathlib.Path:
+def records_root(config: Settings, workdir: pathlib.Path) -> pathlib.Path:
     """The folder of all records: data.records, or one of the workdir."""
     return pathlib.Path(config.data.records or workdir / "records")
 
@@ -64,7 +55,7 @@ class Experiment:
         all_folds: every fold: what all of them share, such as the length of a schedule, does not depend on which run.
     """
 
-    config: ml_collections.ConfigDict
+    config: Settings
     workdir: pathlib.Path
     corpus: Corpus
     folds: tuple[Fold, ...]
@@ -122,12 +113,12 @@ class Experiment:
         return Part(data, Normalisation.of(data), weights)
 
     def search_folder(self, method: str, fold: Fold, seed: int) -> pathlib.Path:
-        """Where a search keeps its results."""
-        return self.workdir / "search" / method / f"seed_{seed}" / f"fold_{fold.index}"
+        """Where a search writes its results."""
+        return layout.search_folder(self.workdir, method, seed=seed, fold=fold.index)
 
-    def train_folder(self, method: str, fold: Fold, seed: int) -> pathlib.Path:
-        """Where a training keeps its results."""
-        return self.workdir / "train" / method / f"fold_{fold.index}" / f"seed_{seed}"
+    def train_folder(self, network: str, fold: Fold, seed: int) -> pathlib.Path:
+        """Where a training writes its results; see layout.py for the networks' names."""
+        return layout.train_folder(self.workdir, network, fold=fold.index, seed=seed)
 
     def _weights(self, data, weighted, whose, fold):
         try:
@@ -136,7 +127,7 @@ class Experiment:
             raise ConfigError(f"fold {fold.index}, {whose}: {error}") from None
 
 
-def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Corpus) -> Experiment:
+def set_up(config: Settings, workdir: pathlib.Path, corpus: Corpus) -> Experiment:
     """The experiment: the folds that the config asks for, of which those that `folds.run` names are kept.
 
     Raises:
@@ -156,7 +147,7 @@ def set_up(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: Cor
     return experiment
 
 
-def _folds(config: ml_collections.ConfigDict, corpus: Corpus) -> list[Fold]:
+def _folds(config: Settings, corpus: Corpus) -> list[Fold]:
     """The corpus's own fold, those whose tests the config names, or an even division of the groups."""
     if config.data.group_by == "part":
         return [official_fold(corpus.groups, parts=corpus.metadata["parts"])]
@@ -168,11 +159,6 @@ def _folds(config: ml_collections.ConfigDict, corpus: Corpus) -> list[Fold]:
     if config.folds.test:
         return given_folds(corpus.groups, tests=config.folds.test, **shared)
     return make_folds(corpus.groups, count=config.folds.count, balance=corpus.group_counts(), **shared)
-
-
-def found_by(method: str, seed: int) -> str:
-    """The training method's name of what a search found: its folder below `train`."""
-    return f"{method}/search_{seed}"
 
 
 def claim(folder: pathlib.Path, kind: str, value: Any) -> None:
@@ -194,7 +180,7 @@ def claim(folder: pathlib.Path, kind: str, value: Any) -> None:
     write_json(path, value)
 
 
-def check_devices(config) -> None:
+def check_devices(config: Settings) -> None:
     """Whether the devices are there and can share the batches evenly; logs where they are mapped otherwise than asked.
 
     Raises:
@@ -211,8 +197,7 @@ def check_devices(config) -> None:
             hosts.count(),
             parallel.mapping_of(config.parallel),
         )
-    for part in ("search", "train"):
-        size = config[part].batch_size
+    for part, size in (("search", config.search.batch_size), ("train", config.train.batch_size)):
         if size % count:
             raise ConfigError(
                 f"config.{part}.batch_size = {size} cannot be divided over {count} devices: take "

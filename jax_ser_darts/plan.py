@@ -24,13 +24,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from absl import logging
 
-from data_prep.features import FeatureSettings
 from jax_ser_darts import bilevel
-from jax_ser_darts.config import search_variant
 from jax_ser_darts.data import prefetch
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.records import Corpus
@@ -40,6 +37,7 @@ from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.models.network import count_parameters
 from jax_ser_darts.search.searcher import make_searchers
 from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.settings import Settings
 from jax_ser_darts.training.designs import genotype_design, random_design
 from jax_ser_darts.training.train import make_trainer
 
@@ -109,11 +107,11 @@ class Step:
     need: Callable[[int], Need]
 
 
-def plan(config: ml_collections.ConfigDict, *, memory: float = 0.0) -> str:
+def plan(config: Settings, *, memory: float = 0.0) -> str:
     """The table of a config.
 
     Args:
-        config: checked by `config_checks.validate`.
+        config: see `checks.check`.
         memory: GiB of a device; 0 asks the device.
 
     Raises:
@@ -122,19 +120,16 @@ def plan(config: ml_collections.ConfigDict, *, memory: float = 0.0) -> str:
     count = config.devices or len(parallel.local_devices())
     # As many devices as are here stand for all of the config's: each takes its share of the batch in any case.
     here = parallel.local_devices(min(count, len(parallel.local_devices())))
-    for part in ("search", "train"):
-        if config[part].batch_size % count:
-            raise ConfigError(
-                f"config.{part}.batch_size = {config[part].batch_size} cannot be divided over {count} devices"
-            )
+    sizes = {"search": config.search.batch_size, "train": config.train.batch_size}
+    for part, size in sizes.items():
+        if size % count:
+            raise ConfigError(f"config.{part}.batch_size = {size} cannot be divided over {count} devices")
     available = memory * GIB or device_memory(here)
-    planned = config.copy_and_resolve_references()
-    planned.devices = len(here)
-    experiment = stand_in(planned)
+    experiment = stand_in(dataclasses.replace(config, devices=len(here)))
     compiler = Compiler()
     rows = []
     for part, step in [*search_steps(experiment, here, compiler), train_step(experiment, here, compiler)]:
-        rows.append(_row(step, config[part].batch_size, count, available * SHARE))
+        rows.append(_row(step, sizes[part], count, available * SHARE))
     return table(rows, experiment, here, count=count, available=available)
 
 
@@ -152,9 +147,9 @@ def device_memory(devices: Sequence[jax.Device]) -> float:
     raise ConfigError(f"{devices[0]} does not tell its memory: give --memory, in GiB")
 
 
-def stand_in(config: ml_collections.ConfigDict) -> Experiment:
+def stand_in(config: Settings) -> Experiment:
     """The config's experiment on a corpus of its sizes, whose speakers say nothing: it lends shapes alone."""
-    settings = FeatureSettings.from_mapping(config.features.to_dict())
+    settings = config.features
     frames = settings.num_frames(settings.max_samples)
     classes = sorted(set(config.data.emotions.values())) or [str(i) for i in range(UNKNOWN_CLASSES)]
     groups = [f"speaker_{i}" for i in range(3)]
@@ -200,7 +195,7 @@ def search_steps(experiment: Experiment, devices: Sequence[jax.Device], compiler
         return
     searcher_of = make_searchers(experiment)
     for method in experiment.config.search.methods:
-        order, settings = search_variant(experiment.config, method)
+        order, settings = experiment.config.method(method)
         searcher = searcher_of(method)
         state = searcher.fresh_state(0)
         yield "search", _search_step(method, order, settings, searcher, state, devices, compiler)
@@ -214,27 +209,27 @@ def _search_step(method, order, settings, searcher, state, devices, compiler):
     if order == bilevel.IMPLICIT or (order == bilevel.SECOND and settings.hvp == bilevel.EXACT):
         programs["mixed product"] = gradients.hvp_mixed
     if order == bilevel.IMPLICIT and settings.neumann_terms:
-        programs["product of the weights"] = gradients.hvp_params
+        programs["product of the params"] = gradients.hvp_params
     if settings.eigenvalue:
         programs["product of the alphas"] = gradients.hvp_alphas
     vectors = {
-        "mixed product": state.weights,
-        "product of the weights": state.weights,
+        "mixed product": state.params,
+        "product of the params": state.params,
         "product of the alphas": state.alphas,
     }
     added = (searcher.added(state.step),) if searcher.added else ()
-    copies = 4 * _bytes(state.weights) if order != bilevel.FIRST else 0
+    copies = 4 * _bytes(state.params) if order != bilevel.FIRST else 0
 
     def need(size):
         batch = _batch(searcher.experiment, size, devices)
-        arguments = (state.weights, state.alphas, (batch, state.key, *added))
+        arguments = (state.params, state.alphas, (batch, state.key, *added))
         analyses = {
             name: compiler(name, program, size, *arguments, *([vectors[name]] if name in vectors else []))
             for name, program in programs.items()
         }
         return _need(analyses, state, copies, 2 * _bytes(batch) // len(devices))
 
-    return Step(method, count_parameters({"params": state.weights}), need)
+    return Step(method, count_parameters({"params": state.params}), need)
 
 
 def train_step(experiment: Experiment, devices: Sequence[jax.Device], compiler: Compiler):

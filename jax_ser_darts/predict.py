@@ -1,28 +1,30 @@
-"""Hears emotions in recordings, by an exported bundle.
+"""Predicts emotions in recordings, by an exported bundle.
 
-    python -m jax_ser_darts.predict BUNDLE speech.wav
-    python -m jax_ser_darts.predict BUNDLE recordings/ 'more/*.flac' --format=csv > answers.csv
-    ffmpeg -i talk.mp4 -f wav - | python -m jax_ser_darts.predict BUNDLE - --timeline
+    jax-ser-darts predict BUNDLE speech.wav
+    jax-ser-darts predict BUNDLE recordings/ 'more/*.flac' --format=csv > predictions.csv
+    ffmpeg -i talk.mp4 -f wav - | jax-ser-darts predict BUNDLE - --timeline
 
-BUNDLE is a folder that `python -m jax_ser_darts.main --mode=export` wrote. After it come sound files of any rate,
-channels and length (WAV, FLAC, and what else libsndfile reads), folders (all WAV and FLAC files below them), patterns
-in quotes, or - for a file on standard input. Put -- before names that begin with a dash.
+BUNDLE is a folder that `jax-ser-darts export` wrote. After it come sound files of any rate, channels and length (WAV,
+FLAC, and what else libsndfile reads), folders (all WAV and FLAC files below them), patterns in quotes, or - for a file
+on standard input. Put -- before names that begin with a dash. `python -m jax_ser_darts.predict` is the same command.
 
-A recording longer than the network's window is heard in overlapping windows: its answer is their mean, and --timeline
-shows them one by one. What stays below --silence is called silence, not an emotion. The formats:
+A recording longer than the network's window is cut into overlapping windows. Its prediction is their mean; --timeline
+shows each window. A window that stays below --silence gets no emotion. The formats:
 
     table    for people
     jsonl    one JSON object a file, always with the timeline; a file that cannot be used has "error"
     csv      one line a file, or with --timeline one a window; what cannot be used has its error in the last column
 
-The exit status is 0 if every file was answered, 1 if some could not be used (each is named on standard error, the
-others are answered), 2 if nothing could be done: no bundle, no file, wrong flags.
+The exit status is 0 if every file has a prediction, 1 if some could not be used (standard error names each, the others
+have their predictions), 2 if nothing could be done: no bundle, no file, wrong flags.
 
-The answer is how a voice sounds to a network, not what a person feels; read BUNDLE/README.md before using it on people.
+A prediction is how a voice sounds to a network, not what a person feels. Read BUNDLE/README.md before you use it on
+people.
 """
 
 import csv
 import glob
+import io
 import json
 import os
 import pathlib
@@ -30,16 +32,21 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from data_prep.audio import AudioError
 from data_prep.corpora.base import BadFile
 from data_prep.corpora.files import find, is_sound
+from jax_ser_darts import commands
+
+if TYPE_CHECKING:  # it brings JAX, which --help does without
+    from jax_ser_darts.serving.predictor import Prediction, Predictor
 
 STDIN = "-"
-SILENCE = "(silence)"  # how a table calls what is no emotion
-FORMAT = flags.DEFINE_enum("format", "table", ("table", "jsonl", "csv"), "How answers are written.")
+SILENCE = "(silence)"  # in the place of an emotion
+FORMAT = flags.DEFINE_enum("format", "table", ("table", "jsonl", "csv"), "How predictions are written.")
 TIMELINE = flags.DEFINE_bool("timeline", False, "Every window of a long recording, in table and csv.")
 OVERLAP = flags.DEFINE_float(
     "overlap", None, "Overlap of the windows, a share from 0 to 0.9; the bundle's by default.", 0.0, 0.9
@@ -47,14 +54,14 @@ OVERLAP = flags.DEFINE_float(
 SILENCE_LEVEL = flags.DEFINE_float(
     "silence",
     None,
-    "In dB of full scale: a window with no 25 ms above it is silence; the bundle's by default.",
+    "dB of full scale: a window with no 25 ms above it is silence; the bundle's by default.",
     -120.0,
     0.0,
 )
 CACHE = flags.DEFINE_string(
     "cache",
     str(pathlib.Path.home() / ".cache" / "jax_ser_darts"),
-    "Folder that keeps the compiled network, so that the next start is quicker; empty keeps nothing.",
+    "Folder of compiled programs, so that the next start is quicker; empty keeps none.",
 )
 
 
@@ -68,24 +75,24 @@ def sources(names: Sequence[str], bad_files: list[BadFile]) -> Iterator[str]:
     seen = set()
     for name in names:
         if name != STDIN and os.path.isdir(name):
-            found = [str(path) for path in find(pathlib.Path(name), is_sound, bad_files)]
+            paths = [str(path) for path in find(pathlib.Path(name), is_sound, bad_files)]
             missing = "no .wav or .flac file below this folder"
         elif name != STDIN and not os.path.lexists(name) and glob.has_magic(name):
-            found = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
+            paths = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
             missing = "no file of this pattern"
         else:
-            found, missing = [name], ""
-        if not found:
+            paths, missing = [name], ""
+        if not paths:
             bad_files.append(BadFile(name, missing))
-        for path in found:
+        for path in paths:
             key = path if path == STDIN else os.path.realpath(path)
             if key not in seen:
                 seen.add(key)
                 yield path
 
 
-def answer(predictor, path: str):
-    """What is heard in a file, or on standard input.
+def predict(predictor: "Predictor", path: str) -> "Prediction":
+    """The `Prediction` of a file, or of standard input.
 
     Raises:
         AudioError: it cannot be used.
@@ -112,7 +119,7 @@ class Table:
             f"{'file'.ljust(width)}  {'start s':>8}  {'end s':>8}  {'emotion'.ljust(self._emotion)}  {columns}"
         )
 
-    def add(self, path: str, prediction) -> None:
+    def add(self, path: str, prediction: "Prediction") -> None:
         """A line for the file, and one a window where these are asked for."""
         self._line(path, prediction.whole)
         if TIMELINE.value and len(prediction.timeline) > 1:
@@ -134,8 +141,8 @@ class Table:
 class JsonLines:
     """One JSON object a file."""
 
-    def add(self, path: str, prediction) -> None:
-        """The file and all that was heard."""
+    def add(self, path: str, prediction: "Prediction") -> None:
+        """The file and its prediction."""
         print(json.dumps({"file": path, **prediction.to_json()}))
 
     def refuse(self, bad: BadFile) -> None:
@@ -151,7 +158,7 @@ class Csv:
         self._writer = csv.writer(sys.stdout, lineterminator="\n")
         self._writer.writerow(["file", "start", "end", "emotion", *classes, "error"])
 
-    def add(self, path: str, prediction) -> None:
+    def add(self, path: str, prediction: "Prediction") -> None:
         """The file's line or lines."""
         for span in prediction.timeline if TIMELINE.value else (prediction.whole,):
             numbers = [f"{p:.6f}" for p in (span.probabilities or {}).values()] or [""] * len(self._classes)
@@ -164,27 +171,28 @@ class Csv:
 
 
 def run(bundle: str, names: Sequence[str]) -> int:
-    """Predictions every file; returns the exit status.
+    """Writes the prediction of every file; returns the exit status.
 
     Raises:
         BundleError: of the bundle.
     """
     bad_files: list[BadFile] = []
     paths = list(sources(names, bad_files))
-    from jax_ser_darts.bundles import predictor  # takes a second: not for --help
     from jax_ser_darts.devices import compilation
+    from jax_ser_darts.serving import predictor as predictors  # takes a second: not for --help
 
     compilation.cache_compilations(CACHE.value)
-    hearing = predictor.load(bundle, overlap=OVERLAP.value, silence=SILENCE_LEVEL.value)
+    predictor = predictors.load(bundle, overlap=OVERLAP.value, silence=SILENCE_LEVEL.value)
+    out: Table | JsonLines | Csv
     if FORMAT.value == "table":
-        out = Table(hearing.classes, width=max(map(len, [*paths, "file"])))
+        out = Table(predictor.classes, width=max(map(len, [*paths, "file"])))
     else:
-        out = JsonLines() if FORMAT.value == "jsonl" else Csv(hearing.classes)
+        out = JsonLines() if FORMAT.value == "jsonl" else Csv(predictor.classes)
     for bad in bad_files:
         _refuse(out, bad)
     for path in paths:
         try:
-            prediction = answer(hearing, path)
+            prediction = predict(predictor, path)
         except (AudioError, OSError) as error:
             bad_files.append(BadFile(path, str(error)))
             _refuse(out, bad_files[-1])
@@ -211,42 +219,20 @@ def _unfound(bad_files: Sequence[BadFile], paths: Sequence[str]) -> int:
 def main(argv: Sequence[str]) -> int:
     """The command; a user's mistake is one message and exit status 2."""
     for stream in (sys.stdout, sys.stderr):  # names of files may be no text
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.WARNING)
     if len(argv) < 3:
         missing = "file" if argv[1:] else "bundle"
-        print(
-            f"error: no {missing} is named: python -m jax_ser_darts.predict BUNDLE FILES; see --help",
-            file=sys.stderr,
-        )
-        return 2
-    from jax_ser_darts.serving.bundle import BundleError  # brings JAX: not for --help
-
-    try:
-        return run(argv[1], argv[2:])
-    except BundleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # whoever reads has enough
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the interpreter flushes it when it ends
-        return 0
-
-
-def parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser; flags may stand anywhere, before or after the files."""
-    try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        print(f"error: {error}; see --help", file=sys.stderr)
-        sys.exit(2)
+        text = f"no {missing} is named: jax-ser-darts predict BUNDLE FILES; see --help"
+        return commands.fail(text, status=2)
+    return run(argv[1], argv[2:])
 
 
 def cli() -> None:
-    """Entry point."""
+    """Entry point; flags may stand before, between and after the files."""
     flags.FLAGS.set_gnu_getopt(True)
-    app.run(main, flags_parser=parse_flags)
+    commands.start(main, status=2)
 
 
 if __name__ == "__main__":

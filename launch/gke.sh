@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<TEXT
-usage: launch/gke.sh --image=IMAGE --claim=CLAIM [options] --config=FILE --workdir=DIR [any flag of jax_ser_darts.main]
+usage: launch/gke.sh --image=IMAGE --claim=CLAIM [options] --config=NAME --workdir=DIR [any flag of jax_ser_darts.main]
 
 Applies a JobSet (https://jobset.sigs.k8s.io, to be installed in the cluster) of one pod, or of one a host of a TPU
 slice, that runs python -m jax_ser_darts.main with these flags. The PersistentVolumeClaim is mounted at /work, and
@@ -29,7 +29,7 @@ and go on.
   --dry-run             print the manifest and the command, apply nothing
   --help                this text
 
-example: launch/gke.sh --image=europe-docker.pkg.dev/me/ser/jax_ser_darts:cuda --claim=ser --config=configs/ravdess.py \\
+example: launch/gke.sh --image=europe-docker.pkg.dev/me/ser/jax_ser_darts:cuda --claim=ser --config=ravdess \\
     --config.data.source=/work/ravdess --workdir=/work/runs/ravdess
 TEXT
 }

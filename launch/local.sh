@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<TEXT
-usage: launch/local.sh [--dry-run] --config=FILE --workdir=DIR [any flag of jax_ser_darts.main]
+usage: launch/local.sh [--dry-run] --config=NAME --workdir=DIR [any flag of jax_ser_darts.main]
 
 Starts python -m jax_ser_darts.main with these flags, in the background; its output goes to DIR/log.txt. Uses every local
 device (GPU, TPU or CPU); started again with the same flags it goes on where it was stopped.
@@ -12,7 +12,7 @@ device (GPU, TPU or CPU); started again with the same flags it goes on where it 
   --dry-run   print the command, run nothing
   --help      this text
 
-example: launch/local.sh --config=configs/ravdess.py:quick --config.data.source=/data/ravdess --workdir=runs/ravdess
+example: launch/local.sh --config=ravdess:quick --config.data.source=/data/ravdess --workdir=runs/ravdess
 TEXT
 }
 

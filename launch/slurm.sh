@@ -6,11 +6,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<TEXT
-usage: launch/slurm.sh [options] --config=FILE --workdir=DIR [any flag of jax_ser_darts.main]
+usage: launch/slurm.sh [options] --config=NAME --workdir=DIR [any flag of jax_ser_darts.main]
 
 Submits one job, which runs python -m jax_ser_darts.main with these flags on all GPUs that it gets; its output goes to
-DIR/log.txt. On several nodes there is a process a GPU (without GPUs, a node), and each batch is divided over all of them. DIR must be on a file system that all nodes see. Preempted, or two minutes before the end of its
-time, the job is queued again and goes on from its last checkpoint. A run that fails is not queued again.
+DIR/log.txt. On several nodes there is a process a GPU (without GPUs, a node), and each batch is divided over all of them.
+DIR must be on a file system that all nodes see. Preempted, or two minutes before the end of its time, the job is queued
+again and resumes from its last checkpoint. A run that fails is not queued again.
 
   --partition=NAME  --account=NAME  --constraint=TEXT    as sbatch has them
   --nodes=N     (1)
@@ -22,7 +23,7 @@ time, the job is queued again and goes on from its last checkpoint. A run that f
   --dry-run     print the job script, submit nothing
   --help        this text
 
-example: launch/slurm.sh --partition=gpu --setup='. .venv/bin/activate' --config=configs/ravdess.py \\
+example: launch/slurm.sh --partition=gpu --setup='. .venv/bin/activate' --config=ravdess \\
     --config.data.source=/data/ravdess --workdir=/scratch/me/ravdess
 TEXT
 }

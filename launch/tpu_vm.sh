@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<TEXT
-usage: launch/tpu_vm.sh --project=ID --zone=ZONE --image=IMAGE --bucket=gs://BUCKET/FOLDER [options] --config=FILE
+usage: launch/tpu_vm.sh --project=ID --zone=ZONE --image=IMAGE --bucket=gs://BUCKET/FOLDER [options] --config=NAME
     --workdir=DIR [any flag of jax_ser_darts.main]
 
 Stays in the foreground. Asks for a queued resource of one host, waits for it, runs python -m jax_ser_darts.main with
@@ -28,7 +28,7 @@ came after the last checkpoint (an epoch of a search, train.checkpoint_epochs of
   --help                this text
 
 example: launch/tpu_vm.sh --project=me --zone=us-west4-a --image=us-docker.pkg.dev/me/ser/jax_ser_darts:tpu \\
-    --bucket=gs://me/ser --config=configs/ravdess.py --config.data.source=/work/ravdess --workdir=/work/runs/ravdess
+    --bucket=gs://me/ser --config=ravdess --config.data.source=/work/ravdess --workdir=/work/runs/ravdess
 TEXT
 }
 

@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<TEXT
-usage: launch/vertex.sh --project=ID --image=IMAGE --nfs=SERVER:/PATH --network=NETWORK [options] --config=FILE --workdir=DIR
+usage: launch/vertex.sh --project=ID --image=IMAGE --nfs=SERVER:/PATH --network=NETWORK [options] --config=NAME --workdir=DIR
     [any flag of jax_ser_darts.main]
 
 Creates a Vertex AI custom job of one machine that runs python -m jax_ser_darts.main with these flags. An NFS share
@@ -28,7 +28,7 @@ takes a spot machine away, it starts the job again, and the run goes on.
   --help                this text
 
 example: launch/vertex.sh --project=me --image=europe-docker.pkg.dev/me/ser/jax_ser_darts:cuda --nfs=10.0.0.2:/ser \\
-    --network=projects/123/global/networks/default --config=configs/ravdess.py \\
+    --network=projects/123/global/networks/default --config=ravdess \\
     --config.data.source=/mnt/nfs/work/ravdess --workdir=/mnt/nfs/work/runs/ravdess
 TEXT
 }

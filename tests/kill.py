@@ -32,7 +32,7 @@ TINY = (
     "--config.search.epochs=6",
 )
 COMPARED = ("genotype.json", "metrics.jsonl", "network.json", "predictions.json")
-PRELOADED = ("jax_ser_darts.main", "tensorflow", "tensorflow_datasets")
+PRELOADED = ("jax_ser_darts.run", "tensorflow", "tensorflow_datasets")
 FORKS = multiprocessing.get_context("forkserver")
 MEASURED = frozenset(("seconds", "outside", "compiling", "peak_memory"))  # these differ from run to run
 

@@ -36,6 +36,6 @@ def test_the_command_of_the_readme_makes_a_page_of_every_module(tmp_path):
         path.relative_to(tmp_path / "api").with_suffix("") for path in (tmp_path / "api").rglob("*.html")
     }
     assert modules - pages == set()
-    predictor = (tmp_path / "api" / "jax_ser_darts" / "bundles" / "predictor.html").read_text()
-    assert "ready to hear" in predictor  # its docstring
+    predictor = (tmp_path / "api" / "jax_ser_darts" / "serving" / "predictor.html").read_text()
+    assert "ready to predict" in predictor  # its docstring
     assert "<h6" in predictor  # its arguments, as a section and not as running text

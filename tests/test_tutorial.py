@@ -1,4 +1,4 @@
-"""docs/tutorial.md does what it says: its commands and its Python are run as they stand."""
+"""docs/tutorial.md and docs/python.md do what they say: their commands and their Python are run as they stand."""
 
 import json
 import os
@@ -10,12 +10,14 @@ import sys
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def test_the_tutorial_works_as_written(tmp_path):
-    """In an empty folder with the configs, as in a fresh clone; `python` is the one that runs the tests."""
-    text = (ROOT / "docs" / "tutorial.md").read_text()
-    blocks = re.findall(r"^```(bash|python)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 7
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
+def blocks_of(page):
+    """(language, text) of each block of a page that can be run."""
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(r"^```(bash|python)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def run(command, folder):
+    """What a command prints that is run in a folder, as in an empty one beside an installed package."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -23,14 +25,20 @@ def test_the_tutorial_works_as_written(tmp_path):
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / "tests" / ".jax_cache"),
         "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("--xla_force_host_platform_device_count=8", ""),
     }
-    outputs = []
-    for language, block in blocks:
-        command = ["bash", "-ec", block] if language == "bash" else [sys.executable, "-c", block]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-        outputs.append(done.stdout)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command[-1]}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_tutorial_works_as_written(tmp_path):
+    """`python` is the one that runs the tests."""
+    blocks = blocks_of("tutorial.md")
+    assert len(blocks) == 7
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    outputs = [
+        run(["bash", "-ec", block] if language == "bash" else [sys.executable, "-c", block], tmp_path)
+        for language, block in blocks
+    ]
     assert "path,speaker,emotion" in outputs[0]
     assert "angry" in outputs[1]
     assert "runs/tutorial/records/manifest_" in outputs[1]
@@ -39,3 +47,12 @@ def test_the_tutorial_works_as_written(tmp_path):
     assert json.loads(outputs[4].splitlines()[-1])["emotion"] in ("angry", "happy", "neutral", "sad")
     assert len((tmp_path / "happy.csv").read_text().splitlines()) == 1 + 6 * 3
     assert "a drop of" in outputs[6]
+
+
+def test_the_page_of_the_python_api_works_as_written(tmp_path):
+    """All of its blocks are one program."""
+    program = tmp_path / "program.py"
+    program.write_text("\n".join(text for language, text in blocks_of("python.md") if language == "python"))
+    output = run([sys.executable, str(program)], tmp_path)
+    assert re.search(r"^UA 0\.\d+ \[", output, re.MULTILINE)
+    assert "Prediction(" in output

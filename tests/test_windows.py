@@ -15,7 +15,7 @@ import importlib, pathlib, pkgutil, sys, warnings
 sys.modules |= {"fcntl": None, "resource": None}
 warnings.filterwarnings("ignore", "only soft file lock")  # filelock's, of a Unix without fcntl
 import data_prep, jax_ser_darts
-from jax_ser_darts import config
+from jax_ser_darts.settings import default_config
 
 for package in (data_prep, jax_ser_darts):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -26,7 +26,7 @@ from jax_ser_darts.devices import memory
 from jax_ser_darts.rundir.manifest import lock_workdir
 
 folder = pathlib.Path(sys.argv[1])
-settings = config.default()
+settings = default_config()
 settings.data.source = str(folder / "manifest.csv")
 settings.data.workers = 2
 with lock_workdir(folder / "run"):

@@ -11,23 +11,23 @@ from typing import Any
 
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.files import write_text
-from jax_ser_darts.grid import jobs
-from jax_ser_darts.rundir import metrics
+from jax_ser_darts.grid.jobs import ENTRIES
+from jax_ser_darts.rundir import layout, metrics
 from jax_ser_darts.rundir.manifest import read_object
 
-# What is kept of a job's folder.
+# Of a job's folder.
 FILES = (
     "search.json",
-    "genotype.json",
+    layout.GENOTYPE_FILE,
     "baseline.json",
     "setup.json",
     "svm.json",
-    "network.json",
+    layout.NETWORK_FILE,
     metrics.FILE_NAME,
-    "predictions.json",
-    jobs.FILE_NAME,
+    layout.PREDICTIONS_FILE,
+    layout.JOB_FILE,
 )
-PARTS = ("search", "train")  # of a workdir
+PARTS = (layout.SEARCH, layout.TRAIN)  # of a workdir
 DIGITS = 4  # significant ones: the page shows thousandths
 EXACT = ("val", "agreement")  # of an epoch: what the agreement of the two orders is computed from
 LEFT_OUT = ("normalisation",)  # of network.json: only the weights need it, and it is of the features
@@ -36,32 +36,34 @@ Job = Mapping[str, Any]  # name of a file -> what it holds
 
 
 def done_in(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """The folder of each job of a workdir that is done."""
-    return sorted(path.parent for part in PARTS for path in (workdir / part).rglob(jobs.FILE_NAME))
+    """The folder of each job of a workdir that is done: of a training, whose network has predicted too."""
+    folders = (path.parent for part in PARTS for path in (workdir / part).rglob(layout.JOB_FILE))
+    results = (layout.GENOTYPE_FILE, layout.PREDICTIONS_FILE)
+    return sorted(folder for folder in folders if any((folder / name).exists() for name in results))
 
 
-def kept_in(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
-    """Each job that is kept in a folder: where a workdir has it, and its files.
+def archived_in(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
+    """Each job of an archive: where a workdir has it, and its files.
 
     Raises:
-        ConfigError: a file is damaged, or is no kept job.
+        ConfigError: a file is damaged, or is no archived job.
     """
     for path in sorted(path for part in PARTS for path in (folder / part).rglob("*.json")):
-        job = read_object(path, jobs.FILE_NAME)
-        strange, about = set(job) - set(FILES), job[jobs.FILE_NAME]
-        if strange or not isinstance(about, dict) or not about.keys() >= {*jobs.ENTRIES}:
-            why = f"it has {strange}" if strange else f"its job.json has not all of {jobs.ENTRIES}"
-            raise ConfigError(f"{path} is not a job that was kept: {why}")
+        job = read_object(path, layout.JOB_FILE)
+        unknown, record = set(job) - set(FILES), job[layout.JOB_FILE]
+        if unknown or not isinstance(record, dict) or not record.keys() >= {*ENTRIES}:
+            why = f"it has {unknown}" if unknown else f"its {layout.JOB_FILE} has not all of {ENTRIES}"
+            raise ConfigError(f"{path} is not a job of an archive: {why}")
         yield path.relative_to(folder).with_name(path.stem), job
 
 
 def place(folder: pathlib.Path, job: pathlib.Path) -> pathlib.Path:
-    """The file of a job in a folder of kept results; `job` is its folder below a workdir."""
+    """The file of a job in an archive; `job` is its folder below a workdir."""
     return (folder / job).with_name(f"{job.name}.json")
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
-    """What is kept of a job that is done in a folder of a workdir.
+    """What is archived of a job that is done in a folder of a workdir.
 
     Raises:
         ConfigError, MetricsError: a file is damaged.
@@ -73,21 +75,21 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
             for line in job[metrics.FILE_NAME]
         ]
     for name in LEFT_OUT:
-        job.get("network.json", {}).pop(name, None)
+        job.get(layout.NETWORK_FILE, {}).pop(name, None)
     return job
 
 
-def keep(job: Job, path: pathlib.Path) -> None:
+def write(job: Job, path: pathlib.Path) -> None:
     """Writes a job's one file."""
     parts = []
     for name, value in job.items():
         lines = [json.dumps(line) for line in value] if name == metrics.FILE_NAME else None
-        shown = "[\n" + ",\n".join(lines) + "\n]" if lines else json.dumps(value)
-        parts.append(f"{json.dumps(name)}: {shown}")
+        text = "[\n" + ",\n".join(lines) + "\n]" if lines else json.dumps(value)
+        parts.append(f"{json.dumps(name)}: {text}")
     write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
-def lay_out(job: Job, folder: pathlib.Path) -> None:
+def unpack(job: Job, folder: pathlib.Path) -> None:
     """Writes a job's files as a workdir has them, but for what has been rounded or left out."""
     for name, value in job.items():
         if name == metrics.FILE_NAME:
@@ -97,15 +99,15 @@ def lay_out(job: Job, folder: pathlib.Path) -> None:
         write_text(folder / name, text)
 
 
-def same_result(one: Job, other: Job) -> bool:
-    """Whether two jobs are alike but for what they were run with, which may have been told later."""
-    return _without_origin(one) == _without_origin(other)
+def same_result(job: Job, other: Job) -> bool:
+    """Whether two jobs are alike but for what they were run with, which may have been given later."""
+    return _without_origin(job) == _without_origin(other)
 
 
 def _read(path):
     if path.name == metrics.FILE_NAME:
         return metrics.read(path)
-    return read_object(path, *(jobs.ENTRIES if path.name == jobs.FILE_NAME else ()))
+    return read_object(path, *(ENTRIES if path.name == layout.JOB_FILE else ()))
 
 
 def _rounded(value):
@@ -117,5 +119,5 @@ def _rounded(value):
 
 
 def _without_origin(job):
-    about = {key: value for key, value in job[jobs.FILE_NAME].items() if key != "run_with"}
-    return {**job, jobs.FILE_NAME: about}
+    record = {key: value for key, value in job[layout.JOB_FILE].items() if key != "run_with"}
+    return {**job, layout.JOB_FILE: record}

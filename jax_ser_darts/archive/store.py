@@ -1,39 +1,30 @@
-"""The results of a comparison that are kept: small enough for a repository, enough for tables and page and to go on.
+"""An archive of a grid's results, and back: collect, rebuild, restore; `__main__.py` is the command.
 
-    python -m jax_ser_darts.archive collect WORKDIR FOLDER     what is done in a workdir, into a folder
-    python -m jax_ser_darts.archive rebuild FOLDER OUTPUT      tables and page, from that folder (or a workdir) alone
-    python -m jax_ser_darts.archive restore FOLDER WORKDIR     as done jobs of a workdir: --mode=compare does the others
-
-FOLDER/config.json                           the config, its grid that of all workdirs; its corpus's fingerprint
+FOLDER/config.json                           the config, its grid that of all workdirs together; the corpus's digest
 FOLDER/corpus.json                           what has to be known of the corpus: name, classes, folds
 FOLDER/matched.json                          parameters that the baselines of matched size aim at
 FOLDER/search/METHOD/seed_R/fold_K.json      a search: its small files, a line each, and a line an epoch
-FOLDER/train/METHOD/fold_K/seed_S.json       a training or an SVM, with the answers to its test speakers
+FOLDER/train/NETWORK/fold_K/seed_S.json      a training or an SVM, with the predictions for its test speakers
 
-No sound, no features and no weights are kept, nor where on a machine the corpus lies; see comparison/job_files.py. A
+No sound, no features and no weights are archived, nor where on a machine the corpus lies; see job_files.py. A
 workdir that is still at work can be collected: a job is taken when it is done.
 """
 
-import argparse
 import collections
 import contextlib
 import pathlib
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jax_ser_darts.archive import job_files
-from jax_ser_darts.data.folds import FoldError
-from jax_ser_darts.data.records import RecordsError, load_records
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.experiment import records_root, set_up
 from jax_ser_darts.files import sync_folder, write_json, write_text
-from jax_ser_darts.grid import jobs
 from jax_ser_darts.report import outputs
-from jax_ser_darts.report.results import CORPUS_FILE, Results
+from jax_ser_darts.report.results import Results
 from jax_ser_darts.rundir.environment import environment, run_with
+from jax_ser_darts.rundir.layout import CHECKPOINTS, CORPUS_FILE, JOB_FILE, MATCHED_FILE, NETWORK_FILE
 from jax_ser_darts.rundir.manifest import (
     FILE_NAME,
     check_manifest,
@@ -43,109 +34,109 @@ from jax_ser_darts.rundir.manifest import (
     read_object,
     write_manifest,
 )
-from jax_ser_darts.rundir.metrics import MetricsError
-from jax_ser_darts.scoring.scores import ScoreError
-from jax_ser_darts.training.designs import MATCHED_FILE
+from jax_ser_darts.settings.convert import replaced
 
-CHECKPOINTS = "checkpoints"  # of a job that is begun
 UNFINISHED = ".restoring"  # of a workdir: what a restore that was killed leaves
-PLACES = ("source", "records")  # of config.data: paths of one machine
-ALIKE = {
-    "network.json": "matched_parameters",
+MACHINE_PATHS = ("data.source", "data.records")
+COMMON = {
+    NETWORK_FILE: "matched_parameters",
     "setup.json": "c",
 }  # what jobs of one grid have in common, if any
-USER_ERRORS = (ConfigError, FoldError, MetricsError, OSError, RecordsError, ScoreError)
 
 
 def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None = None) -> str:
-    """Keeps every job that is done in a workdir, beside those that the folder has already.
+    """Archives every job that is done in a workdir, beside those that the archive has already.
 
     Args:
-        workdir: of --mode=compare.
-        folder: new, or of the same config and corpus.
-        commit: of the code that did the jobs that do not say it themselves; their machine and versions are then
+        workdir: of a run.
+        folder: of the archive: new, or of the same config and corpus.
+        commit: of the code that did the jobs that do not know it themselves; their machine and versions are then
             taken to be those of this process.
 
     Returns:
-        What was kept, and its size, for people.
+        What is archived, and its size, for people.
 
     Raises:
-        ConfigError: no job is done, the folder is of another config or corpus, or has another result of a job or
+        ConfigError: no job is done, the archive is of another config or corpus, or has another result of a job or
             baselines of another matched size.
     """
-    found, (config, corpus) = read_workdir(workdir), read_manifest(workdir)
-    told = {**run_with(), "commit": commit, "told": "when collected"} if commit else None
-    new = {}
-    for path in job_files.done_in(workdir):
-        job = job_files.read(path)
-        if told and not job[jobs.FILE_NAME].get("run_with"):
-            job[jobs.FILE_NAME]["run_with"] = told
-        new[job_files.place(folder, path.relative_to(workdir))] = job
-    if not new:
-        raise ConfigError(f"{workdir}: no job of --mode=compare is done")
+    results, (config, corpus) = read_workdir(workdir), read_manifest(workdir)
+    new = _done_jobs(workdir, folder, commit)
     matched = read_object(workdir / MATCHED_FILE) if (workdir / MATCHED_FILE).exists() else None
-    old = {job_files.place(folder, path): job for path, job in job_files.kept_in(folder)}
+    old = {job_files.place(folder, path): job for path, job in job_files.archived_in(folder)}
     for path in sorted({*old} & {*new}):
         if not job_files.same_result(old[path], new[path]):
             raise _other_result(path, workdir)
-        if old[path][jobs.FILE_NAME].get("run_with"):
+        if old[path][JOB_FILE].get("run_with"):
             new[path] = old[path]
-    if (
-        matched
-        and (folder / MATCHED_FILE.name).exists()
-        and read_object(folder / MATCHED_FILE.name) != matched
-    ):
-        raise _other_result(folder / MATCHED_FILE.name, workdir)
-    _check_alike({**old, **new})
+    archived_size = folder / MATCHED_FILE.name
+    if matched and archived_size.exists() and read_object(archived_size) != matched:
+        raise _other_result(archived_size, workdir)
+    _check_common({**old, **new})
     if (folder / FILE_NAME).exists():
         check_manifest(config, folder, corpus)
         config = joined(config, read_manifest(folder)[0])
-    config.data.update(dict.fromkeys(PLACES, ""))
+    config = replaced(config, dict.fromkeys(MACHINE_PATHS, ""))
     write_manifest(config, folder, corpus)
-    write_json(folder / CORPUS_FILE.name, found.to_json())
+    write_json(folder / CORPUS_FILE.name, results.to_json())
     if matched:
-        write_json(folder / MATCHED_FILE.name, matched)
+        write_json(archived_size, matched)
     for path, job in new.items():
-        job_files.keep(job, path)
-    return _told(folder)
+        job_files.write(job, path)
+    return _contents(folder)
+
+
+def _done_jobs(workdir, folder, commit):
+    """The file in the archive of each job that is done in a workdir, and what it will hold."""
+    origin = {**run_with(), "commit": commit, "given": "when collected"} if commit else None
+    jobs = {}
+    for path in job_files.done_in(workdir):
+        job = job_files.read(path)
+        if origin and not job[JOB_FILE].get("run_with"):
+            job[JOB_FILE]["run_with"] = origin
+        jobs[job_files.place(folder, path.relative_to(workdir))] = job
+    if not jobs:
+        raise ConfigError(f"{workdir}: no job is done")
+    return jobs
 
 
 def _other_result(path, workdir):
     return ConfigError(
-        f"{path} has another result than {workdir}: remove it, or keep this workdir in another folder"
+        f"{path} has another result than {workdir}: remove it, or collect this workdir into another folder"
     )
 
 
 def rebuild(folder: pathlib.Path, output: pathlib.Path) -> str:
-    """Makes the tables and the page of what is kept; see comparison/compare.py for the files.
+    """Makes the tables and the page of an archive; see rundir/layout.py for the files.
 
-    Of a grid that is not done, the methods are compared whose jobs are all there; the others are named.
+    Of a grid that is not done, the methods are reported whose jobs are all there; the others are named.
 
     Args:
-        folder: of kept results, or a workdir.
-        output: where the files go.
+        folder: of an archive, or a workdir.
+        output: folder that the files go to.
 
     Returns:
-        The table as text; jobs outside the config's grid are named below it.
+        The tables as text; jobs outside the config's grid are named below them.
 
     Raises:
         ConfigError: of every method a job is missing, or a file is damaged.
     """
-    is_kept = (folder / CORPUS_FILE.name).exists()
-    with _unpacked(folder) if is_kept else contextlib.nullcontext(folder) as workdir:
-        found = read_workdir(workdir)
+    is_archive = (folder / CORPUS_FILE.name).exists()
+    with _unpacked(folder) if is_archive else contextlib.nullcontext(folder) as workdir:
+        results = read_workdir(workdir)
         done = [path.relative_to(workdir) for path in job_files.done_in(workdir)]
-        return outputs.write(output, found, environment=environment("kept")) + _outside(found, done)
+        text = outputs.write(output, results, environment=environment("archive"))
+        return text + _outside(results, done)
 
 
 def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
-    """Makes what is kept the done jobs of a workdir: --mode=compare then does the others.
+    """Makes the jobs of an archive the done jobs of a workdir: --mode=compare then does the others.
 
-    There are no checkpoints: what is restored can be compared, and found cells can be trained, but its networks cannot
+    There are no checkpoints: what is restored can be reported, and found cells can be trained, but its networks cannot
     be exported.
 
     Args:
-        folder: of kept results.
+        folder: of an archive.
         workdir: new, or of the same config and corpus.
 
     Returns:
@@ -153,13 +144,13 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
 
     Raises:
         ConfigError: the workdir is of another config or corpus, has another result of a job or has begun one that is
-            kept, or another process is at work in it.
+            archived, or another process is at work in it.
     """
     config, corpus = read_manifest(folder)
     check_manifest(config, workdir, corpus)
-    kept = dict(job_files.kept_in(folder))
+    jobs = dict(job_files.archived_in(folder))
     with lock_workdir(workdir):
-        missing = {path: job for path, job in kept.items() if not _is_there(workdir / path, job)}
+        missing = {path: job for path, job in jobs.items() if not _is_there(workdir / path, job)}
         matched = folder / MATCHED_FILE.name
         both = matched.exists() and (workdir / MATCHED_FILE).exists()
         if both and read_object(matched) != read_object(workdir / MATCHED_FILE):
@@ -167,35 +158,35 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
         if (workdir / FILE_NAME).exists():
             config = joined(read_manifest(workdir)[0], config)
         write_manifest(config, workdir, corpus)
-        _write_back(folder, missing, workdir)
-    return f"{workdir}: {len(missing)} of {len(kept)} kept jobs restored, the others were there"
+        _unpack(folder, missing, workdir)
+    return f"{workdir}: {len(missing)} of {len(jobs)} archived jobs restored, the others were there"
 
 
 def _is_there(place: pathlib.Path, job: Mapping[str, Any]) -> bool:
-    """Whether a job's folder of a workdir has a kept result already."""
-    if (place / jobs.FILE_NAME).exists():
+    """Whether a job's folder of a workdir has an archived result already."""
+    if (place / JOB_FILE).exists():
         if not job_files.same_result(job_files.read(place), job):
-            raise ConfigError(f"{place} has another result than what is kept: use another workdir")
+            raise ConfigError(f"{place} has another result than the archive: use another workdir")
         return True
     if (place / CHECKPOINTS).exists():
-        raise ConfigError(f"{place} is begun, and its result is kept: remove it, or use another workdir")
+        raise ConfigError(f"{place} is begun, and its result is archived: remove it, or use another workdir")
     return False
 
 
-def _write_back(folder: pathlib.Path, kept: Mapping[pathlib.Path, Any], workdir: pathlib.Path) -> None:
-    """Lays kept jobs out as a workdir has them, and what they share.
+def _unpack(folder: pathlib.Path, jobs: Mapping[pathlib.Path, Any], workdir: pathlib.Path) -> None:
+    """Lays jobs of an archive out as a workdir has them, and what they share.
 
     A job's folder is there whole or not at all: a search would take a genotype.json, a training a network.json for
     its own last file.
     """
-    shared = {CORPUS_FILE.name: CORPUS_FILE, MATCHED_FILE.name: MATCHED_FILE}
-    for source, target in shared.items():
-        if (folder / source).exists():
-            write_text(workdir / target, (folder / source).read_text())
+    for target in (CORPUS_FILE, MATCHED_FILE):
+        source = folder / target.name
+        if source.exists():
+            write_text(workdir / target, source.read_text())
     unfinished = workdir / UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
-    for path, job in kept.items():
-        job_files.lay_out(job, unfinished / path)
+    for path, job in jobs.items():
+        job_files.unpack(job, unfinished / path)
         _put(unfinished / path, workdir / path, aside=unfinished / "replaced" / path)
     shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -213,102 +204,63 @@ def _put(folder: pathlib.Path, place: pathlib.Path, *, aside: pathlib.Path) -> N
 def read_workdir(workdir: pathlib.Path) -> Results:
     """The results of a workdir, whose corpus need not be at hand.
 
-    A workdir from before there was a compare/corpus.json is read with its records.
-
     Raises:
-        ConfigError: nothing has been run in it, or nothing is known of its corpus.
+        ConfigError: nothing has been run in it.
     """
-    config, corpus = read_manifest(workdir)
-    if (workdir / CORPUS_FILE).exists():
-        saved = read_object(workdir / CORPUS_FILE, "corpus", "synthetic", "classes", "folds")
-        return Results.from_json(saved, config=config, workdir=workdir)
-    records = records_root(config, workdir)
-    for path in sorted(records.glob("*/*/dataset_info.json")):
-        with contextlib.suppress(RecordsError):  # of another corpus, or damaged
-            if (read := load_records(path.parent)).fingerprint == corpus:
-                return Results.of(set_up(config, workdir, read))
-    raise ConfigError(
-        f"{workdir} has no {CORPUS_FILE}, and {records} no records of its corpus: go on with --mode=compare first"
-    )
+    config, _ = read_manifest(workdir)
+    if not (workdir / CORPUS_FILE).exists():
+        raise ConfigError(
+            f"{workdir} has no {CORPUS_FILE}: no mode that searches, trains or evaluates was run in it"
+        )
+    saved = read_object(workdir / CORPUS_FILE, "corpus", "synthetic", "classes", "folds")
+    return Results.from_json(saved, config=config, workdir=workdir)
 
 
 @contextlib.contextmanager
 def _unpacked(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Kept results laid out as a workdir, for a while."""
+    """An archive laid out as a workdir, for a while."""
     with tempfile.TemporaryDirectory() as temporary:
         workdir = pathlib.Path(temporary)
         shutil.copyfile(folder / FILE_NAME, workdir / FILE_NAME)
-        _write_back(folder, dict(job_files.kept_in(folder)), workdir)
+        _unpack(folder, dict(job_files.archived_in(folder)), workdir)
         yield workdir
 
 
-def _check_alike(kept: Mapping[pathlib.Path, Mapping[str, Any]]) -> None:
+def _check_common(jobs: Mapping[pathlib.Path, Mapping[str, Any]]) -> None:
     """Whether the jobs can be compared with each other: some settings may change in a workdir."""
     first = {}
-    for path, job in kept.items():
-        for file, entry in ALIKE.items():
-            if entry in (about := job.get(file, {})):
-                other, value = first.setdefault(entry, (path, about[entry]))
-                if value != about[entry]:
-                    raise ConfigError(
-                        f"{path} would be of another {entry} ({about[entry]}) than {other} ({value}): keep these "
-                        "workdirs in folders of their own"
-                    )
+    for path, job in jobs.items():
+        for file, entry in COMMON.items():
+            if entry not in job.get(file, {}):
+                continue
+            other, value = first.setdefault(entry, (path, job[file][entry]))
+            if value != job[file][entry]:
+                raise ConfigError(
+                    f"{path} would be of another {entry} ({job[file][entry]}) than {other} ({value}): collect these "
+                    "workdirs into folders of their own"
+                )
 
 
-def _outside(found: Results, done: Iterable[pathlib.Path]) -> str:
+def _outside(results: Results, done: Iterable[pathlib.Path]) -> str:
     """Those of the jobs' folders that are of no job of the grid, for people."""
-    grid = {job.folder(pathlib.Path()) for job in found.jobs}
+    grid = {job.folder(pathlib.Path()) for job in results.jobs}
     if not (names := sorted(str(path) for path in {*done} - grid)):
         return ""
-    return f"\nNOT compared, being outside the grid of config.json: {', '.join(names)}"
+    return f"\nNOT reported, being outside the grid of config.json: {', '.join(names)}"
 
 
-def _told(folder: pathlib.Path) -> str:
-    """How much is kept, and what is not known of it."""
-    kept = dict(job_files.kept_in(folder))
+def _contents(folder: pathlib.Path) -> str:
+    """How much is archived, and what is not known of it."""
+    jobs = dict(job_files.archived_in(folder))
     sizes, counts, unknown = collections.Counter(), collections.Counter(), 0
-    for path, job in kept.items():
-        kind = job[jobs.FILE_NAME]["kind"]
+    for path, job in jobs.items():
+        kind = job[JOB_FILE]["kind"]
         sizes[kind] += job_files.place(folder, path).stat().st_size
         counts[kind] += 1
-        unknown += not job[jobs.FILE_NAME].get("run_with")
+        unknown += not job[JOB_FILE].get("run_with")
     parts = ", ".join(f"{counts[kind]} {kind} ({size / 1e6:.2f} MB)" for kind, size in sizes.items())
-    said = f"{folder}: {counts.total()} jobs, {sizes.total() / 1e6:.2f} MB: {parts}"
+    text = f"{folder}: {counts.total()} jobs, {sizes.total() / 1e6:.2f} MB: {parts}"
     if unknown:
-        said += f"\n{unknown} of them do not say what they were run with: --commit=HASH says it"
+        text += f"\n{unknown} of them do not know what they were run with: --commit=HASH gives it"
     corpus, (config, _) = read_object(folder / CORPUS_FILE.name), read_manifest(folder)
-    found = Results.from_json(corpus, config=config, workdir=folder)
-    return said + _outside(found, kept)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command; a user's mistake is one message and exit status 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m jax_ser_darts.archive", description=__doc__.split("\n")[0]
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("collect", help="keep what is done in a workdir")
-    command.add_argument("workdir", type=pathlib.Path)
-    command.add_argument("folder", type=pathlib.Path)
-    command.add_argument(
-        "--commit",
-        help="of the code that did, on this machine and with these versions, the jobs that do not say it",
-    )
-    command = commands.add_parser("rebuild", help="tables and page of kept results, or of a workdir")
-    command.add_argument("folder", type=pathlib.Path)
-    command.add_argument("output", type=pathlib.Path)
-    command = commands.add_parser("restore", help="kept results back into a workdir, to go on from them")
-    command.add_argument("folder", type=pathlib.Path)
-    command.add_argument("workdir", type=pathlib.Path)
-    options = vars(parser.parse_args(arguments))
-    try:
-        print({"collect": collect, "rebuild": rebuild, "restore": restore}[options.pop("command")](**options))
-    except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return text + _outside(Results.from_json(corpus, config=config, workdir=folder), jobs)

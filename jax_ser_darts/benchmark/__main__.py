@@ -44,6 +44,7 @@ import tempfile
 import jax
 from absl import app, flags
 
+from jax_ser_darts import commands
 from jax_ser_darts.benchmark import sizes
 from jax_ser_darts.benchmark.cases import DARTS_V2, SEARCHES, WHAT, Setting, make_case
 from jax_ser_darts.benchmark.peer import Peer, PeerError, check
@@ -297,4 +298,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.start(main, status=1)

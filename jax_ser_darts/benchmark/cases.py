@@ -14,7 +14,7 @@ from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.models.relaxed import UNROLL
 from jax_ser_darts.models.supernet import Supernet, init_alphas
-from jax_ser_darts.ops.backend import FAST, PLAIN
+from jax_ser_darts.ops import backend
 from jax_ser_darts.search.search_step import init_state, make_search_steps, supernet_loss
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
@@ -60,8 +60,8 @@ class Setting:
     sequence_cells: int
     sequence_width: int
     edges: str
-    rematerialise: bool
-    fast: bool
+    remat: bool
+    custom_kernels: bool
     devices: Sequence[jax.Device]
     compiler_options: dict
     genotype: Genotype = DARTS_V2
@@ -125,7 +125,7 @@ def _flops(function, *arguments) -> float:
 
 
 def _search(what, setting):
-    order, product = SEARCHES[what]
+    order, hvp = SEARCHES[what]
     model = Supernet(
         classes=CLASSES,
         operations=OPERATIONS,
@@ -136,26 +136,24 @@ def _search(what, setting):
         sequence_cells=setting.sequence_cells,
         sequence_nodes=setting.nodes,
         sequence_width=setting.sequence_width,
-        backend=FAST if setting.fast else PLAIN,
+        backend=backend.choose(setting.custom_kernels),
         edges=setting.edges,
-        rematerialise=setting.rematerialise,
+        remat=setting.remat,
         axis_name=parallel.AXIS,
     )
     both = {
-        "weights_optimiser": optimisers.sgd(
+        "tx": optimisers.sgd(
             schedule=optimisers.cosine(start=0.025, end=0.001, steps=1000),
             momentum=0.9,
             weight_decay=3e-4,
             clip=5.0,
         ),
-        "alphas_optimiser": optimisers.adam_with_l2(
-            learning_rate=3e-4, betas=(0.5, 0.999), weight_decay=1e-3
-        ),
+        "alphas_tx": optimisers.adam_with_l2(learning_rate=3e-4, betas=(0.5, 0.999), weight_decay=1e-3),
     }
     steps = make_search_steps(
         loss=supernet_loss(model, parallel.AXIS),
         devices=setting.devices,
-        product=product,
+        hvp=hvp,
         compiler_options=setting.compiler_options,
         **both,
     )
@@ -168,31 +166,31 @@ def _search(what, setting):
         sequence_operations=len(model.sequence_operations),
     )
     train, val = (_random_batch(setting, seed) for seed in range(2))
-    alone = model.clone(axis_name=None, edges=UNROLL, rematerialise=False)
-    weights = init_variables(alone, 0, *_one(train), alphas, train=False)["params"]
-    state = init_state(weights=weights, alphas=alphas, key=jax.random.key(0), devices=setting.devices, **both)
+    alone = model.clone(axis_name=None, edges=UNROLL, remat=False)
+    params = init_variables(alone, 0, *_one(train), alphas, train=False)["params"]
+    state = init_state(params=params, alphas=alphas, key=jax.random.key(0), devices=setting.devices, **both)
 
     def step():
         nonlocal state
         state, _ = steps.update_alphas(state, train, val, order)
-        state, _ = steps.update_weights(state, train)
+        state, _ = steps.update_params(state, train)
         return state
 
     counts = {"grad_both": 1, "grad_alphas": 1}
     if order == bilevel.SECOND:
-        exact = {"hvp_mixed": 1} if product == bilevel.EXACT else {"grad_alphas": 2}
+        exact = {"hvp_mixed": 1} if hvp == bilevel.EXACT else {"grad_alphas": 2}
         counts = {"grad_both": 3, **exact}
     gradients = bilevel.make_gradients(supernet_loss(alone, None))
-    at = (*_shapes((weights, alphas)), (_on_one_device(train, setting.batch), jax.random.key(0)))
+    at = (*_shapes((params, alphas)), (_on_one_device(train, setting.batch), jax.random.key(0)))
     extra = {"hvp_mixed": at[:1]}
 
     def gflop():
         each = (n * _flops(getattr(gradients, name), *at, *extra.get(name, ())) for name, n in counts.items())
         return sum(each) / 1e9
 
-    here = (state.weights, state.alphas, (train, state.key))
+    here = (state.params, state.alphas, (train, state.key))
     programs = {
-        getattr(steps.programs, name): ((*here, *((state.weights,) if name in extra else ())), n)
+        getattr(steps.programs, name): ((*here, *((state.params,) if name in extra else ())), n)
         for name, n in counts.items()
     }
     return Case(lambda: steps.compile(state, train, val, order), step, programs, gflop)
@@ -206,15 +204,15 @@ def _network(what, setting):
         channels=setting.channels,
         sequence_cells=setting.sequence_cells,
         sequence_width=setting.sequence_width,
-        backend=FAST if setting.fast else PLAIN,
+        backend=backend.choose(setting.custom_kernels),
         axis_name=parallel.AXIS,
     )
-    optimiser = optimisers.adamw(
+    tx = optimisers.adamw(
         schedule=optimisers.cosine(start=1e-3, end=1e-5, steps=1000), weight_decay=1e-3, clip=5.0
     )
     steps = make_train_steps(
         network=network,
-        optimiser=optimiser,
+        tx=tx,
         devices=setting.devices,
         auxiliary_weight=0.0,
         label_smoothing=0.0,
@@ -226,7 +224,7 @@ def _network(what, setting):
     state = parallel.replicate(
         TrainState(
             variables=variables,
-            optimiser=optimiser.init(variables["params"]),
+            opt_state=tx.init(variables["params"]),
             step=jnp.zeros((), jnp.int32),
             key=jax.random.key(0),
         ),

@@ -25,8 +25,8 @@ _SEQUENCE_WIDTH = flags.DEFINE_integer("sequence_width", 16, "Units of each of t
 _EDGES = flags.DEFINE_enum(
     "edges", SCAN, EDGES, "How the supernet's edges are compiled: see config.search.edges."
 )
-_REMATERIALISE = flags.DEFINE_boolean("remat", False, "See config.search.remat.")
-_FAST = flags.DEFINE_boolean("custom_kernels", True, "False: plain XLA convolutions and autodiff.")
+_REMAT = flags.DEFINE_boolean("remat", False, "See config.search.remat.")
+_CUSTOM_KERNELS = flags.DEFINE_boolean("custom_kernels", True, "False: plain XLA convolutions and autodiff.")
 _FAST_MATH = flags.DEFINE_boolean("fast_math", True, "See config.fast_math.")
 
 _SIZES = (
@@ -40,7 +40,7 @@ _SIZES = (
     _SEQUENCE_CELLS,
     _SEQUENCE_WIDTH,
 )
-_COMPILED = (_EDGES, _REMATERIALISE, _FAST, _FAST_MATH)
+_COMPILED = (_EDGES, _REMAT, _CUSTOM_KERNELS, _FAST_MATH)
 
 
 def sizes() -> dict:
@@ -55,7 +55,7 @@ def given() -> dict:
 
 def setting(devices: Sequence[jax.Device], genotype: Genotype = DARTS_V2) -> Setting:
     """What the flags ask for, on these devices."""
-    options = {flag.name: flag.value for flag in (_EDGES, _REMATERIALISE, _FAST)}
+    options = {flag.name: flag.value for flag in (_EDGES, _REMAT, _CUSTOM_KERNELS)}
     compiler_options = compilation.options(devices[0].platform, fast_math=_FAST_MATH.value)
     return Setting(
         **sizes(), **options, devices=devices, compiler_options=compiler_options, genotype=genotype

@@ -11,41 +11,28 @@ from typing import Any
 
 import numpy as np
 
+from jax_ser_darts.fields import check_own, setting
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What to do to training utterances; the default does nothing. ValueError where it makes no sense.
-
-    Attributes:
-        time_masks: number of time masks an utterance (m_T).
-        time_width: the widest of them in frames, after pooling (T); widths are uniform in 0 ... T.
-        time_share: a time mask covers this share of the valid frames at most (p).
-        frequency_masks: number of frequency masks an utterance (m_F).
-        frequency_width: the widest of them in coefficients (F); widths are uniform in 0 ... F.
-        shift: frames by which an utterance is rotated, uniform in -shift ... shift; what leaves at one end
-            comes in at the other.
-        gain: decibels by which it becomes louder or softer, uniform in -gain ... gain.
-        noise: standard deviation of normal noise, in standard deviations of the coefficient.
+    """What to do to training utterances; the default does nothing. Counts, widths and gains are the largest: each
+    utterance draws its own, uniformly.
     """
 
-    time_masks: int = 0
-    time_width: int = 0
-    time_share: float = 1.0
-    frequency_masks: int = 0
-    frequency_width: int = 0
-    shift: int = 0
-    gain: float = 0.0
-    noise: float = 0.0
+    time_masks: int = setting(0, "time masks an utterance (m_T)", low=0)
+    time_width: int = setting(20, "widest time mask (T)", unit="frames, after pooling", low=0)
+    time_share: float = setting(
+        1.0, "of an utterance's valid frames that a mask may cover (p)", low=0, high=1
+    )
+    frequency_masks: int = setting(0, "frequency masks an utterance (m_F)", low=0)
+    frequency_width: int = setting(8, "widest frequency mask (F)", unit="coefficients", low=0)
+    shift: int = setting(0, "farthest rotation in time", unit="frames", low=0)
+    gain: float = setting(0.0, "largest change of loudness", unit="dB", low=0)
+    noise: float = setting(0.0, "standard deviation of added noise, in those of the coefficient", low=0)
 
     def __post_init__(self):
-        for name in ("time_masks", "time_width", "frequency_masks", "frequency_width", "shift"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 0:
-                raise ValueError(f"augmentation: {name} must be a whole number, 0 or more, not {value!r}")
-        for name, most in {"time_share": 1.0, "gain": math.inf, "noise": math.inf}.items():
-            value = getattr(self, name)
-            if type(value) not in (int, float) or not 0 <= value <= most or not math.isfinite(value):
-                raise ValueError(f"augmentation: {name} must be a number from 0 to {most:g}, not {value!r}")
+        check_own(self)
 
     @property
     def changes(self) -> bool:

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 
 from jax_ser_darts.models.network import Norm, count_parameters
 from jax_ser_darts.models.sequence import AttentionPooling, to_sequence
-from jax_ser_darts.ops.backend import FAST, Backend
-from jax_ser_darts.ops.masks import Grid, halved, make_grid
+from jax_ser_darts.ops.backend import CUSTOM, Backend
+from jax_ser_darts.ops.masks import ValidPositions, halved, valid_positions
 
 CNN, LSTM, CNN_LSTM, CNN_LSTM_ATTENTION = BASELINES = ("cnn", "lstm", "cnn_lstm", "cnn_lstm_attention")
 PAPER, MATCHED = SIZES = ("paper", "matched")
@@ -72,15 +72,17 @@ class ConvBlock(nn.Module):
     norm: dict
 
     @nn.compact
-    def __call__(self, features: jax.Array, grid: Grid, train: bool) -> tuple[jax.Array, Grid]:
-        """`[B, T, F]`, zero on padding -> `[channels, T / 4, F / 4, B]`, zero on padding, and its grid."""
+    def __call__(
+        self, features: jax.Array, valid: ValidPositions, train: bool
+    ) -> tuple[jax.Array, ValidPositions]:
+        """`[B, T, F]`, zero on padding -> `[channels, T / 4, F / 4, B]`, zero on padding, and its positions."""
         axis_name, dtype = self.norm["axis_name"], self.norm["dtype"]
         conv = nn.Conv(self.channels, (2, 2), strides=2, use_bias=False, param_dtype=dtype, name="conv")
-        grid = halved(grid, axis_name)
-        y = Norm(**self.norm, name="norm")(conv(features[..., None]).transpose(3, 1, 2, 0), grid, train)
+        valid = halved(valid, axis_name)
+        y = Norm(**self.norm, name="norm")(conv(features[..., None]).transpose(3, 1, 2, 0), valid, train)
         # After a ReLU the zeros on padding never are a window's only maximum.
         y = nn.max_pool(nn.relu(y).transpose(3, 1, 2, 0), (2, 2), strides=(2, 2), padding="SAME")
-        return y.transpose(3, 1, 2, 0), halved(grid, axis_name)
+        return y.transpose(3, 1, 2, 0), halved(valid, axis_name)
 
 
 class Baseline(nn.Module):
@@ -96,7 +98,7 @@ class Baseline(nn.Module):
         units: of the LSTM, where there is one, in each direction; `lstm` has one direction, the others have two.
         dropout: before the classifier.
         momentum: of the running averages: the share that each step keeps.
-        backend: FAST or PLAIN, of the normalisation.
+        backend: CUSTOM or REFERENCE, of the normalisation.
         axis_name: mapped axis of devices that share the statistics, or None.
     """
 
@@ -106,7 +108,7 @@ class Baseline(nn.Module):
     units: int
     dropout: float = 0.0
     momentum: float = 0.9
-    backend: Backend = FAST
+    backend: Backend = CUSTOM
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
 
@@ -138,23 +140,23 @@ class Baseline(nn.Module):
             "dtype": self.dtype,
         }
         dense = lambda width, name: nn.Dense(width, param_dtype=self.dtype, name=name)
-        grid = make_grid(num_frames, features.shape[1:], self.dtype, self.axis_name)
-        frames = features * grid.mask[0, :, 0].T[..., None]
+        valid = valid_positions(num_frames, features.shape[1:], self.dtype, self.axis_name)
+        frames = features * valid.mask[0, :, 0].T[..., None]
         if self.kind != LSTM:
-            x, grid = ConvBlock(self.channels, norm, name="block")(frames, grid, train)
+            x, valid = ConvBlock(self.channels, norm, name="block")(frames, valid, train)
             frames = to_sequence(x)
         if self.kind == CNN:
             h = frames.reshape(frames.shape[0], -1)
         elif self.kind == LSTM:
-            h = self._recurrent("forward")(frames, seq_lengths=grid.num_frames.astype(int))[0][1]
+            h = self._recurrent("forward")(frames, seq_lengths=valid.num_frames.astype(int))[0][1]
         else:
             both = nn.Bidirectional(
                 self._recurrent("forward"), self._recurrent("backward"), return_carry=True
             )
-            carries, states = both(frames, seq_lengths=grid.num_frames.astype(int))
+            carries, states = both(frames, seq_lengths=valid.num_frames.astype(int))
             h = jnp.concatenate([carry[1] for carry in carries], axis=-1)  # each direction's last
             if self.kind == CNN_LSTM_ATTENTION:
-                pooled = AttentionPooling(2 * self.units, self.dtype, name="pool")(states, grid.num_frames)
+                pooled = AttentionPooling(2 * self.units, self.dtype, name="pool")(states, valid.num_frames)
                 h = jnp.concatenate([h, pooled], axis=-1)
         width = 2 * self.units if self.kind == CNN_LSTM_ATTENTION else DENSE
         h = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(dense(width, "hidden")(h)))

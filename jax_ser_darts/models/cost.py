@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 from jax.extend import core
 
-from jax_ser_darts.ops.backend import PLAIN
+from jax_ser_darts.ops.backend import REFERENCE
 
 
 def flops(network: nn.Module, features: Any, num_frames: Any) -> int:
@@ -20,9 +20,8 @@ def flops(network: nn.Module, features: Any, num_frames: Any) -> int:
         network: called as `models.network.Network`.
         features: `[B, T, F]`. num_frames: `[B]`; arrays or `jax.ShapeDtypeStruct`s.
     """
-    alone = network.clone(
-        axis_name=None, backend=PLAIN
-    )  # convolutions as such, not as sums of shifted planes
+    # Convolutions as such, not as sums of shifted planes.
+    alone = network.clone(axis_name=None, backend=REFERENCE)
     inputs = (features, num_frames)
     variables = jax.eval_shape(lambda *a: alone.init(jax.random.key(0), *a, train=False), *inputs)
     return _count(jax.make_jaxpr(lambda v, *a: alone.apply(v, *a, train=False))(variables, *inputs).jaxpr)

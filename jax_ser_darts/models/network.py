@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jax_ser_darts.models.relaxed import KERNEL_INIT, ReluConv, depthwise_init, normalised
+from jax_ser_darts.models.relaxed import KERNEL_INIT, ReluConv, depthwise_init
 from jax_ser_darts.models.sequence import SequencePart
 from jax_ser_darts.models.sequence_cells import SequenceCells, chosen_nodes
 from jax_ser_darts.models.supernet import reduction_cells
-from jax_ser_darts.ops.backend import FAST, Backend
+from jax_ser_darts.ops.backend import CUSTOM, Backend
 from jax_ser_darts.ops.batch_norm import moments
-from jax_ser_darts.ops.masks import Grid, halved, make_grid
-from jax_ser_darts.ops.pooling import average_pool, on_valid
+from jax_ser_darts.ops.masks import ValidPositions, halved, valid_positions
+from jax_ser_darts.ops.pooling import on_valid
 from jax_ser_darts.ops.primitives import BN_EPSILON, a_channel, pointwise
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_POOL, SKIP
@@ -54,7 +54,7 @@ class Norm(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, y: jax.Array, grid: Grid, train: bool) -> jax.Array:
+    def __call__(self, y: jax.Array, valid: ValidPositions, train: bool) -> jax.Array:
         """`[C, T, F, B]` -> the same, zero on padding."""
         shape = y.shape[:1]
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, self.dtype)
@@ -63,14 +63,14 @@ class Norm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, shape, self.dtype)
         if not train:
             slope = scale * lax.rsqrt(variance.value + BN_EPSILON)
-            return (a_channel(slope) * y + a_channel(bias - slope * mean.value)) * grid.mask
+            return (a_channel(slope) * y + a_channel(bias - slope * mean.value)) * valid.mask
         if not self.is_initializing():
             # The normalisation below makes the same sums: compiled, they are made once.
-            now = moments([lax.stop_gradient(y)], grid.mask, grid.count, self.axis_name)
+            now = moments([lax.stop_gradient(y)], valid.mask, valid.count, self.axis_name)
             for average, (batch,) in zip((mean, variance), now, strict=True):
                 average.value = self.momentum * average.value + (1 - self.momentum) * batch
-        y = normalised(self.backend, y, grid, self.axis_name)
-        return (a_channel(scale) * y + a_channel(bias)) * grid.mask
+        y = self.backend.normalise(y, valid, self.axis_name)
+        return (a_channel(scale) * y + a_channel(bias)) * valid.mask
 
 
 class ReluConvNorm(nn.Module):
@@ -80,8 +80,8 @@ class ReluConvNorm(nn.Module):
     norm: dict
 
     @nn.compact
-    def __call__(self, x: jax.Array, after: Grid, stride: int, train: bool) -> jax.Array:
-        """`[C, T, F, B]` -> `[channels, T', F', B]`; `after` is the grid of the output."""
+    def __call__(self, x: jax.Array, after: ValidPositions, stride: int, train: bool) -> jax.Array:
+        """`[C, T, F, B]` -> `[channels, T', F', B]`; `after` is of the output."""
         conv = ReluConv(self.channels, stride, self.norm["dtype"], name="conv")
         return Norm(**self.norm, name="norm")(conv(x, after.size), after, train)
 
@@ -93,7 +93,9 @@ class SeparableConv(nn.Module):
     norm: dict
 
     @nn.compact
-    def __call__(self, x: jax.Array, before: Grid, after: Grid, stride: int, train: bool) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, before: ValidPositions, after: ValidPositions, stride: int, train: bool
+    ) -> jax.Array:
         """`[C, T, F, B]` -> `[C, T', F', B]`."""
         spec, c = CONVOLUTIONS[self.operation], x.shape[0]
         backend, dtype = self.norm["backend"], self.norm["dtype"]
@@ -114,13 +116,15 @@ class Operation(nn.Module):
     norm: dict
 
     @nn.compact
-    def __call__(self, x: jax.Array, before: Grid, after: Grid, stride: int, train: bool) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, before: ValidPositions, after: ValidPositions, stride: int, train: bool
+    ) -> jax.Array:
         """`[C, T, F, B]`, zero on padding -> `[C, T', F', B]`, zero on padding."""
         backend = self.norm["backend"]
         if self.operation == MAX_POOL:
-            return on_valid(backend.max_pool(x, before.mask, stride, after.size), after.mask)
+            return on_valid(backend.max_pool(x, before.mask, 3, stride, after.size), after.mask)
         if self.operation == AVG_POOL:
-            return average_pool(backend.pad, backend.depthwise, x, stride, before, after) * after.mask
+            return backend.average_pool(x, 3, stride, before, after) * after.mask
         if self.operation == SKIP:
             if stride == 1:
                 return x
@@ -149,8 +153,8 @@ class Cell(nn.Module):
         s0: jax.Array,
         s1: jax.Array,
         s0_stride: int,
-        before: Grid,
-        after: Grid,
+        before: ValidPositions,
+        after: ValidPositions,
         train: bool,
         drop_path_rate: float | jax.Array,
     ) -> jax.Array:
@@ -182,7 +186,9 @@ class Stem(nn.Module):
     norm: dict
 
     @nn.compact
-    def __call__(self, features: jax.Array, before: Grid, after: Grid, stride: int, train: bool) -> jax.Array:
+    def __call__(
+        self, features: jax.Array, before: ValidPositions, after: ValidPositions, stride: int, train: bool
+    ) -> jax.Array:
         """`[1, T, F, B]` -> `[channels, T', F', B]`."""
         backend = self.norm["backend"]
         w = self.param("depthwise", depthwise_init, (self.channels, 3, 3), self.norm["dtype"])
@@ -197,10 +203,10 @@ class AuxiliaryHead(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, grid: Grid) -> jax.Array:
+    def __call__(self, x: jax.Array, valid: ValidPositions) -> jax.Array:
         """`[C, T, F, B]`, zero on padding -> `[B, classes]`."""
-        valid = jnp.maximum(grid.num_frames * grid.size[1], 1).astype(x.dtype)
-        mean = jnp.sum(nn.relu(x), axis=(1, 2)) / valid[None]
+        count = jnp.maximum(valid.num_frames * valid.size[1], 1).astype(x.dtype)
+        mean = jnp.sum(nn.relu(x), axis=(1, 2)) / count[None]
         return nn.Dense(self.classes, param_dtype=self.dtype, name="classify")(mean.T)
 
 
@@ -224,7 +230,7 @@ class Network(nn.Module):
         momentum: of the running averages: the share that each step keeps.
         project, hidden, attention: widths of the fixed sequence part, see `SequencePart`.
         sequence_cells, sequence_width: see `SequenceCells`; for a genotype that has a sequence cell.
-        backend: FAST or PLAIN.
+        backend: CUSTOM or REFERENCE.
         axis_name: mapped axis of devices that share the statistics, or None.
     """
 
@@ -243,7 +249,7 @@ class Network(nn.Module):
     attention: int = 64
     sequence_cells: int = 4
     sequence_width: int = 16
-    backend: Backend = FAST
+    backend: Backend = CUSTOM
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
 
@@ -275,25 +281,25 @@ class Network(nn.Module):
             "dtype": self.dtype,
         }
         reductions = reduction_cells(self.cells) if self.reductions is None else self.reductions
-        whole = make_grid(num_frames, features.shape[1:], self.dtype, self.axis_name)
-        grid = whole if self.stem_stride == 1 else halved(whole, self.axis_name)
+        whole = valid_positions(num_frames, features.shape[1:], self.dtype, self.axis_name)
+        valid = whole if self.stem_stride == 1 else halved(whole, self.axis_name)
         x = features.transpose(1, 2, 0)[None] * whole.mask
         stem = Stem(self.stem_multiplier * self.channels, norm, name="stem")
-        s0 = s1 = stem(x, whole, grid, self.stem_stride, train)
+        s0 = s1 = stem(x, whole, valid, self.stem_stride, train)
         channels, s0_stride, auxiliary = self.channels, 1, None
         for i in range(self.cells):
             reduction = i in reductions
             channels *= 2 if reduction else 1
-            after = halved(grid, self.axis_name) if reduction else grid
+            after = halved(valid, self.axis_name) if reduction else valid
             edges = self.genotype.reduction if reduction else self.genotype.normal
             cell = Cell(edges, channels, reduction, norm, name=f"cell_{i}")
-            s0, s1 = s1, cell(s0, s1, s0_stride, grid, after, train, drop_path_rate)
-            s0_stride, grid = (2 if reduction else 1), after
+            s0, s1 = s1, cell(s0, s1, s0_stride, valid, after, train, drop_path_rate)
+            s0_stride, valid = (2 if reduction else 1), after
             # Made at initialisation too, so that a network initialised with train=False has its weights.
             if self.auxiliary and i == 2 * self.cells // 3 and (train or self.is_initializing()):
-                auxiliary = AuxiliaryHead(self.classes, self.dtype, name="auxiliary")(s1, grid)
+                auxiliary = AuxiliaryHead(self.classes, self.dtype, name="auxiliary")(s1, valid)
             s1 = nn.Dropout(self.dropout, deterministic=not train)(s1)
-        return self._logits(s1, grid.num_frames, train, drop_path_rate), auxiliary
+        return self._logits(s1, valid.num_frames, train, drop_path_rate), auxiliary
 
     def _logits(self, x, num_frames, train, drop_path_rate):
         if self.genotype.sequence is None:

@@ -21,7 +21,7 @@ import numpy as np
 from jax import lax
 
 from jax_ser_darts.models.sequence import AttentionPooling
-from jax_ser_darts.ops.recurrence import Weights, attend, recur
+from jax_ser_darts.ops.recurrence import LayerParams, attend, recur
 from jax_ser_darts.search_space.genotype import Edge, edge_index
 from jax_ser_darts.search_space.operations import SKIP
 from jax_ser_darts.search_space.sequence_operations import FAMILIES, RECURRENCES
@@ -62,20 +62,20 @@ def frame_norm(x: jax.Array) -> jax.Array:
 
 
 class Layer(nn.Module):
-    """The weights of one layer of several recurrences of a family."""
+    """The params of one layer of several recurrences of a family."""
 
     family: str
     width: int
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, recurrences: int, inputs: int) -> Weights:
+    def __call__(self, recurrences: int, inputs: int) -> LayerParams:
         """As many recurrences, of as many inputs each."""
         spec = FAMILIES[self.family]
         shape = recurrences, spec.directions
         outputs = spec.gates * self.width
         kernel = self.param("recurrent", INIT, (*shape, inputs + self.width, outputs), self.dtype)
-        return Weights(kernel, self.param("bias", nn.initializers.zeros, (*shape, outputs), self.dtype))
+        return LayerParams(kernel, self.param("bias", nn.initializers.zeros, (*shape, outputs), self.dtype))
 
 
 class SelfAttention(nn.Module):
@@ -98,7 +98,7 @@ class Node(nn.Module):
     """A node: the weighted sum of all candidates on its incoming edges.
 
     Attributes:
-        edges: with their candidates. The weights of a family's layer are stacked over its recurrences on all edges, the
+        edges: with their candidates. The params of a family's layer are stacked over its recurrences on all edges, the
             deepest first and otherwise in the order of edges and operations.
         width: units of the node (H); a recurrence and an attention have as many.
     """
@@ -175,7 +175,7 @@ class _Inputs(nn.Module):
         return jnp.where(valid[:, None, :, None], states, jnp.zeros_like(states))
 
 
-class _LoopedNode(nn.Module):
+class _ScannedNode(nn.Module):
     """One step of the loop over the nodes of a relaxed cell; sources that are not there yet are read as zeros."""
 
     edges: tuple[MixedEdge, ...]
@@ -210,28 +210,28 @@ class RelaxedSequenceCell(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, before: tuple[jax.Array, jax.Array], weights: jax.Array, valid: jax.Array):
+    def __call__(self, before: tuple[jax.Array, jax.Array], op_weights: jax.Array, valid: jax.Array):
         """Two arrays `[T, B, nodes H]`, softmax weights `[edges, operations]`, bool `[T, B]` -> two arrays, None."""
         inputs = _Inputs(self.width, self.dtype, name="inputs")(before, valid)
         sources = self.nodes + 1
         states = jnp.pad(inputs, ((0, 0), (0, sources - 2), (0, 0), (0, 0)))
         shares = jnp.stack(
             [
-                jnp.pad(weights[edge_index(i, 0) : edge_index(i + 1, 0)], ((0, sources - 2 - i), (0, 0)))
+                jnp.pad(op_weights[edge_index(i, 0) : edge_index(i + 1, 0)], ((0, sources - 2 - i), (0, 0)))
                 for i in range(self.nodes)
             ]
         )
         # Computed again on the way back: in the loops that costs less than to keep what it needs for all nodes.
         loop = nn.scan(
-            nn.remat(_LoopedNode, prevent_cse=False),
+            nn.remat(_ScannedNode, prevent_cse=False),
             variable_axes={"params": 0},
             split_rngs={"params": True},
             in_axes=(0, 0, nn.broadcast),
             length=self.nodes,
         )
         edges = tuple(MixedEdge(s, self.operations) for s in range(sources))
-        looped = loop(edges, self.width, self.dtype, name="nodes")
-        _, y = looped(states, jnp.arange(self.nodes), shares[..., None], valid)
+        scanned = loop(edges, self.width, self.dtype, name="nodes")
+        _, y = scanned(states, jnp.arange(self.nodes), shares[..., None], valid)
         return _finish(y, before, self)
 
 
@@ -309,7 +309,7 @@ class SequenceCells(nn.Module):
         num_frames: jax.Array,
         train: bool,
         *,
-        weights: jax.Array | None = None,
+        op_weights: jax.Array | None = None,
         drop_path_rate: jax.Array | None = None,
     ) -> jax.Array:
         """Logits of every utterance.
@@ -318,7 +318,7 @@ class SequenceCells(nn.Module):
             x: CNN activations `[C, T, F, B]`.
             num_frames: valid frames, `[B]`.
             train: dropout on.
-            weights: softmax weights of relaxed cells, `[edges, operations]`.
+            op_weights: softmax weights of relaxed cells, `[edges, operations]`.
             drop_path_rate: of chosen cells; None is never.
 
         Returns:
@@ -335,7 +335,7 @@ class SequenceCells(nn.Module):
             kind, options, inputs = SequenceCell, {"nodes": self.chosen}, (valid, drop_path_rate)
         else:
             options = {"operations": tuple(self.operations), "nodes": self.nodes}
-            kind, inputs = RelaxedSequenceCell, (weights, valid)
+            kind, inputs = RelaxedSequenceCell, (op_weights, valid)
         loop = nn.scan(
             kind,
             variable_axes={"params": 0},

@@ -1,4 +1,4 @@
-"""The supernet: stem, relaxed CNN cells, fixed or relaxed sequence part: a function of weights, alphas and a batch."""
+"""The supernet: stem, relaxed CNN cells, fixed or relaxed sequence part: a function of params, alphas and a batch."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,11 @@ from jax_ser_darts.models.relaxed import (
     SCAN,
     RelaxedCell,
     depthwise_init,
-    normalised,
 )
 from jax_ser_darts.models.sequence import SequencePart
 from jax_ser_darts.models.sequence_cells import SequenceCells
-from jax_ser_darts.ops.backend import FAST, Backend
-from jax_ser_darts.ops.masks import Grid, halved, make_grid
+from jax_ser_darts.ops.backend import CUSTOM, Backend
+from jax_ser_darts.ops.masks import ValidPositions, halved, valid_positions
 from jax_ser_darts.search_space.genotype import BETAS, CNN_CELLS, SEQUENCE, incoming, kinds_of, num_edges
 from jax_ser_darts.search_space.operations import SKIP
 
@@ -53,13 +52,13 @@ def init_alphas(
     if edge_normalisation:
         edges = jax.random.split(of_edges)
         alphas[BETAS] = {
-            name: draw(one, (num_edges(nodes),)) for name, one in zip(CNN_CELLS, edges, strict=True)
+            name: draw(key, (num_edges(nodes),)) for name, key in zip(CNN_CELLS, edges, strict=True)
         }
     return alphas
 
 
-def edge_shares(betas: jax.Array) -> jax.Array:
-    """The share of each edge in its node (edge normalisation of PC-DARTS, Xu et al. 2020, equation 3).
+def edge_weights(betas: jax.Array) -> jax.Array:
+    """The weight of each edge in its node (edge normalisation of PC-DARTS, Xu et al. 2020, equation 3).
 
     Args:
         betas: `[edges]`.
@@ -75,21 +74,21 @@ def auxiliary_skip(
 ) -> dict:
     """A further skip connection on each edge that has one to choose (DARTS-, Chu et al. 2021, equation 6).
 
-    An edge is linear in its candidates' shares, so beta * skip is beta more of the skip's share. Where a skip
-    connection has weights (stride 2) the two share them.
+    An edge is linear in its op weights, so beta * skip is beta more of the skip's weight. Where a skip
+    connection has params (stride 2) the two share them.
 
     Args:
         beta: `[]`, 0 is none.
         operations, sequence_operations: the columns of the alphas.
 
     Returns:
-        What is to be added to the softmax weights, `[1, operations]` a cell kind.
+        What is to be added to the op weights, `[1, operations]` a cell kind.
     """
     columns = {**dict.fromkeys(CNN_CELLS, operations), SEQUENCE: sequence_operations}
     return {
-        name: beta * jnp.asarray([[one == SKIP for one in names]], beta.dtype)
-        for name, names in columns.items()
-        if names
+        kind: beta * jnp.asarray([[name == SKIP for name in operations]], beta.dtype)
+        for kind, operations in columns.items()
+        if operations
     }
 
 
@@ -102,19 +101,19 @@ class Stem(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, features: jax.Array, before: Grid, after: Grid) -> jax.Array:
+    def __call__(self, features: jax.Array, before: ValidPositions, after: ValidPositions) -> jax.Array:
         """`[1, T, F, B]` -> `[channels, T', F', B]`."""
         stride = 1 if before.size == after.size else 2
         w = self.param("depthwise", depthwise_init, (self.channels, 3, 3), self.dtype)
         (y,) = self.backend.depthwise(self.backend.pad(features, 1, stride), (w,), (1,), after.size)
-        return normalised(self.backend, y, after, self.axis_name)
+        return self.backend.normalise(y, after, self.axis_name)
 
 
 class Supernet(nn.Module):
     """All candidate networks at once.
 
     Normalisation uses the statistics of the global batch, has no affine part and no running averages (DARTS,
-    appendix A.1), so the supernet has weights and no other state.
+    appendix A.1), so the supernet has params and no other state.
 
     Attributes:
         classes: number of emotions.
@@ -129,9 +128,9 @@ class Supernet(nn.Module):
         sequence_operations: candidates of an edge of the sequence cells; without any the fixed part follows the CNN.
         sequence_cells, sequence_nodes, sequence_width: see `SequenceCells`.
         partial_channels: K, 1/K of the channels of each CNN edge are for its candidates; 1 is all.
-        backend: FAST or PLAIN.
+        backend: CUSTOM or REFERENCE.
         edges: SCAN (compiles fast, little memory) or UNROLL (compiles long, a faster step, much memory).
-        rematerialise: see `RelaxedCell`.
+        remat: see `RelaxedCell`.
         axis_name: mapped axis of devices that share the statistics, or None.
     """
 
@@ -152,9 +151,9 @@ class Supernet(nn.Module):
     sequence_nodes: int = 4
     sequence_width: int = 16
     partial_channels: int = 1
-    backend: Backend = FAST
+    backend: Backend = CUSTOM
     edges: str = SCAN
-    rematerialise: bool = False
+    remat: bool = False
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
 
@@ -173,9 +172,9 @@ class Supernet(nn.Module):
             features: `[B, T, F]`.
             num_frames: valid frames, `[B]`.
             alphas: "normal", "reduction" and, with sequence cells, "sequence", `[edges, operations]` each; where
-                edges are normalised "betas" has `[edges]` of "normal" and "reduction", see `edge_shares`.
+                edges are normalised "betas" has `[edges]` of "normal" and "reduction", see `edge_weights`.
             train: dropout on (needs the "dropout" rng).
-            added: to the softmax weights of each kind, `[edges or 1, operations]`, see `auxiliary_skip`.
+            added: to the op weights of each kind, `[edges or 1, operations]`, see `auxiliary_skip`.
 
         Returns:
             `[B, classes]`.
@@ -183,20 +182,20 @@ class Supernet(nn.Module):
         common = {"backend": self.backend, "axis_name": self.axis_name, "dtype": self.dtype}
         if self.edges not in EDGES:
             raise ValueError(f"edges {self.edges!r} are not one of {', '.join(EDGES)}")
-        weights = {name: nn.softmax(a, axis=-1) for name, a in kinds_of(alphas).items()}
-        shares = {name: edge_shares(betas) for name, betas in alphas.get(BETAS, {}).items()}
+        op_weights = {name: nn.softmax(a, axis=-1) for name, a in kinds_of(alphas).items()}
+        of_edges = {name: edge_weights(betas) for name, betas in alphas.get(BETAS, {}).items()}
         if added is not None:
-            weights = {name: w + added[name].astype(w.dtype) for name, w in weights.items()}
+            op_weights = {name: w + added[name].astype(w.dtype) for name, w in op_weights.items()}
         reductions = reduction_cells(self.cells) if self.reductions is None else self.reductions
-        whole = make_grid(num_frames, features.shape[1:], self.dtype, self.axis_name)
-        grid = whole if self.stem_stride == 1 else halved(whole, self.axis_name)
+        whole = valid_positions(num_frames, features.shape[1:], self.dtype, self.axis_name)
+        valid = whole if self.stem_stride == 1 else halved(whole, self.axis_name)
         x = features.transpose(1, 2, 0)[None] * whole.mask
-        s0 = s1 = Stem(self.stem_multiplier * self.channels, name="stem", **common)(x, whole, grid)
+        s0 = s1 = Stem(self.stem_multiplier * self.channels, name="stem", **common)(x, whole, valid)
         channels, s0_stride = self.channels, 1
         for i in range(self.cells):
             reduction = i in reductions
             channels *= 2 if reduction else 1
-            after = halved(grid, self.axis_name) if reduction else grid
+            after = halved(valid, self.axis_name) if reduction else valid
             cell = RelaxedCell(
                 operations=self.operations,
                 nodes=self.nodes,
@@ -204,14 +203,14 @@ class Supernet(nn.Module):
                 reduction=reduction,
                 partial_channels=self.partial_channels,
                 edges=self.edges,
-                rematerialise=self.rematerialise,
+                remat=self.remat,
                 name=f"cell_{i}",
                 **common,
             )
             kind = "reduction" if reduction else "normal"
-            s0, s1 = s1, cell(s0, s1, weights[kind], s0_stride, grid, after, shares.get(kind))
+            s0, s1 = s1, cell(s0, s1, op_weights[kind], s0_stride, valid, after, of_edges.get(kind))
             s1 = nn.Dropout(self.dropout, deterministic=not train)(s1)
-            s0_stride, grid = (2 if reduction else 1), after
+            s0_stride, valid = (2 if reduction else 1), after
         if self.sequence_operations:
             part = SequenceCells(
                 classes=self.classes,
@@ -224,7 +223,7 @@ class Supernet(nn.Module):
                 nodes=self.sequence_nodes,
                 name="sequence",
             )
-            return part(s1, grid.num_frames, train, weights=weights[SEQUENCE])
+            return part(s1, valid.num_frames, train, op_weights=op_weights[SEQUENCE])
         return SequencePart(
             self.classes, self.project, self.hidden, self.attention, self.dropout, self.dtype, name="sequence"
-        )(s1, grid.num_frames, train)
+        )(s1, valid.num_frames, train)

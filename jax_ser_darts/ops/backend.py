@@ -1,9 +1,13 @@
-"""The implementations of the supernet's operations: FAST, its VALUES alone, and the PLAIN one that checks it."""
+"""The implementations of the networks' operations, and the one place that chooses between them."""
 
 import dataclasses
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
+
 from jax_ser_darts.ops import batch_norm, depthwise, pooling
+from jax_ser_darts.ops.masks import ValidPositions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,30 +20,50 @@ class Backend:
     mixture: Callable
     normalised_relu: Callable
 
-    @property
-    def values(self) -> "Backend":
-        """The same operations in a form that can be differentiated forward, whatever it costs in reverse."""
-        return VALUES if self is FAST else self
+    def normalise(self, y: jax.Array, valid: ValidPositions, axis_name: str | None) -> jax.Array:
+        """Batch normalisation without an affine part of `[C, T, F, B]`, zero on padding."""
+        return self.mixture((y,), (), jnp.ones(1, y.dtype), valid, axis_name)
+
+    def average_pool(
+        self, x: jax.Array, window: int, stride: int, before: ValidPositions, after: ValidPositions
+    ) -> jax.Array:
+        """Mean over the valid positions of each window.
+
+        Args:
+            x: `[C, T, F, B]`, zero on padding.
+            window: positions a side, odd.
+            stride: 1 or 2.
+            before, after: of x and of the output.
+
+        Returns:
+            `[C, T', F', B]`.
+        """
+
+        def total(y):
+            ones = jnp.ones((y.shape[0], window, window), y.dtype)
+            return self.depthwise(self.pad(y, window // 2, stride), (ones,), (1,), after.size)[0]
+
+        return total(x) / jnp.maximum(total(before.mask), 1)
 
 
-FAST = Backend(
+# Written for this job: fast on a CPU. Each can be differentiated in reverse, and then forward.
+CUSTOM = Backend(
     pad=depthwise.pad,
     depthwise=depthwise.depthwise,
     max_pool=pooling.max_pool,
     mixture=batch_norm.mixture,
     normalised_relu=batch_norm.normalised_relu,
 )
-VALUES = Backend(
-    pad=depthwise.pad,
-    depthwise=depthwise.depthwise_value,
-    max_pool=pooling.max_pool_value,
-    mixture=batch_norm.mixture_value,
-    normalised_relu=batch_norm.normalised_relu_value,
+# XLA's own operations and autodiff: the oracle of the tests, and what other tools can read.
+REFERENCE = Backend(
+    pad=depthwise.pad_reference,
+    depthwise=depthwise.depthwise_reference,
+    max_pool=pooling.max_pool_reference,
+    mixture=batch_norm.mixture_reference,
+    normalised_relu=batch_norm.normalised_relu_reference,
 )
-PLAIN = Backend(
-    pad=depthwise.pad_plain,
-    depthwise=depthwise.depthwise_plain,
-    max_pool=pooling.max_pool_plain,
-    mixture=batch_norm.mixture_plain,
-    normalised_relu=batch_norm.normalised_relu_plain,
-)
+
+
+def choose(custom_kernels: bool) -> Backend:
+    """The implementation that a setting asks for, the same on every platform so far."""
+    return CUSTOM if custom_kernels else REFERENCE

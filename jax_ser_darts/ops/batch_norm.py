@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jax_ser_darts.ops.depthwise import Padded, pad_plain
+from jax_ser_darts.ops.depthwise import Padded, pad_reference
 from jax_ser_darts.ops.kernels import kernel
-from jax_ser_darts.ops.masks import Grid, over_devices
+from jax_ser_darts.ops.masks import ValidPositions, over_devices
 from jax_ser_darts.ops.primitives import BN_EPSILON, a_channel, sums
 
 
@@ -98,15 +98,9 @@ def _relu_input_gradient(g, y, mean, mask, r, slope, offset):
     return (a_channel(r) * u - a_channel(slope) * centred - a_channel(offset)) * mask
 
 
-def normalised_relu(y: jax.Array, grid: Grid, pad: int, axis_name: str | None) -> Padded:
+def normalised_relu(y: jax.Array, valid: ValidPositions, pad: int, axis_name: str | None) -> Padded:
     """ReLU(BN(y)) of `[C, T, F, B]`, zero on padding, ready for the next convolution (stride 1)."""
-    h, padded = _normalised_relu(y, grid.mask, grid.count, pad, axis_name)
-    return Padded(x=h, phases=(padded,), pad=pad, stride=1)
-
-
-def normalised_relu_value(y, grid, pad, axis_name):
-    """As `normalised_relu`, without its rule for the backward pass."""
-    h, padded = _normalised_relu_forward(y, grid.mask, grid.count, pad, axis_name)[0]
+    h, padded = _normalised_relu(y, valid.mask, valid.count, pad, axis_name)
     return Padded(x=h, phases=(padded,), pad=pad, stride=1)
 
 
@@ -136,10 +130,10 @@ def _normalised_relu_backward(pad, axis_name, saved, cotangents):
 _normalised_relu.defvjp(_normalised_relu_forward, _normalised_relu_backward)
 
 
-def normalised_relu_plain(y, grid, pad, axis_name):
+def normalised_relu_reference(y, valid, pad, axis_name):
     """As `normalised_relu`, left to autodiff."""
-    h = mixture_plain((y,), (), jnp.ones(1, y.dtype), grid, axis_name)
-    return pad_plain(jax.nn.relu(h), pad, 1)
+    h = mixture_reference((y,), (), jnp.ones(1, y.dtype), valid, axis_name)
+    return pad_reference(jax.nn.relu(h), pad, 1)
 
 
 # ---------------------------------------------------------------------------------------------------- the mixture
@@ -149,7 +143,7 @@ def mixture(
     ys: Sequence[jax.Array],
     xs: Sequence[jax.Array],
     weights: jax.Array,
-    grid: Grid,
+    valid: ValidPositions,
     axis_name: str | None,
 ) -> jax.Array:
     """Weighted sum of the candidates of an edge: sum_k a_k BN(y_k) + sum_m b_m x_m.
@@ -160,17 +154,12 @@ def mixture(
         ys: K arrays `[C, T, F, B]`, to be normalised.
         xs: M arrays `[C, T, F, B]` as they are, zero on padding.
         weights: `[K + M]`, the a_k and then the b_m.
-        grid: of all arrays.
+        valid: positions of all arrays.
 
     Returns:
         `[C, T, F, B]`, zero on padding.
     """
-    return _mixture(tuple(ys), tuple(xs), weights, grid.mask, grid.count, axis_name)
-
-
-def mixture_value(ys, xs, weights, grid, axis_name):
-    """As `mixture`, without its rule for the backward pass."""
-    return _mixture_forward(tuple(ys), tuple(xs), weights, grid.mask, grid.count, axis_name)[0]
+    return _mixture(tuple(ys), tuple(xs), weights, valid.mask, valid.count, axis_name)
 
 
 @kernel
@@ -226,13 +215,13 @@ def _mixture_backward(axis_name, saved, g):
 _mixture.defvjp(_mixture_forward, _mixture_backward)
 
 
-def mixture_plain(ys, xs, weights, grid, axis_name):
+def mixture_reference(ys, xs, weights, valid, axis_name):
     """As `mixture`, left to autodiff."""
     total = jnp.zeros_like((ys or xs)[0])
     for k, y in enumerate(ys):
-        mean = over_devices(jnp.sum(y * grid.mask, axis=(1, 2, 3)), axis_name) / grid.count
-        centred = (y - a_channel(mean)) * grid.mask
-        variance = over_devices(jnp.sum(jnp.square(centred), axis=(1, 2, 3)), axis_name) / grid.count
+        mean = over_devices(jnp.sum(y * valid.mask, axis=(1, 2, 3)), axis_name) / valid.count
+        centred = (y - a_channel(mean)) * valid.mask
+        variance = over_devices(jnp.sum(jnp.square(centred), axis=(1, 2, 3)), axis_name) / valid.count
         total = total + weights[k] * centred * a_channel(lax.rsqrt(variance + BN_EPSILON))
     for k, x in enumerate(xs):
         total = total + weights[len(ys) + k] * x

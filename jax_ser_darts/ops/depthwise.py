@@ -6,8 +6,8 @@ XLA's own grouped convolution is 5 to 20 times slower on a CPU, above all its we
 (jax issues 13800, 23713, 26266). A stride of 2 reads the four phases of the input (odd and even positions of T and
 F): within a phase the slices are whole again.
 
-FAST can be differentiated once in reverse, and then forward (which is what the exact second-order product needs).
-PLAIN leaves all to XLA's convolution and to autodiff: it is the oracle in the tests.
+`depthwise` can be differentiated once in reverse, and then forward (which is what the exact second-order product
+needs). `depthwise_reference` leaves all to XLA's convolution and to autodiff: it is the oracle in the tests.
 """
 
 import functools
@@ -197,12 +197,6 @@ def depthwise(
     return _depthwise(padded.x, padded.phases, tuple(ws), tuple(dilations), _geometry(padded, size))
 
 
-def depthwise_value(padded, ws, dilations, size):
-    """As `depthwise`, without its rule for the backward pass."""
-    geometry = _geometry(padded, size)
-    return _depthwise_forward(padded.x, padded.phases, tuple(ws), tuple(dilations), geometry)[0]
-
-
 def _geometry(padded, size):
     return padded.pad, padded.stride, padded.x.shape[1:3], tuple(size)
 
@@ -238,12 +232,12 @@ def _depthwise_backward(dilations, geometry, saved, gs):
 _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
-def pad_plain(x: jax.Array, pad: int, stride: int) -> Padded:
+def pad_reference(x: jax.Array, pad: int, stride: int) -> Padded:
     """As `pad`, left to autodiff: the one phase is the padded x."""
     return Padded(x=x, phases=(_zeros_round(x, (pad, pad), (pad, pad)),), pad=pad, stride=stride)
 
 
-def depthwise_plain(padded, ws, dilations, size):
+def depthwise_reference(padded, ws, dilations, size):
     """As `depthwise`, by XLA's grouped convolution."""
     outputs = []
     (x,) = padded.phases

@@ -12,8 +12,8 @@ def over_devices(tree, axis_name: str | None):
 
 
 @flax.struct.dataclass
-class Grid:
-    """The positions of activations `[C, T, F, B]`.
+class ValidPositions:
+    """The positions of activations `[C, T, F, B]` that hold an utterance; the others are padding.
 
     Attributes:
         num_frames: valid frames an utterance, `[B]`; 0 for an utterance that only fills the batch.
@@ -28,17 +28,20 @@ class Grid:
     size: tuple[int, int] = flax.struct.field(pytree_node=False)
 
 
-def make_grid(num_frames: jax.Array, size: tuple[int, int], dtype: jnp.dtype, axis_name: str | None) -> Grid:
-    """The grid of utterances of `num_frames` `[B]` in an array of `size` (T, F)."""
+def valid_positions(
+    num_frames: jax.Array, size: tuple[int, int], dtype: jnp.dtype, axis_name: str | None
+) -> ValidPositions:
+    """Those of utterances of `num_frames` `[B]` in an array of `size` (T, F)."""
     t, f = size
     valid = jnp.arange(t, dtype=num_frames.dtype)[:, None] < num_frames[None, :]
     valid = valid.astype(dtype)
     count = jnp.maximum(over_devices(jnp.sum(valid) * f, axis_name), 1)
     mask = jnp.broadcast_to(valid[None, :, None, :], (1, t, f, num_frames.shape[0]))
-    return Grid(num_frames=num_frames, mask=mask, count=count, size=(t, f))
+    return ValidPositions(num_frames=num_frames, mask=mask, count=count, size=(t, f))
 
 
-def halved(grid: Grid, axis_name: str | None) -> Grid:
-    """The grid after a stride of 2: output frame t stands at input frame 2 t."""
-    t, f = grid.size
-    return make_grid((grid.num_frames + 1) // 2, ((t + 1) // 2, (f + 1) // 2), grid.mask.dtype, axis_name)
+def halved(valid: ValidPositions, axis_name: str | None) -> ValidPositions:
+    """The positions after a stride of 2: output frame t stands at input frame 2 t."""
+    t, f = valid.size
+    size = (t + 1) // 2, (f + 1) // 2
+    return valid_positions((valid.num_frames + 1) // 2, size, valid.mask.dtype, axis_name)

@@ -1,4 +1,4 @@
-"""Sums and 1x1 convolutions, the two operations that everything else is made of.
+"""Sums, 1x1 convolutions and moves of channels: what everything else is made of.
 
 Layout: activations are `[C, T, F, B]` (channels, frames, coefficients, batch). With the batch last, every shift
 in time or frequency is a move of whole vectors, so a depthwise convolution is one fused loop without a shuffle,
@@ -44,7 +44,31 @@ def sums(*arrays: jax.Array) -> tuple[jax.Array, ...]:
     return jax.custom_derivatives.linear_call(total, transpose, (), arrays)
 
 
+def halves(x: jax.Array, size: tuple[int, int]) -> list[jax.Array]:
+    """The even and the odd positions of `[C, T, F, B]`: two arrays `[C, T', F', B]`, size = (T', F')."""
+    t, f = size
+    x = jnp.pad(x, ((0, 0), (0, 2 * t - x.shape[1]), (0, 2 * f - x.shape[2]), (0, 0)))
+    return [x[:, ::2, ::2], x[:, 1::2, 1::2]]
+
+
+def half_widths(channels: int) -> tuple[int, int]:
+    """Output channels of the two halves of DARTS's factorised reduction."""
+    return channels - channels // 2, channels // 2
+
+
+def shuffled(parts: Sequence[jax.Array], groups: int) -> jax.Array:
+    """The channels of some arrays one after the other, in `groups` groups; then all groups' first, second ..."""
+    x = jnp.concatenate(parts, axis=0)
+    return x.reshape(groups, -1, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)
+
+
 def pointwise(x: jax.Array, w: jax.Array) -> jax.Array:
     """1x1 convolution: `[C, T, F, B]`, `[C, D]` -> `[D, T, F, B]`."""
     # Flat positions: with several axes to contract, the weight gradient's product would first be transposed.
     return jnp.einsum("cn,cd->dn", x.reshape(x.shape[0], -1), w).reshape(w.shape[1], *x.shape[1:])
+
+
+def pointwise_parts(parts: Sequence[jax.Array], ws: Sequence[jax.Array]) -> jax.Array:
+    """1x1 convolutions of some arrays, their channels one after the other."""
+    outputs = [pointwise(part, w) for part, w in zip(parts, ws, strict=True)]
+    return jnp.concatenate(outputs, axis=0) if len(outputs) > 1 else outputs[0]

@@ -1,6 +1,6 @@
 """Recurrences over time, many at once, and attention over time; padding changes nothing in either.
 
-The recurrences of a node have inputs and weights of their own and nothing to do with each other, so all of
+The recurrences of a node have inputs and params of their own and nothing to do with each other, so all of
 one depth and family run in one loop over the frames, as one batched product a frame: of input and state
 together, so that nothing as wide as the gates is kept for all frames on the way forward. On padding a state
 is held: a recurrence that meets the padding first, because its time has been turned round, starts at the last
@@ -20,7 +20,7 @@ from jax import lax
 from jax_ser_darts.search_space.sequence_operations import FAMILIES
 
 
-class Weights(NamedTuple):
+class LayerParams(NamedTuple):
     """Of N recurrences of D directions, I inputs, H units, G gates (of an LSTM: input, forget, cell, output).
 
     Attributes:
@@ -37,23 +37,23 @@ def turned(x: jax.Array) -> jax.Array:
     return x if x.shape[2] == 1 else jnp.stack([x[:, :, 0], jnp.flip(x[:, :, 1], axis=0)], axis=2)
 
 
-def recur(family: str, x: jax.Array, weights: Weights, valid: jax.Array) -> jax.Array:
+def recur(family: str, x: jax.Array, params: LayerParams, valid: jax.Array) -> jax.Array:
     """Runs a layer of recurrences of a family over time.
 
     Args:
         family: a name of FAMILIES.
         x: inputs, `[T, N, B, I]`, the same for both directions.
-        weights: see there.
+        params: see there.
         valid: which frames are, bool `[T, B]`.
 
     Returns:
         `[T, N, B, D H]`, the directions one after the other.
     """
-    n, d, *shape = weights.kernel.shape
+    n, d, *shape = params.kernel.shape
     t, b = valid.shape
     flat = lambda x: turned(jnp.stack([x] * d, axis=2)).reshape(t, -1, b, x.shape[-1])
     run = lstm if FAMILIES[family].gates == 4 else rnn
-    kernel, bias = weights.kernel.reshape(n * d, *shape), weights.bias.reshape(n * d, -1)
+    kernel, bias = params.kernel.reshape(n * d, *shape), params.bias.reshape(n * d, -1)
     h = run(flat(x), kernel, bias, jnp.tile(flat(valid[:, None, :, None]), (1, n, 1, 1)))
     h = turned(h.reshape(t, n, d, b, -1))
     return h[:, :, 0] if d == 1 else jnp.concatenate([h[:, :, 0], h[:, :, 1]], axis=-1)
@@ -63,7 +63,7 @@ def _product(x, kernel):
     return jnp.einsum("nbi,nig->nbg", x, kernel)
 
 
-def _kept(is_valid, x):
+def _where_valid(is_valid, x):
     return jnp.where(is_valid, x, jnp.zeros((), x.dtype))
 
 
@@ -115,7 +115,7 @@ def _rnn_backward(saved, g):
     def frame(dh, now):
         g, h, is_valid = now
         dh = dh + g
-        here = _kept(is_valid, dh)
+        here = _where_valid(is_valid, dh)
         dgate = here * (1 - h * h)
         dx, dbefore = jnp.split(_product(dgate, back), [inputs], axis=-1)
         return dh - here + dbefore, (dx, dgate)
@@ -174,7 +174,7 @@ def _lstm_backward(saved, g):
         (dh, dcell), (g, active, cell, cell_before, is_valid) = state, now
         i, f, c, o = jnp.split(active, 4, axis=-1)
         dh = dh + g
-        dh_here, dcell_here = _kept(is_valid, dh), _kept(is_valid, dcell)
+        dh_here, dcell_here = _where_valid(is_valid, dh), _where_valid(is_valid, dcell)
         squashed = jnp.tanh(cell)
         moved = dcell_here + dh_here * o * (1 - squashed * squashed)
         dgates = jnp.concatenate(

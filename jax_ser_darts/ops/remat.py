@@ -13,11 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ser_darts.ops import rules
+
 Tree = Any
-
-
-def _is_primal(x):
-    return isinstance(x, jax.custom_derivatives.CustomVJPPrimal)
 
 
 def _is_none(x):
@@ -25,7 +23,7 @@ def _is_none(x):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def rematerialised(function: Callable, arguments: Tree, constants: Tree, one: jax.Array) -> jax.Array:
+def remat(function: Callable, arguments: Tree, constants: Tree, turns: jax.Array) -> jax.Array:
     """`function(arguments, constants)`, of which nothing but the arguments is kept for the backward pass.
 
     Can be differentiated in reverse, and then forward.
@@ -34,24 +32,19 @@ def rematerialised(function: Callable, arguments: Tree, constants: Tree, one: ja
         function: of two trees, to an array.
         arguments: floating point.
         constants: not differentiated.
-        one: 1, `[]` int32, computed from data: the compiler must not know it.
+        turns: 1, `[]` int32, computed from data: the compiler must not know it.
     """
-    return _evaluate(lambda arguments: function(arguments, constants), arguments)
+    return rules.evaluate(lambda arguments: function(arguments, constants), arguments)
 
 
-def _evaluate(function, arguments):
-    """The value of a function with custom reverse rules, in a form that can be differentiated forward."""
-    return jax.vjp(function, arguments)[0]
-
-
-def _forward(function, arguments, constants, one):
+def _forward(function, arguments, constants, turns):
     # Only the gradients that are asked for are computed: of the alphas alone, for instance.
-    values = functools.partial(jax.tree.map, is_leaf=_is_primal)
-    wanted = values(lambda p: p.value if p.perturbed else None, arguments)
-    fixed = values(lambda p: None if p.perturbed else p.value, arguments)
-    constants, one = values(lambda p: p.value, (constants, one))
-    value = _evaluate(lambda wanted: function(_merged(wanted, fixed), constants), wanted)
-    return value, (wanted, fixed, constants, one)
+    split = functools.partial(jax.tree.map, is_leaf=rules.is_primal)
+    wanted = split(lambda p: p.value if p.perturbed else None, arguments)
+    fixed = split(lambda p: None if p.perturbed else p.value, arguments)
+    constants, turns = rules.values((constants, turns))
+    value = rules.evaluate(lambda wanted: function(_merged(wanted, fixed), constants), wanted)
+    return value, (wanted, fixed, constants, turns)
 
 
 def _merged(wanted, fixed):
@@ -59,20 +52,19 @@ def _merged(wanted, fixed):
 
 
 def _backward(function, saved, g):
-    wanted, fixed, constants, one = saved
-    if isinstance(g, jax.custom_derivatives.SymbolicZero):
-        g = jnp.zeros(g.shape, g.dtype)
+    wanted, fixed, constants, turns = saved
+    g = rules.cotangent(g)
 
     def turn(i, _):
         # What does not depend on the turn would be moved out of the loop.
-        at = jax.tree.map(
+        point = jax.tree.map(
             lambda x: lax.select(jnp.broadcast_to(i == 0, x.shape), x, jnp.zeros_like(x)), wanted
         )
-        _, pull = jax.vjp(lambda at: function(_merged(at, fixed), constants), at)
+        _, pull = jax.vjp(lambda point: function(_merged(point, fixed), constants), point)
         return pull(g)[0]
 
-    grads = lax.fori_loop(jnp.zeros_like(one), one, turn, jax.tree.map(jnp.zeros_like, wanted))
+    grads = lax.fori_loop(jnp.zeros_like(turns), turns, turn, jax.tree.map(jnp.zeros_like, wanted))
     return grads, None, None
 
 
-rematerialised.defvjp(_forward, _backward, symbolic_zeros=True)
+remat.defvjp(_forward, _backward, symbolic_zeros=True)

@@ -1,1 +1,1 @@
-"""The results of a comparison as tables, figures and a page."""
+"""The results of a grid as tables, figures and a page, all made from one summary."""

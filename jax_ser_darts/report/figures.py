@@ -1,4 +1,4 @@
-"""The figures of a comparison, each a function of its results; see summary.py for what these hold."""
+"""The figures of a report, each a function of its results; see summary.py and results.py for what these hold."""
 
 import collections
 import itertools
@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
 from jax_ser_darts.report import style
-from jax_ser_darts.report.tables import FAMILIES, OTHERS, p_text, ranked
+from jax_ser_darts.report.summary import FAMILIES, OTHERS
+from jax_ser_darts.report.tables import p_text, ranked
 
 WIDTH = 8.4  # inches
 
@@ -26,12 +27,13 @@ def accuracy(summary: Mapping[str, Any]) -> Figure:
     names, colours = ranked(summary), style.colours(summary["methods"])
     figure, axes = _figure(0.9 + 0.42 * len(names))
     for row, name in enumerate(names):
-        of = summary["methods"][name]
-        networks = np.ravel(of["ua_of_networks"])
+        method = summary["methods"][name]
+        networks = np.ravel(method["ua_of_networks"])
         spread = np.linspace(-0.22, 0.22, len(networks)) if len(networks) > 1 else np.zeros(1)
         axes.scatter(networks, row + spread, s=13, color=colours[name], alpha=0.45, lw=0, zorder=2)
-        axes.plot([of["ua"]["low"], of["ua"]["high"]], [row, row], color=colours[name], lw=3, zorder=3)
-        axes.plot(of["ua"]["value"], row, "o", ms=8.5, color=colours[name], zorder=4)
+        ua = method["ua"]
+        axes.plot([ua["low"], ua["high"]], [row, row], color=colours[name], lw=3, zorder=3)
+        axes.plot(ua["value"], row, "o", ms=8.5, color=colours[name], zorder=4)
     chance = 1 / len(summary["classes"])
     axes.axvline(chance, color=style.MUTED, lw=1, ls="--")
     axes.text(chance, -0.75, " chance", color=style.MUTED, fontsize=9, va="center")
@@ -46,26 +48,28 @@ def differences(summary: Mapping[str, Any]) -> Figure:
 
     Pairs that answer none of the named questions are drawn where there are no others: the table has them all.
     """
-    asked = [of for of in summary["tests"] if of["family"] != OTHERS] or summary["tests"]
-    families = [family for family in FAMILIES if any(of["family"] == family for of in asked)]
-    tests = sorted(asked, key=lambda of: (families.index(of["family"]), -of["value"]))
-    rows = [row + 1 + families.index(of["family"]) for row, of in enumerate(tests)]  # a row for each heading
+    asked = [test for test in summary["tests"] if test["family"] != OTHERS] or summary["tests"]
+    families = [family for family in FAMILIES if any(test["family"] == family for test in asked)]
+    tests = sorted(asked, key=lambda test: (families.index(test["family"]), -test["value"]))
+    rows = [
+        row + 1 + families.index(test["family"]) for row, test in enumerate(tests)
+    ]  # a row for each heading
     figure, axes = _figure(0.8 + 0.3 * (len(tests) + len(families)))
-    for row, of in zip(rows, tests, strict=True):
-        colour = style.ACCENT if of["differs"] else style.MUTED
-        axes.plot([of["low"], of["high"]], [row, row], color=colour, lw=2.5)
-        axes.plot(of["value"], row, "o", ms=6.5, color=colour)
+    for row, test in zip(rows, tests, strict=True):
+        colour = style.ACCENT if test["differs"] else style.MUTED
+        axes.plot([test["low"], test["high"]], [row, row], color=colour, lw=2.5)
+        axes.plot(test["value"], row, "o", ms=6.5, color=colour)
     axes.axvline(0, color=style.MUTED, lw=1)
     for family in families if families != [OTHERS] else ():
-        row = next(row for row, of in zip(rows, tests, strict=True) if of["family"] == family)
+        row = next(row for row, test in zip(rows, tests, strict=True) if test["family"] == family)
         axes.text(0, row - 1, f"{family}?", transform=axes.get_yaxis_transform(), va="center", weight="bold")
-    labels = [f"{of['a']} - {of['b']}" for of in tests]
+    labels = [f"{test['a']} - {test['b']}" for test in tests]
     axes.set(yticks=rows, yticklabels=labels, ylim=(rows[-1] + 0.5, -0.5), xlabel="difference in UA")
     axes.grid(axis="y", visible=False)
     right = axes.secondary_yaxis("right")
     right.set_yticks(
         rows,
-        [f"p {p if p.startswith('<') else '= ' + p}" for p in (p_text(of["p_holm"]) for of in tests)],
+        [f"p {p if p.startswith('<') else '= ' + p}" for p in (p_text(test["p_holm"]) for test in tests)],
     )
     for side in (axes, right):
         side.tick_params(axis="y", length=0, labelsize=8.5)
@@ -77,16 +81,18 @@ def cost(summary: Mapping[str, Any]) -> Figure:
     """UA against what a network costs: seconds to find and train it, parameters, arithmetic."""
     colours, markers = style.colours(summary["methods"]), style.markers(summary["methods"])
     panels = {
-        "seconds to find and train one": lambda of: (of["search_seconds"] or 0) + of["train_seconds"],
-        "parameters": lambda of: of["parameters"],
-        "MFLOP, forward": lambda of: of["flops"] and of["flops"] / 1e6,
+        "seconds to find and train one": lambda method: (
+            (method["search_seconds"] or 0) + method["train_seconds"]
+        ),
+        "parameters": lambda method: method["parameters"],
+        "MFLOP, forward": lambda method: method["flops"] and method["flops"] / 1e6,
     }
     figure, all_axes = _figure(3.3, 1, len(panels), sharey=True)
     for axes, (label, value) in zip(all_axes, panels.items(), strict=True):
-        for name, of in summary["methods"].items():
-            if (x := value(of)) is None:
+        for name, method in summary["methods"].items():
+            if (x := value(method)) is None:
                 continue
-            ua = of["ua"]
+            ua = method["ua"]
             axes.plot([x, x], [ua["low"], ua["high"]], color=colours[name], lw=1.5, alpha=0.6)
             axes.plot(x, ua["value"], markers[name], color=colours[name], ms=8, label=name)
         axes.set(xscale="log", xlabel=label)
@@ -109,10 +115,10 @@ def _ticks(ratio: float) -> Locator:
 
 
 def _groups(searches: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    found = collections.defaultdict(list)
-    for one in searches:
-        found[one["method"]].append(one)
-    return dict(found)
+    groups = collections.defaultdict(list)
+    for search in searches:
+        groups[search["method"]].append(search)
+    return dict(groups)
 
 
 def _curves(axes, runs: Sequence[Sequence[float]], colour: str, label: str | None, ls: str = "-") -> None:
@@ -137,13 +143,13 @@ def search_curves(summary: Mapping[str, Any], searches: Sequence[Mapping[str, An
     """Loss and accuracy of the supernet on both halves of the search data."""
     colours = style.colours(summary["methods"])
     figure, all_axes = _figure(3.1, 1, 2)
-    for axes, figure_name in zip(all_axes, ("loss", "accuracy"), strict=True):
-        for method, of in _groups(searches).items():
+    for axes, metric in zip(all_axes, ("loss", "accuracy"), strict=True):
+        for method, group in _groups(searches).items():
             for part, ls in (("train", "-"), ("val", ":")):
-                runs = [[_along(line, part, figure_name) for line in one["epochs"]] for one in of]
+                runs = [[_along(line, part, metric) for line in search["epochs"]] for search in group]
                 label = f"{method}, {'weights' if part == 'train' else 'alphas'}"
                 _curves(axes, runs, colours[method], label, ls)
-        axes.set(xlabel="epoch of the search", title=f"{figure_name} of the supernet")
+        axes.set(xlabel="epoch of the search", title=f"{metric} of the supernet")
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=8.5)
     return figure
@@ -152,18 +158,18 @@ def search_curves(summary: Mapping[str, Any], searches: Sequence[Mapping[str, An
 def collapse(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]) -> Figure:
     """Share of skip connections and entropy of the mixtures: signs of a search that collapses."""
     colours = style.colours(summary["methods"])
-    kinds_of = lambda one: list(one["epochs"][0]["alphas"])  # methods may differ in what they search
-    kinds = list(dict.fromkeys(kind for one in searches for kind in kinds_of(one)))
+    kinds_of = lambda search: list(search["epochs"][0]["alphas"])  # methods may differ in what they search
+    kinds = list(dict.fromkeys(kind for search in searches for kind in kinds_of(search)))
     figure, all_axes = _figure(0.6 + 2.3 * len(kinds), len(kinds), 2, squeeze=False, sharex=True)
     for (row, kind), (column, measure) in itertools.product(
         enumerate(kinds), enumerate(("skip_share", "entropy"))
     ):
         axes = all_axes[row, column]
-        for method, of in _groups([one for one in searches if kind in kinds_of(one)]).items():
-            runs = [[_along(line, measure, kind) for line in one["epochs"]] for one in of]
+        for method, group in _groups([search for search in searches if kind in kinds_of(search)]).items():
+            runs = [[_along(line, measure, kind) for line in search["epochs"]] for search in group]
             _curves(axes, runs, colours[method], method)
-        what = {"skip_share": "skip connections", "entropy": "entropy, nats"}[measure]
-        axes.set(title=f"{kind} cell: {what}")
+        title = {"skip_share": "skip connections", "entropy": "entropy, nats"}[measure]
+        axes.set(title=f"{kind} cell: {title}")
         if measure == "skip_share":
             axes.set_ylim(-0.04, 1.04)
         if row == len(kinds) - 1:
@@ -178,15 +184,15 @@ def eigenvalue(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]
 
     No mean: it would fall where a search of fast growth was stopped.
     """
-    measured = [one for one in searches if any("eigenvalue" in line for line in one["epochs"])]
+    measured = [search for search in searches if any("eigenvalue" in line for line in search["epochs"])]
     if not measured:
         return None
     colours = style.colours(summary["methods"])
     figure, axes = _figure(3.1)
-    for method, of in _groups(measured).items():
-        for i, one in enumerate(of):
-            run = {line["epoch"] + 1: abs(_along(line, "eigenvalue")) for line in one["epochs"]}
-            label, taken = method if i == 0 else None, one["genotype_epoch"] + 1
+    for method, group in _groups(measured).items():
+        for i, search in enumerate(group):
+            run = {line["epoch"] + 1: abs(_along(line, "eigenvalue")) for line in search["epochs"]}
+            label, taken = method if i == 0 else None, search["genotype_epoch"] + 1
             axes.plot([*run], [*run.values()], color=colours[method], lw=1.6, alpha=0.8, label=label)
             axes.plot(taken, run[taken], "o", ms=7, color=colours[method], mec="white", zorder=4)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
@@ -198,27 +204,27 @@ def eigenvalue(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]
 def orders(summary: Mapping[str, Any], searches: Sequence[Mapping[str, Any]]) -> Figure | None:
     """How far the two orders' gradients agree, how large the second-order term is and the rate that it is
     proportional to; None without second order."""
-    second = [one for one in searches if any("agreement" in line for line in one["epochs"])]
+    second = [search for search in searches if any("agreement" in line for line in search["epochs"])]
     if not second:
         return None
     colours = style.colours(summary["methods"])
     figure, (left, right) = _figure(2.9, 1, 2)
-    for method, of in _groups(second).items():
-        cosines = [[_along(line, "agreement", "cosine") for line in one["epochs"]] for one in of]
-        ratios = [[term_share(line) for line in one["epochs"]] for one in of]
+    for method, group in _groups(second).items():
+        cosines = [[_along(line, "agreement", "cosine") for line in search["epochs"]] for search in group]
+        ratios = [[term_share(line) for line in search["epochs"]] for search in group]
         _curves(left, cosines, colours[method], method)
         _curves(right, ratios, colours[method], method)
     left.set(xlabel="epoch of the search", title="cosine of the two orders' gradients")
     right.set(xlabel="epoch of the search", title="second-order term / direct part, norms")
-    rates = [_along(line, "learning_rate") for line in max((one["epochs"] for one in second), key=len)]
-    if np.isfinite(rates).any():  # searches of earlier versions have none
+    rates = [_along(line, "learning_rate") for line in max((search["epochs"] for search in second), key=len)]
+    if np.isfinite(rates).any():  # not in all archives
         axes = right.twinx()
         epochs, name = range(1, len(rates) + 1), "learning rate of the weights (right)"
         axes.plot(epochs, rates, "--", color=style.MUTED, lw=1.5, label=name)
         axes.set(ylim=(0, None))
         axes.grid(visible=False)
-    found = [axes.get_legend_handles_labels() for axes in figure.axes if axes is not right]
-    handles, labels = (list(itertools.chain(*of)) for of in zip(*found, strict=True))
+    legends = [axes.get_legend_handles_labels() for axes in figure.axes if axes is not right]
+    handles, labels = (list(itertools.chain(*parts)) for parts in zip(*legends, strict=True))
     figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=9)
     return figure
 
@@ -235,13 +241,12 @@ def training_curves(
     """Loss on the training speakers and UA on the validation speakers, from scratch."""
     colours = style.colours(summary["methods"])
     figure, (left, right) = _figure(3.1, 1, 2)
-    for method, of in trainings.items():
-        _curves(
-            left, [[_along(line, "train", "loss") for line in run] for run in of], colours[method], method
-        )
-        heard = [[_along(line, "validation", "ua") for line in run] for run in of]
-        if np.isfinite(np.concatenate(heard)).any():
-            _curves(right, heard, colours[method], method)
+    for method, runs in trainings.items():
+        losses = [[_along(line, "train", "loss") for line in run] for run in runs]
+        _curves(left, losses, colours[method], method)
+        ua = [[_along(line, "validation", "ua") for line in run] for run in runs]
+        if np.isfinite(np.concatenate(ua)).any():
+            _curves(right, ua, colours[method], method)
     left.set(xlabel="epoch", title="training loss")
     right.set(xlabel="epoch", title="UA of the validation speakers")
     handles, labels = left.get_legend_handles_labels()
@@ -268,7 +273,7 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], colour: s
     axes.set(xticks=places, yticks=places, xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5))
     axes.set_xticklabels(classes, rotation=35, ha="right")
     axes.set_yticklabels(classes)
-    axes.set(xlabel="answer", ylabel="truth")
+    axes.set(xlabel="prediction", ylabel="truth")
     axes.grid(visible=False)
     axes.tick_params(length=0)
     for spine in axes.spines.values():

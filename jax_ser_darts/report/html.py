@@ -1,4 +1,4 @@
-"""A comparison as one page that opens from a disk: tables, figures, alphas to step through. It loads nothing."""
+"""A report as one page that opens from a disk: tables, figures, alphas to step through. It loads nothing."""
 
 import dataclasses
 import json
@@ -9,8 +9,9 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from jax_ser_darts.files import write_text
+from jax_ser_darts.files import write_alone
 from jax_ser_darts.report import cells, figures, style, tables
+from jax_ser_darts.report.notes import notes
 from jax_ser_darts.rundir.progress import duration
 from jax_ser_darts.search_space.genotype import BETAS, strengths
 
@@ -36,7 +37,7 @@ def write(
     """
     with style.settings():
         pictures = _pictures(folder / "figures", summary, searches, trainings)
-        found = [choices(folder / "figures", one) for one in searches]
+        chosen = [choices(folder / "figures", search) for search in searches]
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True,
@@ -50,46 +51,45 @@ def write(
         tiles=tiles(summary),
         tables={
             name: getattr(tables, name)(summary)
-            for name in ("scores", "tests", "variances", "costs", "agreement")
+            for name in ("scores", "seeds", "tests", "variances", "costs", "agreement")
         },
-        notes=tables.notes(summary),
+        notes=notes(summary),
         pictures=pictures,
-        found=found,
+        chosen=chosen,
         best=tables.ranked(summary)[0],
         alphas=alphas(searches),
         config=json.dumps(config, indent=2, default=list),
         duration=duration,
     )
-    write_text(folder / "report.html", page)
+    write_alone(folder / "report.html", page)
 
 
 def headline(summary: Mapping[str, Any]) -> str:
     """What came out, in a sentence that claims no more than the tests do."""
     names, alpha = tables.ranked(summary), 1 - summary["level"]
     best = summary["methods"][names[0]]["ua"]["value"]
-    sure = [of for of in summary["tests"] if of["differs"]]
+    sure = [test for test in summary["tests"] if test["differs"]]
     if len(names) == 1:
         return f"{names[0]} has UA {best:.3f}; it is the only method."
     first = f"{names[0]} has the highest UA of {len(names)} methods on these test speakers, {best:.3f}"
     tests = len(summary["tests"])
     if not sure:
         return f"{first}, but no two methods differ by corrected test and interval, in {tests} pairs."
-    beaten = [of["b"] for of in sure if of["a"] == names[0]]
+    beaten = [test["b"] for test in sure if test["a"] == names[0]]
     if not beaten:
         return f"{first}; {len(sure)} of {tests} pairs differ by corrected test and interval, none of them with it."
     return f"{first}, above {' and '.join(beaten)} at a corrected p of at most {alpha:.2g}."
 
 
 def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(number, what it is, more of it) of the figures to see first."""
+    """(number, what it is, more of it) of what to see first."""
     names = tables.ranked(summary)
     best = summary["methods"][names[0]]
-    networks = sum(of["searches"] * of["trainings"] for of in summary["methods"].values()) * len(
-        summary["folds"]
-    )
-    sure = sum(of["differs"] for of in summary["tests"])
+    seeds = sum(method["searches"] * method["trainings"] for method in summary["methods"].values())
+    networks = seeds * len(summary["folds"])
+    sure = sum(test["differs"] for test in summary["tests"])
     level = f"{100 * summary['level']:g} %"
-    found = [
+    numbers = [
         (
             f"{best['ua']['value']:.3f}",
             f"UA of {names[0]}",
@@ -111,32 +111,28 @@ def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         name for name in names if summary["methods"][name]["searched"] and summary["methods"][name]["ri"]
     ]
     if searched:
-        ri = summary["methods"][searched[0]]["ri"]
-        found.insert(
-            1,
-            (
-                f"{ri['value']:+.1f} %",
-                f"RI of {searched[0]}",
-                f"over {summary['methods'][searched[0]]['over']}; {ri['low']:+.1f} to {ri['high']:+.1f}",
-            ),
-        )
-    return found
+        ri, over = (summary["methods"][searched[0]][key] for key in ("ri", "over"))
+        more = f"over {over}; {ri['low']:+.1f} to {ri['high']:+.1f}"
+        numbers.insert(1, (f"{ri['value']:+.1f} %", f"RI of {searched[0]}", more))
+    return numbers
 
 
 def _pictures(folder, summary, searches, trainings) -> dict[str, Any]:
-    made = {"accuracy": figures.accuracy(summary), "cost": figures.cost(summary)}
+    drawn = {"accuracy": figures.accuracy(summary), "cost": figures.cost(summary)}
     if summary["tests"]:
-        made["differences"] = figures.differences(summary)
+        drawn["differences"] = figures.differences(summary)
     if searches:
-        made["search_curves"] = figures.search_curves(summary, searches)
-        made["collapse"] = figures.collapse(summary, searches)
-        made["eigenvalue"] = figures.eigenvalue(summary, searches)
-        made["agreement"] = figures.orders(summary, searches)
+        drawn["search_curves"] = figures.search_curves(summary, searches)
+        drawn["collapse"] = figures.collapse(summary, searches)
+        drawn["eigenvalue"] = figures.eigenvalue(summary, searches)
+        drawn["agreement"] = figures.orders(summary, searches)
     if trainings:
-        made["training_curves"] = figures.training_curves(summary, trainings)
-    found = {name: style.save(figure, folder, name) for name, figure in made.items() if figure is not None}
+        drawn["training_curves"] = figures.training_curves(summary, trainings)
+    pictures = {
+        name: style.save(figure, folder, name) for name, figure in drawn.items() if figure is not None
+    }
     colours = style.colours(summary["methods"])
-    found["confusions"] = {
+    pictures["confusions"] = {
         method: style.save(
             figures.confusion(summary["classes"], summary["methods"][method]["confusion"], colours[method]),
             folder,
@@ -144,41 +140,41 @@ def _pictures(folder, summary, searches, trainings) -> dict[str, Any]:
         )
         for method in tables.ranked(summary)
     }
-    return found
+    return pictures
 
 
-def choices(folder: pathlib.Path, one: Mapping[str, Any]) -> dict[str, Any]:
+def choices(folder: pathlib.Path, search: Mapping[str, Any]) -> dict[str, Any]:
     """The cells of a search as drawings, and what ended it; its alphas then, with its choices framed, go to files."""
-    name = f"{one['method']}_seed_{one['seed']}_fold_{one['fold']}"
+    name = f"{search['method']}_seed_{search['seed']}_fold_{search['fold']}"
     drawings = {
         kind: style.save(cells.draw(cell), folder, f"cell_{name}_{kind}")
-        for kind, cell in one["genotype"].items()
+        for kind, cell in search["genotype"].items()
     }
-    (taken,) = (line for line in one["epochs"] if line["epoch"] == one["genotype_epoch"])
+    (taken,) = (line for line in search["epochs"] if line["epoch"] == search["genotype_epoch"])
     for kind, values in taken["alphas"].items():
-        cell = one["genotype"].get(kind, ())
-        names = Names.of(values, cell, one["operations"][kind])
-        drawn = figures.heat_map(
+        cell = search["genotype"].get(kind, ())
+        names = Names.of(values, cell, search["operations"][kind])
+        heat_map = figures.heat_map(
             _strengths(taken, kind),
             rows=names.edges,
             columns=names.operations,
             chosen=set(names.chosen(cell)),
         )
-        style.save(drawn, folder, f"alphas_{name}_{kind}")
-    about = {key: one[key] for key in ("method", "seed", "fold")}
-    return {**about, "drawings": drawings, "ending": ending(one)}
+        style.save(heat_map, folder, f"alphas_{name}_{kind}")
+    origin = {key: search[key] for key in ("method", "seed", "fold")}
+    return {**origin, "drawings": drawings, "ending": ending(search)}
 
 
-def ending(one: Mapping[str, Any]) -> str:
+def ending(search: Mapping[str, Any]) -> str:
     """When and why a rule stopped a search, and where its cells are from, if not the last epoch. Counts from 1."""
-    stop, epoch = one["stopped"], one["genotype_epoch"]
-    said = [f"Stopped early, after epoch {stop['epoch'] + 1}: {stop['reason']}."] if stop else []
-    if one["by_perturbation"]:
-        said.append("The cells were then chosen by perturbation of the supernet, not by the alphas.")
+    stop, epoch = search["stopped"], search["genotype_epoch"]
+    sentences = [f"Stopped early, after epoch {stop['epoch'] + 1}: {stop['reason']}."] if stop else []
+    if search["by_perturbation"]:
+        sentences.append("The cells were then chosen by perturbation of the supernet, not by the alphas.")
     elif stop:
         which = "this epoch" if epoch == stop["epoch"] else f"epoch {epoch + 1}"
-        said.append(f"The cells are those of {which}.")
-    return " ".join(said)
+        sentences.append(f"The cells are those of {which}.")
+    return " ".join(sentences)
 
 
 def _strengths(line, kind):
@@ -231,19 +227,19 @@ def alphas(searches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     `read_off` is false where the cells were chosen by perturbation after the epoch that is taken.
     """
-    found = []
-    for one in searches:
-        kinds = {}
-        for kind, values in one["epochs"][0]["alphas"].items():
-            names = Names.of(values, one["genotype"].get(kind, ()), one["operations"][kind])
-            weights = [_strengths(line, kind) for line in one["epochs"]]
+    sliders = []
+    for search in searches:
+        kinds, epochs = {}, search["epochs"]
+        for kind, values in epochs[0]["alphas"].items():
+            names = Names.of(values, search["genotype"].get(kind, ()), search["operations"][kind])
             kinds[kind] = {
                 "edges": names.edges,
                 "operations": names.operations,
-                "weights": [np.rint(1000 * of).astype(int).tolist() for of in weights],
-                "chosen": [names.chosen(line["genotype"].get(kind, ())) for line in one["epochs"]],
+                "weights": [np.rint(1000 * _strengths(line, kind)).astype(int).tolist() for line in epochs],
+                "chosen": [names.chosen(line["genotype"].get(kind, ())) for line in epochs],
             }
-        name = f"{one['method']}, seed {one['seed']}, fold {one['fold']}"
-        (taken,) = (i for i, line in enumerate(one["epochs"]) if line["epoch"] == one["genotype_epoch"])
-        found.append({"name": name, "kinds": kinds, "taken": taken, "read_off": not one["by_perturbation"]})
-    return found
+        name = f"{search['method']}, seed {search['seed']}, fold {search['fold']}"
+        (taken,) = (i for i, line in enumerate(epochs) if line["epoch"] == search["genotype_epoch"])
+        read_off = not search["by_perturbation"]
+        sliders.append({"name": name, "kinds": kinds, "taken": taken, "read_off": read_off})
+    return sliders

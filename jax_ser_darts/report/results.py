@@ -1,6 +1,6 @@
 """The results of a grid, read from where its jobs have left them: networks, searches, trainings, and what is missing.
 
-Nothing here hears the corpus, or needs a checkpoint: what has to be known of the corpus lies in compare/corpus.json.
+Nothing here needs the corpus or a checkpoint: what has to be known of the corpus lies in report/corpus.json.
 """
 
 import collections
@@ -10,21 +10,18 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ml_collections
-
-from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.experiment import Experiment
-from jax_ser_darts.grid import jobs as grid
-from jax_ser_darts.grid.jobs import SEARCH, TRAIN, Job
-from jax_ser_darts.rundir import metrics
+from jax_ser_darts.grid.jobs import SEARCH, TRAIN, Job, all_jobs
+from jax_ser_darts.rundir import layout, metrics
 from jax_ser_darts.rundir.manifest import read_object
-from jax_ser_darts.scoring.scores import Predictions, score
+from jax_ser_darts.scoring.confusion import METRICS, confusion_matrix, metrics_of
+from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.search_space.genotype import CNN_CELLS, SEQUENCE
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.settings import Search, Settings
+from jax_ser_darts.settings.sections import Space
 from jax_ser_darts.training.evaluate import read_predictions
-
-CORPUS_FILE = pathlib.Path("compare", "corpus.json")  # of a workdir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Results:
         all_folds: of the corpus; `folds` are those of them that the config runs.
     """
 
-    config: ml_collections.ConfigDict
+    config: Settings
     workdir: pathlib.Path
     corpus: str
     synthetic: bool
@@ -60,13 +57,11 @@ class Results:
         )
 
     @classmethod
-    def from_json(
-        cls, saved: Mapping[str, Any], *, config: ml_collections.ConfigDict, workdir: pathlib.Path
-    ) -> "Results":
+    def from_json(cls, saved: Mapping[str, Any], *, config: Settings, workdir: pathlib.Path) -> "Results":
         """What `to_json` wrote of the corpus, with a config and the folder that the jobs are in."""
         folds = tuple(
-            Fold(of["index"], *(tuple(of[part]) for part in ("test", "validation", "train")))
-            for of in saved["folds"]
+            Fold(fold["index"], *(tuple(fold[part]) for part in ("test", "validation", "train")))
+            for fold in saved["folds"]
         )
         return cls(
             config, workdir, saved["corpus"], saved["synthetic"], tuple(saved["classes"]), all_folds=folds
@@ -90,13 +85,13 @@ class Results:
     @property
     def jobs(self) -> list[Job]:
         """Every job of the grid."""
-        return grid.all_jobs(self.config, [fold.index for fold in self.folds])
+        return all_jobs(self.config, [fold.index for fold in self.folds])
 
 
 def complete(
     results: Results, *, failed: Mapping[Job, str] | None = None
 ) -> tuple[list[Job], list[dict[str, Any]]]:
-    """What can be compared of a grid that is perhaps not done.
+    """What can be reported of a grid that is perhaps not done.
 
     Args:
         results: of the grid.
@@ -111,19 +106,25 @@ def complete(
     for job in results.jobs:
         methods[job.method].append(job)
     left_out = []
-    for method, of in methods.items():
-        if missing := [job for job in of if not job.done(results.workdir)]:
-            done = len(of) - len(missing)
+    for method, jobs in methods.items():
+        if missing := [job for job in jobs if not job.done(results.workdir)]:
             first = next((job for job in missing if job in failed), missing[0])
-            about = {"done": done, "jobs": len(of), "first": first.name, "error": failed.get(first)}
-            left_out.append({"method": method, **about})
-    absent = {one["method"] for one in left_out}
+            left_out.append(
+                {
+                    "method": method,
+                    "done": len(jobs) - len(missing),
+                    "jobs": len(jobs),
+                    "first": first.name,
+                    "error": failed.get(first),
+                }
+            )
+    absent = {entry["method"] for entry in left_out}
     return [job for job in results.jobs if job.method not in absent], left_out
 
 
 def predictions_of(results: Results, job: Job) -> Predictions:
-    """What a network, or an SVM, answered to its fold's test speakers."""
-    return read_predictions(job.folder(results.workdir) / "predictions.json")
+    """What a network, or an SVM, predicted for its fold's test speakers."""
+    return read_predictions(job.folder(results.workdir) / layout.PREDICTIONS_FILE)
 
 
 def networks(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -132,34 +133,34 @@ def networks(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     for job in jobs:
         if job.kind == SEARCH:
             continue
-        about = job.done(results.workdir)
+        record = job.done(results.workdir)
         search = _search_of(job, jobs)
-        found = search.done(results.workdir) if search else {}
-        scores = score(predictions_of(results, job), resamples=1)
+        search_record = search.done(results.workdir) if search else {}
+        predictions = predictions_of(results, job)
+        confusion = confusion_matrix(predictions.labels, predictions.predictions, len(predictions.classes))
+        metric = metrics_of(confusion)
         rows.append(
             {
                 "method": job.method,
                 "search_seed": job.search_seed,
                 "fold": job.fold,
                 "train_seed": job.seed,
-                "ua": scores.ua.value,
-                "wa": scores.wa.value,
-                "f1": scores.f1.value,
-                "utterances": scores.n,
-                "validation_ua": about.get("validation_ua"),
-                "parameters": about.get("parameters"),
-                "flops": about.get("flops"),
-                "search_seconds": found.get("seconds"),
-                "search_compiling": found.get("compiling"),
-                "search_memory": found.get("peak_memory"),
-                "train_seconds": about["seconds"],
-                "train_memory": about["peak_memory"],
+                **{name: float(metric[name]) for name in METRICS},
+                "utterances": int(confusion.sum()),
+                "validation_ua": record.get("validation_ua"),
+                "parameters": record.get("parameters"),
+                "flops": record.get("flops"),
+                "search_seconds": search_record.get("seconds"),
+                "search_compiling": search_record.get("compiling"),
+                "search_memory": search_record.get("peak_memory"),
+                "train_seconds": record["seconds"],
+                "train_memory": record["peak_memory"],
             }
         )
     return rows
 
 
-def operations_of(search: ml_collections.ConfigDict, space: ml_collections.ConfigDict) -> dict[str, tuple]:
+def operations_of(search: Search, space: Space) -> dict[str, tuple]:
     """Kind of cell -> the names of its alphas' columns."""
     return {
         **dict.fromkeys(CNN_CELLS, tuple(space.operations)),
@@ -170,20 +171,20 @@ def operations_of(search: ml_collections.ConfigDict, space: ml_collections.Confi
 def searches(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Of each search: its epochs, as metrics.jsonl has them, what it found, and what it could choose from.
 
-    Also the rule that stopped it (`collapse.Stop`, or None), whose alphas were taken (`genotype_epoch`),
+    Also the rule that stopped it (`early_stopping.Stop`, or None), whose alphas were taken (`genotype_epoch`),
     and whether its cells were read off them or chosen afterwards (`by_perturbation`).
     """
-    found = []
+    rows = []
     for job in jobs:
         if job.kind != SEARCH:
             continue
         folder = job.folder(results.workdir)
-        settings = search_variant(results.config, job.method)[1]
-        about, genotype = (read_object(folder / name) for name in ("search.json", "genotype.json"))
-        epochs, stopped = metrics.read(folder / metrics.FILE_NAME), about.get("stopped")
+        settings = results.config.method(job.method)[1]
+        search, genotype = (read_object(folder / name) for name in ("search.json", layout.GENOTYPE_FILE))
+        epochs, stopped = metrics.read(folder / metrics.FILE_NAME), search.get("stopped")
         # A selection by perturbation goes on from the last epoch, whatever rule ended it.
-        of_before = stopped and not settings.perturbation
-        found.append(
+        earlier = stopped and not settings.perturbation
+        rows.append(
             {
                 "method": job.method,
                 "seed": job.search_seed,
@@ -192,30 +193,30 @@ def searches(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
                 "genotype": genotype,
                 "operations": operations_of(settings, results.config.space),
                 "stopped": stopped,
-                "genotype_epoch": stopped["genotype_epoch"] if of_before else epochs[-1]["epoch"],
+                "genotype_epoch": stopped["genotype_epoch"] if earlier else epochs[-1]["epoch"],
                 "by_perturbation": settings.perturbation,
             }
         )
-    return found
+    return rows
 
 
 def trainings(results: Results, jobs: Sequence[Job]) -> dict[str, list[list[dict[str, Any]]]]:
     """Method -> the epochs of each of its trainings."""
-    found = collections.defaultdict(list)
+    curves = collections.defaultdict(list)
     for job in jobs:
         if job.kind == TRAIN:
-            found[job.method].append(metrics.read(job.folder(results.workdir) / metrics.FILE_NAME))
-    return dict(found)
+            curves[job.method].append(metrics.read(job.folder(results.workdir) / metrics.FILE_NAME))
+    return dict(curves)
 
 
-def made_with(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """With what the jobs were done, where they say it: each such commit, machine and versions, and how many jobs."""
-    found = collections.Counter(
+def run_environments(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """With what the jobs were run, where they know it: each such commit, machine and versions, and how many jobs."""
+    counts = collections.Counter(
         json.dumps(job.done(results.workdir).get("run_with"), sort_keys=True) for job in jobs
     )
-    return [{"jobs": count, "run_with": json.loads(of)} for of, count in sorted(found.items())]
+    return [{"jobs": count, "run_with": json.loads(text)} for text, count in sorted(counts.items())]
 
 
 def _search_of(job, jobs):
-    ours = Job(SEARCH, job.method, job.search_seed, job.fold)
-    return ours if job.kind == TRAIN and ours in jobs else None
+    search = Job(SEARCH, job.method, job.search_seed, job.fold)
+    return search if job.kind == TRAIN and search in jobs else None

@@ -1,4 +1,4 @@
-"""A recording with what was heard in it: its waveform in the colours of the emotions, and their shares below."""
+"""A recording with its predictions: its waveform in the colours of the emotions, and their shares below."""
 
 import dataclasses
 import itertools
@@ -35,16 +35,21 @@ class Stretch:
 def stretches(timeline: Sequence[Span]) -> list[Stretch]:
     """Overlapping windows -> stretches one after the other, from the first window's start to the last one's end."""
     times = sorted({time for span in timeline for time in (span.start, span.end)})
-    found = []
+    parts = []
     for start, end in itertools.pairwise(times):
-        heard = [
+        predicted = [
             span.probabilities
             for span in timeline
             if span.probabilities and span.start < end and span.end > start
         ]
-        mean = {name: float(np.mean([one[name] for one in heard])) for name in heard[0]} if heard else None
-        found.append(Stretch(start, end, mean))
-    return found
+        mean = None
+        if predicted:
+            mean = {
+                name: float(np.mean([probabilities[name] for probabilities in predicted]))
+                for name in predicted[0]
+            }
+        parts.append(Stretch(start, end, mean))
+    return parts
 
 
 def envelope(waveform: np.ndarray, columns: int = _COLUMNS) -> np.ndarray:

@@ -1,61 +1,24 @@
-"""The manifest of a workdir: the config and the corpus that it belongs to.
-
-A second run of the same config and corpus resumes; a run of others is an error.
-"""
+"""A workdir belongs to one config and corpus: another run of them resumes in it, and one of others is refused."""
 
 import contextlib
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import filelock
-import ml_collections
 
 from jax_ser_darts.devices import hosts
 from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.fields import all_fields
 from jax_ser_darts.files import write_json
+from jax_ser_darts.settings import Settings, from_json, to_json
+from jax_ser_darts.settings.convert import flat, replaced, value_of
 
 FILE_NAME = "config.json"
-
-# Settings, and sections of them, that a second run may change in the same workdir: they add to its searches and
-# networks, or change nothing in them.
-RESUMABLE = frozenset(
-    (
-        "devices",
-        "parallel",
-        "data.workers",
-        "data.source",  # the corpus's fingerprint knows what lies there
-        "data.records",
-        "folds.run",
-        "search.methods",
-        "search.seeds",
-        "train.seeds",
-        "train.genotype",
-        "baselines.random",
-        "baselines.networks",
-        "baselines.sizes",
-        "baselines.parameters",
-        "baselines.svm",
-        "baselines.svm_c",
-        "compare.workers",
-        "compare.cluster",
-        "compare.permutations",
-        "bundle",
-    )
-)
-
-# Of these, what spans the grid of a comparison.
-GRID = (
-    "folds.run",
-    "search.methods",
-    "search.seeds",
-    "train.seeds",
-    "baselines.random",
-    "baselines.networks",
-    "baselines.sizes",
-    "baselines.svm",
-)
+RESUMABLE = frozenset(field.name for field in all_fields(Settings) if field.spec.resumable)
+GRID = tuple(field.name for field in all_fields(Settings) if field.spec.grid)
+ABSENT = "absent"
 
 
 def read_object(path: pathlib.Path, *entries: str) -> dict[str, Any]:
@@ -75,84 +38,75 @@ def read_object(path: pathlib.Path, *entries: str) -> dict[str, Any]:
     return content
 
 
-def _damaged(path: pathlib.Path, why: str) -> ConfigError:
-    return ConfigError(f"{path} is damaged ({why}): remove it, or take it from where it is whole")
-
-
-def _stored(path: pathlib.Path) -> dict[str, Any]:
-    stored = read_object(path, "config", "corpus")
-    if not isinstance(stored["config"], dict):
-        raise _damaged(path, "its 'config' is no JSON object")
-    return stored
-
-
-def check_manifest(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str | None = None
-) -> None:
-    """Checks that the workdir is new, or holds a run of this config and corpus.
-
-    Args:
-        config: of this run.
-        workdir: its folder.
-        corpus: the corpus's fingerprint, where it is known yet.
-
-    Raises:
-        ConfigError: it holds another run; the message lists the differences.
-    """
-    path = pathlib.Path(workdir) / FILE_NAME
-    if not path.exists():
-        return
-    stored = _stored(path)
-    now, there = dict(_flat(_plain(config))), dict(_flat(stored["config"]))
-    changed = [
-        f"  config.{name}: {there.get(name, 'absent')!r} there, {now.get(name, 'absent')!r} now"
-        for name in sorted({*now, *there})
-        if now.get(name, "absent") != there.get(name, "absent")
-        and RESUMABLE.isdisjoint((name, name.split(".")[0]))
-        and not _is_new_variant(name, now, there)
-    ]
-    if corpus not in (None, stored["corpus"]):
-        changed.append("  the corpus has other utterances, labels or speakers than it had")
-    if changed:
-        raise ConfigError(
-            f"{workdir} holds another run:\n"
-            + "\n".join(changed)
-            + "\nUse another --workdir, or the same config and corpus to go on with that run."
-        )
-
-
-def _is_new_variant(name: str, *configs: Mapping[str, Any]) -> bool:
-    """Whether a setting is of a search variant that one of two flat configs lacks altogether."""
-    if not name.startswith("search.variants."):
-        return False
-    order = ".".join(name.split(".")[:3]) + ".order"
-    return not all(order in config for config in configs)
-
-
-def write_manifest(config: ml_collections.ConfigDict, workdir: pathlib.Path, corpus: str) -> None:
-    """Makes the workdir this config's and corpus's; arguments and errors as of `check_manifest`.
-
-    Search variants of earlier runs stay in it: their searches are still there.
-    """
-    check_manifest(config, workdir, corpus)
-    path, plain = pathlib.Path(workdir) / FILE_NAME, _plain(config)
-    if path.exists():
-        earlier = _stored(path)["config"].get("search", {}).get("variants", {})
-        plain["search"]["variants"] = {**earlier, **plain["search"]["variants"]}
-    write_json(path, {"config": plain, "corpus": corpus})
-
-
-def read_manifest(workdir: pathlib.Path) -> tuple[ml_collections.ConfigDict, str]:
-    """The config of the last run of a workdir, and its corpus's fingerprint.
+def read_manifest(workdir: pathlib.Path) -> tuple[Settings, str]:
+    """The settings of the last run of a workdir, and the fingerprint of its corpus.
 
     Raises:
         ConfigError: nothing has been run in it, or its config.json is damaged.
     """
     path = pathlib.Path(workdir) / FILE_NAME
     if not path.exists():
-        raise ConfigError(f"{path} is missing: nothing has been run in this folder, or kept in it")
-    stored = _stored(path)
-    return ml_collections.ConfigDict(_with_tuples(stored["config"])), stored["corpus"]
+        raise ConfigError(f"{path} is missing: nothing has been run in this folder, or archived in it")
+    saved = read_object(path, "config", "corpus")
+    if not isinstance(saved["config"], dict):
+        raise _damaged(path, "its 'config' is no JSON object")
+    try:
+        return from_json(saved["config"]), saved["corpus"]
+    except ConfigError as error:
+        raise _damaged(path, str(error)) from None
+
+
+def check_manifest(settings: Settings, workdir: pathlib.Path, corpus: str | None = None) -> None:
+    """Checks that the workdir is new, or holds a run of these settings and this corpus.
+
+    Args:
+        settings: of this run.
+        workdir: of this run.
+        corpus: the corpus's fingerprint, where it is known yet.
+
+    Raises:
+        ConfigError: it holds another run; the message lists the differences.
+    """
+    if not (pathlib.Path(workdir) / FILE_NAME).exists():
+        return
+    saved, saved_corpus = read_manifest(workdir)
+    now, then = flat(settings), flat(saved)
+    changed = [
+        f"  config.{name}: {then.get(name, ABSENT)!r} there, {now.get(name, ABSENT)!r} now"
+        for name in sorted({*now, *then} - RESUMABLE)
+        if now.get(name, ABSENT) != then.get(name, ABSENT) and not _is_new_variant(name, settings, saved)
+    ]
+    if corpus not in (None, saved_corpus):
+        changed.append("  the corpus has other utterances, labels or speakers than it had")
+    if changed:
+        raise ConfigError(
+            f"{workdir} holds another run:\n"
+            + "\n".join(changed)
+            + "\nUse another --workdir, or the same config and corpus to resume that run."
+        )
+
+
+def write_manifest(settings: Settings, workdir: pathlib.Path, corpus: str) -> None:
+    """Makes the workdir this run's; arguments and errors as of `check_manifest`.
+
+    Search variants that earlier runs knew stay known: their searches are still there.
+    """
+    check_manifest(settings, workdir, corpus)
+    path, saved = pathlib.Path(workdir) / FILE_NAME, to_json(settings)
+    if path.exists():
+        earlier = to_json(read_manifest(workdir)[0])["search"]["variants"]
+        saved["search"]["variants"] = {**earlier, **saved["search"]["variants"]}
+    write_json(path, {"config": saved, "corpus": corpus})
+
+
+def joined(settings: Settings, other: Settings) -> Settings:
+    """The settings, their grid as large as to hold the other's too."""
+    changes: dict[str, Any] = {
+        name: _union(value_of(settings, name), value_of(other, name), empty_is_all=name == "folds.run")
+        for name in GRID
+    }
+    changes["search.variants"] = {**other.search.variants, **settings.search.variants}
+    return replaced(settings, changes)
 
 
 @contextlib.contextmanager
@@ -177,42 +131,24 @@ def lock_workdir(workdir: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def joined(config: ml_collections.ConfigDict, other: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """The config, its grid as large as to hold the other's too; both as `read_manifest` returns them."""
-    both = config.copy_and_resolve_references()
-    both.search.variants = {**other.search.variants.to_dict(), **config.search.variants.to_dict()}
-    for name in GRID:
-        section, key = name.split(".")
-        both[section][key] = _union(config[section][key], other[section][key], empty_is_all=key == "run")
-    return both
+def _is_new_variant(name: str, settings: Settings, saved: Settings) -> bool:
+    """Whether a setting is of a search variant that one of the two does not know at all."""
+    if not name.startswith("search.variants."):
+        return False
+    variant = name.split(".")[2]
+    return not (variant in settings.search.variants and variant in saved.search.variants)
 
 
-def _union(a: Any, b: Any, *, empty_is_all: bool) -> Any:
-    if not isinstance(a, tuple):
-        return max(a, b)  # a count, or whether there is one
-    if empty_is_all and not (a and b):
+def _union(value: Any, other: Any, *, empty_is_all: bool) -> Any:
+    if not isinstance(value, tuple):
+        return max(value, other)  # a count, or whether there is one
+    if empty_is_all and not (value and other):
         return ()
-    if {*a} >= {*b} or {*b} >= {*a}:
-        return a if {*a} >= {*b} else b
-    union = tuple(dict.fromkeys((*a, *b)))
+    if {*value} >= {*other} or {*other} >= {*value}:
+        return value if {*value} >= {*other} else other
+    union = tuple(dict.fromkeys((*value, *other)))
     return tuple(sorted(union)) if isinstance(union[0], int) else union
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """As JSON gives it back."""
-    return json.loads(json.dumps(config.to_dict()))
-
-
-def _with_tuples(value: Any) -> Any:
-    """What JSON gave back, with the tuples that its lists were."""
-    if isinstance(value, list):
-        return tuple(map(_with_tuples, value))
-    return {name: _with_tuples(inner) for name, inner in value.items()} if isinstance(value, dict) else value
+def _damaged(path: pathlib.Path, why: str) -> ConfigError:
+    return ConfigError(f"{path} is damaged ({why}): remove it, or take it from where it is whole")

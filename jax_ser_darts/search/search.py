@@ -165,11 +165,11 @@ def _epoch(
         waited += time.monotonic() - asked
         figures = {}
         if epoch >= run.searcher.settings.warmup_epochs:
-            compared = step == 0 and order != FIRST  # once an epoch: it costs a gradient
-            state, figures["val"] = steps.update_alphas(state, train_data, val_data, order, compared)
-            if compared:
+            log_cosine = step == 0 and order != FIRST  # once an epoch: it costs a gradient
+            state, figures["val"] = steps.update_alphas(state, train_data, val_data, order, log_cosine)
+            if log_cosine:
                 figures["agreement"] = {"cosine": figures["val"].pop("cosine")}
-        state, figures["train"] = steps.update_weights(state, train_data)
+        state, figures["train"] = steps.update_params(state, train_data)
         collected.append(figures)
         progress.update()
     return state, collected, waited

@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.batches import train_batches
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.prefetch import prefetch
@@ -35,7 +34,7 @@ class SearchRun:
     @functools.cached_property
     def order(self) -> str:
         """One of `bilevel.HYPERGRADIENTS`."""
-        return search_variant(self.searcher.experiment.config, self.method)[0]
+        return self.searcher.experiment.config.method(self.method)[0]
 
     @property
     def folder(self) -> pathlib.Path:

@@ -1,14 +1,15 @@
-"""One step of the search: alphas on the validation batch, then weights on the training batch.
+"""One step of the search: alphas on the validation batch, then params on the training batch.
 
-Every piece is a program of its own, compiled when first called, so both orders share what they have in common:
-the gradients are mapped over the devices (see `parallel`), what comes after their average is the same on each.
+Every piece is a program of its own, compiled when first called, so the orders share what they have in common: the
+gradients are mapped over the devices (see `parallel`), what comes after their average is the same on each.
 """
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -21,11 +22,8 @@ from jax_ser_darts.devices.parallel import REPLICATED, SHARDED
 from jax_ser_darts.losses import classification_loss
 
 TRAINING, VALIDATION = 0, 1  # of the two batches of a step
-BATCH = (
-    SHARDED,
-    REPLICATED,
-    REPLICATED,
-)  # a batch, its step's dropout key, what is added to the softmax weights
+# Data, the step's dropout key, and what is added to the op weights.
+BATCH = (SHARDED, REPLICATED, REPLICATED)
 
 
 @flax.struct.dataclass
@@ -33,34 +31,35 @@ class SearchState:
     """All that a search step changes.
 
     Attributes:
-        weights: of the supernet.
+        params: of the supernet.
         alphas: "normal", "reduction" and, if it is searched, "sequence", `[edges, operations]` each; "betas", where
             edges are normalised, see `Supernet`.
-        weights_state, alphas_state: of the optimisers.
+        opt_state: of the params' optimiser.
+        alphas_opt_state: of the alphas' optimiser.
         step: steps done, `[]` int32.
         key: where the dropout keys of all steps come from.
     """
 
-    weights: Any
+    params: Any
     alphas: Any
-    weights_state: Any
-    alphas_state: Any
+    opt_state: Any
+    alphas_opt_state: Any
     step: jax.Array
     key: jax.Array
 
 
-def supernet_loss(model, axis_name: str | None) -> bilevel.Loss:
-    """L(weights, alphas, (batch, key)) of a supernet in training mode, for `bilevel`.
+def supernet_loss(model: nn.Module, axis_name: str | None) -> bilevel.Loss:
+    """L(params, alphas, (data, key)) of a supernet in training mode, for `bilevel`.
 
-    With (batch, key, added) the tree `added` is added to the softmax weights, see `Supernet`.
+    With (data, key, added) the tree `added` is added to the op weights, see `Supernet`.
     """
 
-    def loss(weights, alphas, batch):
+    def loss(params, alphas, batch):
         data, key, *added = batch
         if axis_name is not None:  # each device drops its own units
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
         logits = model.apply(
-            {"params": weights},
+            {"params": params},
             data["features"],
             data["num_frames"],
             alphas,
@@ -81,32 +80,30 @@ class SearchSteps:
 
     Attributes:
         programs: the gradients, mapped over the devices.
-        loss_figures: (weights, alphas, batch) -> those of the loss, mapped too.
-        virtual: the second order's inner step.
-        algebra: what lies between the gradients.
-        step_weights: (state, gradient) -> state; the one before is given up.
-        step_alphas: (state, direct, term, first) -> state, figures; the one before is given up. The gradient is direct
-            + term (None is 0); with the first order's gradient, or None, `cosine` is in the figures.
+        loss_metrics: (params, alphas, batch) -> those of the loss, mapped too.
+        inner: the second order's inner step.
+        step_params: (state, gradient) -> state; the one before is given up.
+        step_alphas: (state, direct, correction, first) -> state, metrics; the one before is given up. The gradient is
+            direct + correction (None is 0); with the first order's gradient, or None, `cosine` is in the metrics.
         batch_key: (state's key, step, 0 for training and 1 for validation) -> dropout key.
-        added: step -> what it adds to the softmax weights; None is nothing.
-        product, difference_size, series, with_curvature: as in `make_search_steps`.
+        added: step -> what it adds to the op weights; None is nothing.
+        hvp, hvp_epsilon, neumann, with_curvature: as in `make_search_steps`.
     """
 
     programs: bilevel.Gradients
-    loss_figures: Callable
-    virtual: bilevel.InnerStep
-    algebra: bilevel.Algebra
-    step_weights: Callable
+    loss_metrics: Callable
+    inner: bilevel.InnerStep
+    step_params: Callable
     step_alphas: Callable
     batch_key: Callable
     added: Callable[[jax.Array], Any] | None
-    product: str
-    difference_size: float
-    series: dict | None
+    hvp: str
+    hvp_epsilon: float
+    neumann: Mapping[str, Any] | None
     with_curvature: bool
 
     def update_alphas(
-        self, state: SearchState, train_data: Any, val_data: Any, order: str, compared: bool = False
+        self, state: SearchState, train_data: Any, val_data: Any, order: str, log_cosine: bool = False
     ) -> tuple[SearchState, dict]:
         """A step of the alphas, by one of `bilevel.HYPERGRADIENTS`.
 
@@ -114,62 +111,62 @@ class SearchSteps:
             state: is given up.
             train_data, val_data: batches.
             order: FIRST, SECOND or IMPLICIT.
-            compared: an order that is not the first also computes the first's gradient of the same batches, and
-                `cosine` is in its figures: of the angle between the two gradients.
+            log_cosine: an order that is not the first also computes the first's gradient of the same batches, and
+                `cosine` is in its metrics: of the angle between the two gradients.
 
         Returns:
-            The state, and figures: of the loss, and the norms `direct` and `term` of the gradient's parts.
+            The state, and metrics: of the loss, and the norms of the gradient's parts, `direct` and `correction`.
         """
-        at = {
+        arguments = {
             "gradients": self.programs,
-            "weights": state.weights,
+            "params": state.params,
             "alphas": state.alphas,
             "val_batch": self._batch(state, val_data, VALIDATION),
         }
         if order == bilevel.FIRST:
-            (_, figures), direct = bilevel.first_order(**at)
+            (_, metrics), direct = bilevel.first_order(**arguments)
             state, norms = self.step_alphas(state, direct, None, None)
-            return state, {**figures, **norms}
+            return state, {**metrics, **norms}
 
         # One dropout key serves every pass over the training batch: the product is of one function.
-        at |= {"train_batch": self._batch(state, train_data, TRAINING), "algebra": self.algebra}
+        arguments |= {"train_batch": self._batch(state, train_data, TRAINING)}
         if order == bilevel.IMPLICIT:
-            (_, figures), direct, term = bilevel.implicit(**at, **self.series)
+            (_, metrics), direct, correction = bilevel.implicit(**arguments, **self.neumann)
         else:
-            (_, figures), direct, term = bilevel.second_order(
-                **at,
-                inner=self.virtual,
-                state=state.weights_state,
-                product=self.product,
-                difference_size=self.difference_size,
+            (_, metrics), direct, correction = bilevel.second_order(
+                **arguments,
+                inner=self.inner,
+                opt_state=state.opt_state,
+                hvp=self.hvp,
+                hvp_epsilon=self.hvp_epsilon,
             )
         first = None
-        if compared and order == bilevel.IMPLICIT:
+        if log_cosine and order == bilevel.IMPLICIT:
             first = direct
-        elif compared:  # by a program that this order needs anyway
-            _, (_, first) = self.programs.grad_both(state.weights, state.alphas, at["val_batch"])
-        state, norms = self.step_alphas(state, direct, term, first)
-        return state, {**figures, **norms}
+        elif log_cosine:  # by a program that this order needs anyway
+            _, (_, first) = self.programs.grad_both(state.params, state.alphas, arguments["val_batch"])
+        state, norms = self.step_alphas(state, direct, correction, first)
+        return state, {**metrics, **norms}
 
-    def update_weights(
+    def update_params(
         self, state: SearchState, train_data: Any, added: Any = None
     ) -> tuple[SearchState, dict]:
-        """A step of the weights; `state` is given up.
+        """A step of the params; `state` is given up.
 
-        `added` takes the place of what the step adds to the softmax weights, if it adds anything.
+        `added` takes the place of what the step adds to the op weights, if it adds anything.
         """
         batch = self._batch(state, train_data, TRAINING, added)
-        (_, figures), (gradient, _) = self.programs.grad_both(state.weights, state.alphas, batch)
-        return self.step_weights(state, gradient), figures
+        (_, metrics), (gradient, _) = self.programs.grad_both(state.params, state.alphas, batch)
+        return self.step_params(state, gradient), metrics
 
     def evaluate(self, state: SearchState, val_data: Any, added: Any) -> dict:
-        """Figures of the loss on a validation batch, with `added` to the softmax weights."""
-        return self.loss_figures(state.weights, state.alphas, self._batch(state, val_data, VALIDATION, added))
+        """Metrics of the loss on a validation batch, with `added` to the op weights."""
+        return self.loss_metrics(state.params, state.alphas, self._batch(state, val_data, VALIDATION, added))
 
     def curvature(self, state: SearchState, val_data: Any, v: Any) -> Any:
         """d2 L_val / da2 . v, v like the alphas."""
         batch = self._batch(state, val_data, VALIDATION)
-        return self.programs.hvp_alphas(state.weights, state.alphas, batch, v)
+        return self.programs.hvp_alphas(state.params, state.alphas, batch, v)
 
     def compile(self, state: SearchState, train_data: Any, val_data: Any, order: str) -> None:
         """Calls each program of an order that takes long to compile once, side by side, so that all cores compile.
@@ -190,23 +187,24 @@ class SearchSteps:
 
     def _calls(self, state, train_data, val_data, order):
         """The programs of an order that take long to compile, second derivatives first, and arguments of each."""
-        at = (state.weights, state.alphas)
-        on_train = (*at, self._batch(state, train_data, TRAINING))
-        on_val = (*at, self._batch(state, val_data, VALIDATION))
-        at_step = (state.weights, state.weights, state.weights_state)  # any direction will do
+        point = (state.params, state.alphas)
+        on_train = (*point, self._batch(state, train_data, TRAINING))
+        on_val = (*point, self._batch(state, val_data, VALIDATION))
+        direction = state.params  # any will do
+        inner = (state.params, direction, state.opt_state)
         calls = []
-        if order == bilevel.IMPLICIT and self.series["terms"]:
-            calls.append((self.programs.hvp_params, (*on_train, state.weights)))
-        if (order == bilevel.SECOND and self.product == bilevel.EXACT) or order == bilevel.IMPLICIT:
-            calls.append((self.programs.hvp_mixed, (*on_train, state.weights)))
+        if order == bilevel.IMPLICIT and self.neumann["terms"]:
+            calls.append((self.programs.hvp_params, (*on_train, direction)))
+        if (order == bilevel.SECOND and self.hvp == bilevel.EXACT) or order == bilevel.IMPLICIT:
+            calls.append((self.programs.hvp_mixed, (*on_train, direction)))
         if self.with_curvature:
             calls.append((self.programs.hvp_alphas, (*on_val, state.alphas)))
         calls.append((self.programs.grad_both, on_train))
-        if order == bilevel.FIRST or self.product == bilevel.FINITE_DIFFERENCES:
+        if order == bilevel.FIRST or self.hvp == bilevel.FINITE_DIFFERENCES:
             calls.append((self.programs.grad_alphas, on_val))
         if order == bilevel.SECOND:
-            calls.append((self.virtual.apply, at_step))
-            calls.append((self.virtual.pull_back, (*at_step, state.weights)))
+            calls.append((self.inner.apply, inner))
+            calls.append((self.inner.pull_back, (*inner, direction)))
         return calls
 
     def _batch(self, state, data, which, added=None):
@@ -220,12 +218,12 @@ class SearchSteps:
 def make_search_steps(
     *,
     loss: bilevel.Loss,
-    weights_optimiser: optax.GradientTransformation,
-    alphas_optimiser: optax.GradientTransformation,
+    tx: optax.GradientTransformation,
+    alphas_tx: optax.GradientTransformation,
     devices: Sequence[jax.Device],
-    product: str = bilevel.EXACT,
-    difference_size: float = 0.01,
-    series: dict | None = None,
+    hvp: str = bilevel.EXACT,
+    hvp_epsilon: float = 0.01,
+    neumann: Mapping[str, Any] | None = None,
     with_curvature: bool = False,
     added: Callable[[jax.Array], Any] | None = None,
     mapping: str = parallel.PMAP,
@@ -235,25 +233,29 @@ def make_search_steps(
 
     Args:
         loss: per device, see `supernet_loss`.
-        weights_optimiser: also the inner step of the second order.
-        alphas_optimiser: of the alphas.
+        tx: of the params; also the inner step of the second order.
+        alphas_tx: of the alphas.
         devices: to map over.
-        product, difference_size: see `bilevel.second_order`.
-        series: the implicit gradient's `terms`, `rate` and `decay`, see `bilevel.implicit`.
+        hvp, hvp_epsilon: see `bilevel.second_order`.
+        neumann: the implicit gradient's `terms`, `rate` and `decay`, see `bilevel.implicit`.
         with_curvature: `compile` compiles the curvature's program too.
-        added: step -> what it adds to the softmax weights; None is nothing, and nothing is compiled for it.
+        added: step -> what it adds to the op weights; None is nothing, and nothing is compiled for it.
         mapping: see `parallel.mapped`.
         compiler_options: of all that is mapped, see `compilation.options`.
     """
 
     def mapped(function, *others):
         batch = BATCH if added else BATCH[:2]
-        layout = (REPLICATED, REPLICATED, batch, *others)
-        how = {"devices": devices, "mapping": mapping, "compiler_options": compiler_options}
-        return parallel.mapped(function, layout=layout, **how)
+        return parallel.mapped(
+            function,
+            layout=(REPLICATED, REPLICATED, batch, *others),
+            devices=devices,
+            mapping=mapping,
+            compiler_options=compiler_options,
+        )
 
     gradients = bilevel.make_gradients(loss, parallel.mean)
-    inner = bilevel.make_inner_step(weights_optimiser)
+    inner = bilevel.make_inner_step(tx)
     return SearchSteps(
         programs=bilevel.Gradients(
             grad_alphas=mapped(gradients.grad_alphas),
@@ -262,44 +264,37 @@ def make_search_steps(
             hvp_params=mapped(gradients.hvp_params, REPLICATED),
             hvp_alphas=mapped(gradients.hvp_alphas, REPLICATED),
         ),
-        loss_figures=mapped(lambda *at: parallel.mean(loss(*at)[1])),
-        virtual=bilevel.InnerStep(apply=jax.jit(inner.apply), pull_back=jax.jit(inner.pull_back)),
-        algebra=bilevel.Algebra(
-            finite_difference_step=jax.jit(bilevel.finite_difference_step),
-            move=jax.jit(bilevel.move),
-            central_difference=jax.jit(bilevel.central_difference),
-            neumann_step=jax.jit(bilevel.neumann_step, static_argnames=("rate", "decay")),
-            scaled=jax.jit(bilevel.scaled, static_argnums=1),
-        ),
-        step_weights=_weights_step(inner),
-        step_alphas=_alphas_step(alphas_optimiser),
+        loss_metrics=mapped(lambda *arguments: parallel.mean(loss(*arguments)[1])),
+        inner=bilevel.InnerStep(apply=jax.jit(inner.apply), pull_back=jax.jit(inner.pull_back)),
+        step_params=_params_step(inner),
+        step_alphas=_alphas_step(alphas_tx),
         batch_key=jax.jit(_batch_key, static_argnums=2),
         added=added and jax.jit(added),
-        product=product,
-        difference_size=difference_size,
-        series=series,
+        hvp=hvp,
+        hvp_epsilon=hvp_epsilon,
+        neumann=neumann,
         with_curvature=with_curvature,
     )
 
 
-def _weights_step(inner: bilevel.InnerStep) -> Callable:
-    def step_weights(state, gradient):
-        weights, weights_state = inner.apply(state.weights, gradient, state.weights_state)
-        return state.replace(weights=weights, weights_state=weights_state, step=state.step + 1)
+def _params_step(inner: bilevel.InnerStep) -> Callable:
+    def step_params(state, gradient):
+        params, opt_state = inner.apply(state.params, gradient, state.opt_state)
+        return state.replace(params=params, opt_state=opt_state, step=state.step + 1)
 
-    return jax.jit(step_weights, donate_argnums=0)
+    return jax.jit(step_params, donate_argnums=0)
 
 
-def _alphas_step(optimiser: optax.GradientTransformation) -> Callable:
-    def step_alphas(state, direct, term, first):
-        term = jax.tree.map(jnp.zeros_like, direct) if term is None else term
-        gradient = jax.tree.map(jnp.add, direct, term)
-        updates, alphas_state = optimiser.update(gradient, state.alphas_state, state.alphas)
-        figures = {"direct": optax.tree.norm(direct), "correction": optax.tree.norm(term)}
+def _alphas_step(tx: optax.GradientTransformation) -> Callable:
+    def step_alphas(state, direct, correction, first):
+        correction = jax.tree.map(jnp.zeros_like, direct) if correction is None else correction
+        gradient = jax.tree.map(jnp.add, direct, correction)
+        updates, opt_state = tx.update(gradient, state.alphas_opt_state, state.alphas)
+        metrics = {"direct": optax.tree.norm(direct), "correction": optax.tree.norm(correction)}
         if first is not None:
-            figures["cosine"] = bilevel.cosine(first, gradient)
+            metrics["cosine"] = bilevel.cosine(first, gradient)
         alphas = optax.apply_updates(state.alphas, updates)
-        return state.replace(alphas=alphas, alphas_state=alphas_state), figures
+        return state.replace(alphas=alphas, alphas_opt_state=opt_state), metrics
 
     return jax.jit(step_alphas, donate_argnums=0)
 
@@ -311,19 +306,19 @@ def _batch_key(key: jax.Array, step: jax.Array, which: int) -> jax.Array:
 
 def init_state(
     *,
-    weights: Any,
+    params: Any,
     alphas: Any,
-    weights_optimiser: optax.GradientTransformation,
-    alphas_optimiser: optax.GradientTransformation,
+    tx: optax.GradientTransformation,
+    alphas_tx: optax.GradientTransformation,
     key: jax.Array,
     devices: Sequence[jax.Device],
 ) -> SearchState:
     """The state before the first step, on all devices."""
     state = SearchState(
-        weights=weights,
+        params=params,
         alphas=alphas,
-        weights_state=weights_optimiser.init(weights),
-        alphas_state=alphas_optimiser.init(alphas),
+        opt_state=tx.init(params),
+        alphas_opt_state=alphas_tx.init(alphas),
         step=jnp.zeros((), jnp.int32),
         key=key,
     )

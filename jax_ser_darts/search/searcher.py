@@ -6,17 +6,15 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 
 from jax_ser_darts import optimisers
-from jax_ser_darts.config import search_variant
 from jax_ser_darts.data.batches import steps_per_epoch
 from jax_ser_darts.data.records import subset
 from jax_ser_darts.devices import compilation, parallel
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas
-from jax_ser_darts.ops.backend import FAST, PLAIN
+from jax_ser_darts.ops import backend
 from jax_ser_darts.search.early_stopping import Rules
 from jax_ser_darts.search.search_step import (
     SearchState,
@@ -28,9 +26,10 @@ from jax_ser_darts.search.search_step import (
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import Genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.settings import Search, Settings
 
 
-def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name: str | None) -> Supernet:
+def make_supernet(config: Settings, *, classes: int, axis_name: str | None) -> Supernet:
     """The supernet of a config, or of one with a variant's section `search`."""
     return Supernet(
         classes=classes,
@@ -45,11 +44,11 @@ def make_supernet(config: ml_collections.ConfigDict, *, classes: int, axis_name:
         sequence_nodes=config.search.sequence_nodes,
         sequence_width=config.search.sequence_width,
         partial_channels=config.search.partial_channels,
-        backend=FAST if config.search.custom_kernels else PLAIN,
+        backend=backend.choose(config.search.custom_kernels),
         edges=config.search.edges,
-        rematerialise=config.search.remat,
+        remat=config.search.remat,
         axis_name=axis_name,
-        **config.model.to_dict(),
+        **dataclasses.asdict(config.model),
     )
 
 
@@ -65,7 +64,7 @@ class Searcher:
     """
 
     experiment: Experiment
-    settings: ml_collections.ConfigDict
+    settings: Search
     devices: Sequence[jax.Device]
     model: Supernet
     steps: SearchSteps
@@ -99,8 +98,8 @@ def make_searchers(experiment: Experiment) -> Callable[[str], Searcher]:
     made = {}
 
     def searcher_of(method: str) -> Searcher:
-        _, settings = search_variant(experiment.config, method)
-        key = json.dumps(settings.to_dict(), sort_keys=True)
+        _, settings = experiment.config.method(method)
+        key = json.dumps(dataclasses.asdict(settings), sort_keys=True)
         if key not in made:
             made[key] = make_searcher(experiment, settings)
         return made[key]
@@ -108,15 +107,14 @@ def make_searchers(experiment: Experiment) -> Callable[[str], Searcher]:
     return searcher_of
 
 
-def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -> Searcher:
+def make_searcher(experiment: Experiment, settings: Search) -> Searcher:
     """Builds model, optimisers and steps; nothing is compiled before the first step.
 
     Args:
         experiment: its corpus, folds and shapes.
-        settings: the section `search`, see `config.search_variant`.
+        settings: the section `search`, see `Settings.method`.
     """
-    config, s = experiment.config.copy_and_resolve_references(), settings
-    config.search = settings
+    config, s = dataclasses.replace(experiment.config, search=settings), settings
     devices = parallel.devices_of_all(config.devices)
     model = make_supernet(config, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
     sizes = [
@@ -126,10 +124,8 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
     schedule = optimisers.cosine(
         start=s.learning_rate, end=s.final_learning_rate, steps=max(sizes) * s.epochs
     )
-    weights_optimiser = optimisers.sgd(
-        schedule=schedule, momentum=s.momentum, weight_decay=s.weight_decay, clip=s.clip
-    )
-    alphas_optimiser = optimisers.adam_with_l2(
+    tx = optimisers.sgd(schedule=schedule, momentum=s.momentum, weight_decay=s.weight_decay, clip=s.clip)
+    alphas_tx = optimisers.adam_with_l2(
         learning_rate=s.alphas_learning_rate,
         betas=tuple(s.alphas_betas),
         weight_decay=s.alphas_weight_decay,
@@ -143,12 +139,12 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
     added = skips if s.auxiliary_skip or s.perturbation else None
     steps = make_search_steps(
         loss=supernet_loss(model, parallel.AXIS),
-        weights_optimiser=weights_optimiser,
-        alphas_optimiser=alphas_optimiser,
+        tx=tx,
+        alphas_tx=alphas_tx,
         devices=devices,
-        product=s.hvp,
-        difference_size=s.hvp_epsilon,
-        series={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
+        hvp=s.hvp,
+        hvp_epsilon=s.hvp_epsilon,
+        neumann={"terms": s.neumann_terms, "rate": s.neumann_rate, "decay": s.weight_decay},
         with_curvature=s.eigenvalue,
         added=added,
         mapping=config.parallel,
@@ -171,12 +167,12 @@ def make_searcher(experiment: Experiment, settings: ml_collections.ConfigDict) -
             jax.ShapeDtypeStruct((1,), jnp.int32),
             alphas,
         )
-        weights = init_variables(model.clone(axis_name=None), seed, *shapes, train=False)["params"]
+        params = init_variables(model.clone(axis_name=None), seed, *shapes, train=False)["params"]
         return init_state(
-            weights=weights,
+            params=params,
             alphas=alphas,
-            weights_optimiser=weights_optimiser,
-            alphas_optimiser=alphas_optimiser,
+            tx=tx,
+            alphas_tx=alphas_tx,
             key=key,
             devices=devices,
         )

@@ -72,7 +72,7 @@ def select(
             shares = perturbation.decide(shares, decision, names=names, evaluate=evaluate)
             instead = added(shares)
             for _ in range(s.perturbation_steps):
-                state, _ = searcher.steps.update_weights(state, next(batches)[0], instead)
+                state, _ = searcher.steps.update_params(state, next(batches)[0], instead)
             times.seconds = before + time.monotonic() - started
             kept = {kind: rows.tolist() for kind, rows in shares.items()}
             decisions = {"epochs": epochs, "shares": kept, "decided": done}

@@ -16,7 +16,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from jax_ser_darts.ops.backend import PLAIN
+from jax_ser_darts.ops.backend import REFERENCE
 from jax_ser_darts.serving.bundle import Bundle, BundleError, probabilities
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -25,9 +25,9 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 def make(bundle: Bundle) -> bytes:
     """The artifact of a bundle.
 
-    The operations are XLA's own (backend PLAIN): those that are fast on a CPU come with hints for its compiler alone.
+    The kernels are the REFERENCE ones, XLA's own: the custom ones come with hints for a CPU's compiler alone.
     """
-    network = bundle.network.clone(backend=PLAIN)
+    network = bundle.network.clone(backend=REFERENCE)
     function = functools.partial(
         probabilities, bundle.weights(), network=network, settings=bundle.settings, frames=bundle.frames
     )

@@ -2,14 +2,14 @@
 
     bundle.json         format, versions, size and SHA-256 of every other file
     model.safetensors   weights, running averages, normalisation, the front end's arrays
-    network.json        the network, classes, feature settings, how recordings are heard, a probe
+    network.json        the network, classes, feature settings, windows of long recordings, a probe
     provenance.json     corpus, folds, scores, config, versions
     README.md           the model card
     model.stablehlo     waveform -> probabilities for other programs (see artifact.py); may be absent
     model.onnx          the same for ONNX Runtime (see onnx_model.py); may be absent
 
 Reading runs nothing of it: JSON and arrays are parsed and checked against the network that the entries describe. The
-hashes tell damage, not forgery: whoever can write the folder can write the hashes.
+hashes show damage, not forgery: whoever can write the folder can write the hashes.
 """
 
 import dataclasses
@@ -64,8 +64,8 @@ class Bundle:
         frames: T of the network's input, `[B, T, F]`.
         normalisation: of the features.
         arrays: of the front end, see `data_prep.features.arrays`.
-        listening: overlap (share of a window) and silence (dBFS), see `config.bundle`.
-        probe: probabilities `[K]` that the network gave to `probe_waveform` when the bundle was made.
+        windowing: overlap (share of a window) and silence (dBFS), see `config.bundle`.
+        probe: probabilities `[K]` that the network gave for `probe_waveform` when the bundle was made.
         provenance: what is known of the training.
         artifact: bytes of the StableHLO artifact, or None.
         onnx: bytes of the ONNX model, or None.
@@ -79,7 +79,7 @@ class Bundle:
     frames: int
     normalisation: Normalisation
     arrays: Mapping[str, np.ndarray]
-    listening: Mapping[str, float]
+    windowing: Mapping[str, float]
     probe: tuple[float, ...]
     provenance: Mapping[str, Any]
     artifact: bytes | None = None
@@ -88,7 +88,7 @@ class Bundle:
 
     @property
     def window_samples(self) -> int:
-        """Samples of the longest sound that the network hears at once."""
+        """Samples of a window: the longest sound that the network takes at once."""
         return frontend.window_samples(self.settings, self.frames)
 
     @property
@@ -163,7 +163,7 @@ def write_bundle(
         "features": dataclasses.asdict(bundle.settings),
         "frames": bundle.frames,
         "window_samples": bundle.window_samples,
-        "listening": dict(bundle.listening),
+        "windowing": dict(bundle.windowing),
         "probe": list(bundle.probe),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -239,8 +239,8 @@ def _assemble(contents: Mapping[str, bytes], folder: pathlib.Path) -> Bundle:
     network = build(description)
     if network.classes != len(classes):
         raise BundleError(f"{where}: a network of {network.classes} classes, and {len(classes)} names")
-    listening = entry("listening", dict)
-    check_listening(listening, where=str(where))
+    windowing = entry("windowing", dict)
+    check_windowing(windowing, where=str(where))
     probe = entry("probe", list)
     if len(probe) != len(classes) or not all(isinstance(value, float) for value in probe):
         raise BundleError(f"{where}: the probe must have a probability for each of {len(classes)} classes")
@@ -253,7 +253,7 @@ def _assemble(contents: Mapping[str, bytes], folder: pathlib.Path) -> Bundle:
         frames=frames,
         normalisation=Normalisation.from_json(tree[_NORMALISATION]),
         arrays=tree[_FRONTEND],
-        listening=listening,
+        windowing=windowing,
         probe=tuple(probe),
         provenance=_object(contents[PROVENANCE], folder / PROVENANCE),
         artifact=contents.get(ARTIFACT),
@@ -261,15 +261,15 @@ def _assemble(contents: Mapping[str, bytes], folder: pathlib.Path) -> Bundle:
     )
 
 
-def check_listening(listening: Mapping[str, Any], *, where: str) -> None:
-    """Whether overlap and silence are such.
+def check_windowing(windowing: Mapping[str, Any], *, where: str) -> None:
+    """Whether overlap and silence are in range.
 
     Raises:
         BundleError: they are not.
     """
     limits = {"overlap": (0.0, 0.9), "silence": (-120.0, 0.0)}
     for name, (low, high) in limits.items():
-        value = listening.get(name)
+        value: Any = windowing.get(name)
         if type(value) not in (int, float) or not low <= value <= high:
             raise BundleError(f"{where}: {name} = {value!r} must be a number from {low:g} to {high:g}")
 
@@ -343,7 +343,7 @@ def _object(content: bytes, path: pathlib.Path) -> dict[str, Any]:
 
     try:
         value = json.loads(content.decode(), parse_constant=refuse)
-    except (UserError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is no JSON: {error}") from error
     if not isinstance(value, dict):
         raise BundleError(f"{path} holds no JSON object")
@@ -357,7 +357,7 @@ def _read(path: pathlib.Path, *, largest: int | None) -> bytes:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(
-            f"{path} is missing: a bundle is a folder that `python -m jax_ser_darts.main --mode=export` wrote"
+            f"{path} is missing: a bundle is a folder that `jax-ser-darts export` wrote"
         ) from None
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}") from error

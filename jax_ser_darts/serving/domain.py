@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ml_collections
 import numpy as np
 import tqdm
 from absl import logging
@@ -16,17 +15,20 @@ from data_prep.selection import select
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import records_root
 from jax_ser_darts.files import write_json, write_text
-from jax_ser_darts.scoring import scores
-from jax_ser_darts.scoring.scores import Predictions, Scores
+from jax_ser_darts.scoring.confusion import metrics_of
+from jax_ser_darts.scoring.predictions import Predictions
+from jax_ser_darts.scoring.scores import Scores, score
+from jax_ser_darts.scoring.text import confusion_table, score_table
 from jax_ser_darts.serving.bundle import Bundle, read_bundle
 from jax_ser_darts.serving.predictor import Predictor
+from jax_ser_darts.settings import Settings
 
 NAME = "domain"  # of the files in the workdir
 _ALL_IS_SPEECH = -120.0  # dB: somebody has labelled these utterances, so none of them is silence
 
 
-def check(config: ml_collections.ConfigDict, folder: pathlib.Path, workdir: pathlib.Path) -> str:
-    """Hears every labelled utterance of the config's corpus, whole, and compares with the bundle's own scores.
+def check(config: Settings, folder: pathlib.Path, workdir: pathlib.Path) -> str:
+    """Evaluates a bundle on every labelled utterance of the config's corpus, and compares with the bundle's own scores.
 
     The corpus's classes (config.data.emotions) are the bundle's of the same name, or those that config.bundle.labels
     gives them; utterances of others are left out. The drop is in UA over the classes that the corpus has, which the
@@ -45,13 +47,13 @@ def check(config: ml_collections.ConfigDict, folder: pathlib.Path, workdir: path
     label_of = map_labels(
         sorted({name for _, name in utterances}), dict(config.bundle.labels), classes=bundle.classes
     )
-    known = [(one, label_of[name]) for one, name in utterances if name in label_of]
-    answers, bad_files = _answers(bundle, known, selection.bad_files)
+    known = [(utterance, label_of[name]) for utterance, name in utterances if name in label_of]
+    predictions, bad_files = _predictions(bundle, known, selection.bad_files)
     if bad_files and config.data.on_bad_file == "error":
         raise BadFilesError(bad_files)
-    unit = "speaker" if len(set(answers.speakers)) > 1 else "utterance"
+    unit = "speaker" if len(set(predictions.speakers)) > 1 else "utterance"
     options = {"level": config.scores.level, "resamples": config.scores.resamples}
-    here = scores.score(answers, unit=unit, **options)
+    here = score(predictions, unit=unit, **options)
     home = Scores.from_json(bundle.provenance["scores"]["exported"])
     shared = [name for name, row in zip(bundle.classes, here.confusion, strict=True) if sum(row)]
     at_home = recall_of(home, shared)
@@ -66,32 +68,32 @@ def check(config: ml_collections.ConfigDict, folder: pathlib.Path, workdir: path
         "own_ua": at_home,
         "drop": None if at_home is None else at_home - here.ua.value,
     }
-    text = _report(result, bundle, here, home, met=_met(config.data.corpus, bundle, answers.speakers))
+    text = _report(result, bundle, here, home, met=_met(config.data.corpus, bundle, predictions.speakers))
     write_json(workdir / f"{NAME}.json", result)
     write_text(workdir / f"{NAME}.txt", text + "\n")
     return text
 
 
-def map_labels(found: Sequence[str], given: Mapping[str, str], *, classes: Sequence[str]) -> dict[str, str]:
+def map_labels(names: Sequence[str], given: Mapping[str, str], *, classes: Sequence[str]) -> dict[str, str]:
     """Class of the corpus -> class of the bundle, for those that have one.
 
     Raises:
         ConfigError: `given` names what is not there, or nothing is left.
     """
     for name, of_bundle in given.items():
-        if name not in found:
+        if name not in names:
             raise ConfigError(
-                f"config.bundle.labels: the corpus has no class {name!r}; it has {', '.join(found)}"
+                f"config.bundle.labels: the corpus has no class {name!r}; it has {', '.join(names)}"
             )
         if of_bundle not in classes:
             raise ConfigError(
                 f"config.bundle.labels: {of_bundle!r} is no class of the bundle; it has {', '.join(classes)}"
             )
-    labels = {name: given.get(name, name) for name in found}
+    labels = {name: given.get(name, name) for name in names}
     labels = {name: of_bundle for name, of_bundle in labels.items() if of_bundle in classes}
     if not labels:
         raise ConfigError(
-            f"the corpus has the classes {', '.join(found)}, the bundle {', '.join(classes)}: name counterparts by "
+            f"the corpus has the classes {', '.join(names)}, the bundle {', '.join(classes)}: name counterparts by "
             "--config.bundle.labels=\"(('CLASS','CLASS_OF_THE_BUNDLE'),)\""
         )
     return labels
@@ -99,13 +101,14 @@ def map_labels(found: Sequence[str], given: Mapping[str, str], *, classes: Seque
 
 def recall_of(own: Scores, classes: Sequence[str]) -> float | None:
     """Mean recall over some classes; None where one of them was never tested."""
-    rows = [(own.classes.index(name), own.confusion[own.classes.index(name)]) for name in classes]
-    if not all(sum(row) for _, row in rows):
+    confusion = np.array(own.confusion)
+    confusion[[name not in classes for name in own.classes]] = 0
+    if np.count_nonzero(confusion.sum(axis=1)) < len(classes):
         return None
-    return float(np.mean([row[i] / sum(row) for i, row in rows]))
+    return float(metrics_of(confusion)["ua"])
 
 
-def _answers(
+def _predictions(
     bundle: Bundle, utterances: Sequence[tuple[Utterance, str]], bad_files: Sequence[BadFile]
 ) -> tuple[Predictions, list[BadFile]]:
     predictor, bad_files, rows = Predictor(bundle, silence=_ALL_IS_SPEECH), list(bad_files), []
@@ -144,24 +147,22 @@ def _counts(utterances: Sequence[tuple[Utterance, str]]) -> dict[str, int]:
 def _report(result: dict[str, Any], bundle: Bundle, here: Scores, home: Scores, *, met: Sequence[str]) -> str:
     corpus = bundle.provenance["corpus"]["name"]
     mapped = ", ".join(f"{name} -> {other}" for name, other in result["labels"].items())
-    lines = [f"A bundle that learnt from {corpus}, on {result['corpus']}; classes: {mapped}"]
+    lines = [f"A bundle trained on {corpus}, evaluated on {result['corpus']}; classes: {mapped}"]
     if result["left_out"]:
         lines.append(f"Left out, having no counterpart: {result['left_out']}")
     if result["bad_files"]:
         lines.append(f"Left out, unusable: {len(result['bad_files'])} file(s), see {NAME}.json")
     if met:
         lines.append(
-            f"WARNING: trained on {len(met)} of these speakers ({', '.join(met[:5])}, ...): too good to be true"
+            f"WARNING: trained on {len(met)} of these speakers ({', '.join(met[:5])}, ...): the scores are too high"
         )
-    lines += ["", scores.table({f"{corpus}, own test speakers": home, str(result["corpus"]): here}), ""]
+    lines += ["", score_table({f"{corpus}, own test speakers": home, str(result["corpus"]): here}), ""]
     over = ", ".join(result["classes"])
     if result["drop"] is None:
-        lines.append(f"No drop can be told: the bundle's own test speakers lack one of {over}.")
+        lines.append(f"The drop is unknown: the bundle's own test speakers lack one of {over}.")
     else:
         lines.append(
             f"UA over {over}: {result['own_ua']:.3f} at home, {here.ua.value:.3f} here: "
             f"a drop of {result['drop']:.3f}. Chance among the bundle's classes: {1 / len(bundle.classes):.3f}."
         )
-    return "\n".join(
-        [*lines, "", "Confusion here, % of the true class (rows):", scores.confusion_table(here)]
-    )
+    return "\n".join([*lines, "", "Confusion here, % of the true class (rows):", confusion_table(here)])

@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import functools
 import importlib.metadata
-import json
 import pathlib
 import platform
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.models.description import build, describe
 from jax_ser_darts.scoring import scores
-from jax_ser_darts.scoring.scores import Predictions
+from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.serving import artifact, model_card
 from jax_ser_darts.serving.bundle import (
     Bundle,
@@ -32,6 +31,7 @@ from jax_ser_darts.serving.bundle import (
     write_bundle,
 )
 from jax_ser_darts.serving.predictor import Predictor
+from jax_ser_darts.settings import to_json
 from jax_ser_darts.training import evaluate
 from jax_ser_darts.training.evaluate import read_predictions
 from jax_ser_darts.training.train import (
@@ -60,11 +60,11 @@ class Choice:
 def export(
     experiment: Experiment, designs: Mapping[str, Sequence[Design]], folder: pathlib.Path
 ) -> pathlib.Path:
-    """Writes the bundle of one trained network, reads it back and lets it answer.
+    """Writes the bundle of one trained network, reads it back and checks what it predicts.
 
     Args:
         experiment: of the finished workdir; its config.bundle says which network.
-        designs: method -> the design of each fold, see `designs.all_designs`.
+        designs: method -> the design of each fold, see `worker.network_designs`.
         folder: of the bundle; an older bundle there is replaced.
 
     Raises:
@@ -80,7 +80,7 @@ def export(
     bundle = dataclasses.replace(bundle, artifact=artifact.make(bundle))
     card = model_card.render(bundle)
     write_bundle(folder, bundle, card=card, versions=_versions())
-    Predictor(read_bundle(folder))  # raises where what was written does not answer as what was trained
+    Predictor(read_bundle(folder))  # raises where it does not predict what the trained network did
     return folder
 
 
@@ -88,7 +88,7 @@ def choose(experiment: Experiment, designs: Mapping[str, Sequence[Design]]) -> C
     """The network that config.bundle names; what it leaves open is chosen by validation speakers.
 
     That is the method of the highest mean validation UA over its trained networks, and of these the network of the
-    highest; the first of equals. Without validation speakers, the first trained network. No test answer is looked at.
+    highest; the first of equals. Without validation speakers, the first trained network. Test scores play no part.
 
     Raises:
         ConfigError: no such network is trained, or the config asks for another than the one that is.
@@ -98,9 +98,12 @@ def choose(experiment: Experiment, designs: Mapping[str, Sequence[Design]]) -> C
     for method, of_folds in designs.items():
         for fold, design in zip(experiment.folds, of_folds, strict=True):
             for seed in experiment.config.train.seeds:
-                asked = ((wanted.method, method), (wanted.fold, fold.index), (wanted.seed, seed))
+                pairs = ((wanted.method, method), (wanted.fold, fold.index), (wanted.seed, seed))
                 folder = experiment.train_folder(method, fold, seed)
-                if all(one in ("", -1, other) for one, other in asked) and (folder / "network.json").exists():
+                if (
+                    all(asked in ("", -1, actual) for asked, actual in pairs)
+                    and (folder / "network.json").exists()
+                ):
                     about = check_design(folder, design)
                     trained[method].append((about["validation_ua"] or 0.0, fold, seed, design))
     if not trained:
@@ -112,7 +115,7 @@ def choose(experiment: Experiment, designs: Mapping[str, Sequence[Design]]) -> C
         )
     means = {method: float(np.mean([ua for ua, *_ in of])) for method, of in trained.items()}
     method = max(means, key=means.__getitem__)  # the first of equals
-    ua, fold, seed, design = max(trained[method], key=lambda one: one[0])
+    ua, fold, seed, design = max(trained[method], key=lambda network: network[0])
     count = sum(map(len, trained.values()))
     reason = (
         "it is the only one that was trained or asked for"
@@ -138,23 +141,26 @@ def make_bundle(trainer: Trainer, choice: Choice, provenance: Mapping[str, Any])
         frames=experiment.frames,
         normalisation=experiment.train_part(choice.fold).normalisation,
         arrays=features.arrays(settings),
-        listening={name: float(experiment.config.bundle[name]) for name in ("overlap", "silence")},
+        windowing={
+            "overlap": experiment.config.bundle.overlap,
+            "silence": experiment.config.bundle.silence,
+        },
         probe=(),
         provenance=provenance,
     )
     sound = probe_waveform(bundle.window_samples, settings.sampling_rate)
-    answer = jax.jit(
+    prediction = jax.jit(
         functools.partial(probabilities, network=bundle.network, settings=settings, frames=experiment.frames)
     )(bundle.weights(), sound[None], np.array([len(sound)], np.int32))
-    return dataclasses.replace(bundle, probe=tuple(map(float, answer[0])))
+    return dataclasses.replace(bundle, probe=tuple(map(float, prediction[0])))
 
 
 def _needed(variables: Mapping[str, Any], network: Any, *, settings: Any, frames: int) -> dict[str, Any]:
     """The variables without what only training uses, such as an auxiliary classifier."""
     flat = flax.traverse_util.flatten_dict(variables, sep="/")
     expected = expected_shapes(network=network, settings=settings, frames=frames)
-    kept = {name: flat[name] for name in flat if f"network/{name}" in expected}
-    return flax.traverse_util.unflatten_dict(kept, sep="/")
+    needed = {name: flat[name] for name in flat if f"network/{name}" in expected}
+    return flax.traverse_util.unflatten_dict(needed, sep="/")
 
 
 def _provenance(
@@ -164,9 +170,8 @@ def _provenance(
     corpus, metadata, config = experiment.corpus, experiment.corpus.metadata, experiment.config
     folder = experiment.train_folder(choice.method, choice.fold, choice.seed)
     about = read_network(folder)
-    evaluate.result(
-        trainer, choice.method, choice.fold, choice.seed
-    )  # makes predictions.json where it is missing
+    # Makes predictions.json where it is missing.
+    evaluate.evaluate(trainer, choice.method, choice.fold, choice.seed)
     speakers = {
         part: sorted({name for group in getattr(choice.fold, part) for name in corpus.groups[group]})
         for part in ("train", "validation", "test")
@@ -192,48 +197,48 @@ def _provenance(
             **{name: about[name] for name in ("epoch", "validation_ua", "parameters", "seconds")},
         },
         "scores": _scores(experiment, choice),
-        "config": json.loads(json.dumps(config.to_dict())),
+        "config": to_json(config),
         "versions": {**_versions(), "records": dict(metadata.get("versions", {}))},
     }
 
 
 def _scores(experiment: Experiment, choice: Choice) -> dict[str, Any]:
-    """Of the exported network on its test speakers, and of its method on those of all folds that are answered."""
+    """Of the exported network on its test speakers, and of its method on those of all folds that have predictions."""
     options = {"level": experiment.config.scores.level, "resamples": experiment.config.scores.resamples}
     paths = {
         fold: experiment.train_folder(choice.method, fold, choice.seed) / "predictions.json"
         for fold in experiment.folds
     }
-    answers = {fold: read_predictions(path) for fold, path in paths.items() if path.exists()}
-    own, pooled = answers[choice.fold], list(answers.values())
+    predictions = {fold: read_predictions(path) for fold, path in paths.items() if path.exists()}
+    own, pooled = predictions[choice.fold], list(predictions.values())
     sex_of = dict(zip(experiment.corpus.id.tolist(), experiment.corpus.sex.tolist(), strict=True))
     unit = "utterance" if len(pooled) == 1 else "speaker"
     return {
         "exported": scores.score(own, unit="utterance", **options).to_json(),
         "method": scores.pool(pooled, unit=unit, **options).to_json(),
-        "method_folds": [fold.index for fold in answers],
+        "method_folds": [fold.index for fold in predictions],
         "sexes": {
             sex: scores.pool(of, unit=unit, **options).to_json()
             for sex in sorted(set(sex_of.values()) - {""})
-            if (of := [part for one in pooled if (part := _of_sex(one, sex, sex_of))])
+            if (of := [part for fold in pooled if (part := _of_sex(fold, sex, sex_of))])
         },
     }
 
 
-def _of_sex(answers: Predictions, sex: str, sex_of: Mapping[str, str]) -> Predictions | None:
-    rows = [row for row, name in enumerate(answers.ids) if sex_of.get(name) == sex]
+def _of_sex(predictions: Predictions, sex: str, sex_of: Mapping[str, str]) -> Predictions | None:
+    rows = [row for row, name in enumerate(predictions.ids) if sex_of.get(name) == sex]
     if not rows:
         return None
     columns = {
-        name: [getattr(answers, name)[row] for row in rows]
+        name: [getattr(predictions, name)[row] for row in rows]
         for name in ("ids", "labels", "predictions", "speakers")
     }
-    return Predictions(**columns, classes=answers.classes)
+    return Predictions(**columns, classes=predictions.classes)
 
 
 def _counts(experiment: Experiment) -> dict[str, int]:
-    found = collections.Counter(experiment.corpus.label.tolist())
-    return {name: found[label] for label, name in enumerate(experiment.corpus.classes)}
+    counts = collections.Counter(experiment.corpus.label.tolist())
+    return {name: counts[label] for label, name in enumerate(experiment.corpus.classes)}
 
 
 def _versions() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Waveform -> features in JAX: the numbers of data_prep/features.py, as a part of the network that is shipped.
 
-Its arrays (analysis window, mel filters, cosine transform) travel with the weights: a shipped network hears the same
-whatever version of librosa is at hand, and needs none.
+Its arrays (analysis window, mel filters, cosine transform) travel with the weights: a shipped network gets the same
+features whatever version of librosa is at hand, and needs none.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def features(
 
     Args:
         waveform: float32 `[B, S]` at settings.sampling_rate, S = `window_samples(settings, frames)`; what lies after
-            `num_samples` is not heard.
+            `num_samples` is ignored.
         num_samples: int32 `[B]`, 1 to S.
         arrays: see `data_prep.features.arrays`.
         settings: what to compute.
@@ -40,8 +40,8 @@ def features(
         float32 `[B, T, F]`, 0 after the valid frames, and int32 `[B]`.
     """
     batch, samples = waveform.shape
-    heard = jnp.arange(samples, dtype=jnp.int32)[None] < num_samples[:, None]
-    mel = _mel_power(jnp.where(heard, waveform, 0), arrays=arrays, settings=settings)
+    is_sound = jnp.arange(samples, dtype=jnp.int32)[None] < num_samples[:, None]
+    mel = _mel_power(jnp.where(is_sound, waveform, 0), arrays=arrays, settings=settings)
     # The range hangs on the loudest frame, and that may be one centred beyond the end: see features.extract.
     decibels = 10 * jnp.log10(jnp.maximum(mel, AMIN))
     loudest = jnp.max(decibels, axis=(1, 2), keepdims=True)

@@ -46,7 +46,7 @@ def render(bundle: Bundle) -> str:
     figures = known["scores"]
     own, pooled = (Scores.from_json(figures[name]) for name in ("exported", "method"))
     sexes = {sex: Scores.from_json(of) for sex, of in figures["sexes"].items()}
-    found = bundle.description.get("genotype")
+    genotype = bundle.description.get("genotype")
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         corpus={**known["corpus"], "classes": bundle.classes},
         training=known["training"],
@@ -58,9 +58,9 @@ def render(bundle: Bundle) -> str:
         sexes=sexes,
         method_folds=figures["method_folds"],
         warnings=_warnings(own, pooled),
-        genotype=str(genotypes.from_json(found)) if found else "",
+        genotype=str(genotypes.from_json(genotype)) if genotype else "",
         features={"kind": bundle.settings.kind, **known["config"]["features"]},
-        listening=bundle.listening,
+        windowing=bundle.windowing,
         window_samples=bundle.window_samples,
         seconds=bundle.window_samples / bundle.settings.sampling_rate,
     )

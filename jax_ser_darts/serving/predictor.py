@@ -16,19 +16,19 @@ from jax_ser_darts.serving import sound
 from jax_ser_darts.serving.bundle import (
     Bundle,
     BundleError,
-    check_listening,
+    check_windowing,
     probabilities,
     probe_waveform,
     read_bundle,
 )
 
-ONE, MANY = (1,), (16, 1)  # windows heard at once; a CPU core is as fast with one
+ONE, MANY = (1,), (16, 1)  # windows in a call; a CPU core is as fast with one
 _PROBE_TOLERANCE = 1e-3  # machines differ by about 1e-6
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Span:
-    """What was heard in one stretch of a recording.
+    """The prediction for one stretch of a recording.
 
     Attributes:
         start, end: seconds.
@@ -42,7 +42,9 @@ class Span:
     @property
     def emotion(self) -> str | None:
         """The likeliest class; None in silence."""
-        return self.probabilities and max(self.probabilities, key=self.probabilities.__getitem__)
+        if self.probabilities is None:
+            return None
+        return max(self.probabilities, key=self.probabilities.__getitem__)
 
     def to_json(self) -> dict[str, Any]:
         """A dict that JSON can hold."""
@@ -57,7 +59,7 @@ class Span:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prediction:
-    """What was heard in a recording: as a whole, the mean of its windows that are not silent; and window by window.
+    """The prediction for a recording: as a whole, the mean of its windows that are not silent; and window by window.
 
     Attributes:
         whole: from the start to the end.
@@ -83,7 +85,7 @@ class Prediction:
 
 
 class Predictor:
-    """A bundle's network, ready to hear. Thread-safe, as far as JAX is.
+    """A bundle's network, ready to predict. Thread-safe, as far as JAX is.
 
     Args:
         bundle: see `bundle.read_bundle`.
@@ -91,19 +93,19 @@ class Predictor:
         silence: what stays below it is silence, in dB of full scale; None is the bundle's.
 
     Raises:
-        BundleError: overlap or silence is out of range, or the network no longer answers to the probe as it did when
-            the bundle was made.
+        BundleError: overlap or silence is out of range, or the network no longer predicts for the probe what it did
+            when the bundle was made.
     """
 
     def __init__(self, bundle: Bundle, *, overlap: float | None = None, silence: float | None = None):
         given = {"overlap": overlap, "silence": silence}
-        listening = {
-            name: bundle.listening[name] if value is None else value for name, value in given.items()
+        windowing = {
+            name: bundle.windowing[name] if value is None else value for name, value in given.items()
         }
-        check_listening(listening, where="settings")
+        check_windowing(windowing, where="settings")
         self.bundle = bundle
-        self.silence = listening["silence"]
-        self.hop = max(round(bundle.window_samples * (1 - listening["overlap"])), 1)
+        self.silence = windowing["silence"]
+        self.hop = max(round(bundle.window_samples * (1 - windowing["overlap"])), 1)
         platform = jax.default_backend()
         self._batches = ONE if platform == "cpu" else MANY
         self._weights = jax.device_put(dict(bundle.weights()))
@@ -113,10 +115,10 @@ class Predictor:
             ),
             compiler_options=compilation.prediction_options(platform),
         )
-        probe = self._hear([probe_waveform(bundle.window_samples, self.sampling_rate)])[0]
+        probe = self._infer([probe_waveform(bundle.window_samples, self.sampling_rate)])[0]
         if not np.abs(probe - np.asarray(bundle.probe)).max() < _PROBE_TOLERANCE:  # NaN is no agreement
             raise BundleError(
-                f"the network answers {np.round(probe, 4).tolist()} to the bundle's probe, and "
+                f"the network predicts {np.round(probe, 4).tolist()} for the bundle's probe, and "
                 f"{np.round(bundle.probe, 4).tolist()} when it was exported: this version of jax_ser_darts or of its "
                 "libraries computes something else; install those of bundle.json"
             )
@@ -132,7 +134,7 @@ class Predictor:
         return self.bundle.settings.sampling_rate
 
     def predict(self, waveform: np.ndarray, sampling_rate: float) -> Prediction:
-        """Hears a recording in memory.
+        """Predicts for a recording in memory.
 
         Args:
             waveform: `[samples]` or `[samples, channels]`; floats of full scale 1, or integers of their full range.
@@ -145,7 +147,7 @@ class Predictor:
         return self._predict(sound.blocks_of(waveform), sampling_rate)
 
     def predict_file(self, source: str | os.PathLike | IO[bytes]) -> Prediction:
-        """Hears a file, a part at a time: an hour takes no more memory than a minute.
+        """Predicts for a file, a part at a time: an hour takes no more memory than a minute.
 
         Args:
             source: a path, or an open file that can be read from any place.
@@ -162,25 +164,24 @@ class Predictor:
     def _predict(self, blocks: Iterable[np.ndarray], rate: float) -> Prediction:
         resampled = sound.mono(blocks, rate=rate, to=self.sampling_rate)
         windows = sound.windows(resampled, size=self.bundle.window_samples, hop=self.hop)
-        timeline = []
+        timeline: list[Span] = []
         while group := tuple(itertools.islice(windows, max(self._batches))):
             timeline.extend(self._spans(group))
         if not timeline:
             raise AudioError("holds no sound (0 samples)")
-        heard = [list(span.probabilities.values()) for span in timeline if span.probabilities]
-        mean = self._named(np.mean(heard, axis=0)) if heard else None
+        rows = [list(span.probabilities.values()) for span in timeline if span.probabilities]
+        mean = self._named(np.mean(rows, axis=0)) if rows else None
         return Prediction(Span(0.0, timeline[-1].end, mean), tuple(timeline))
 
     def _spans(self, group: tuple[sound.Window, ...]) -> Iterator[Span]:
         rate = self.sampling_rate
-        loud = [one for one in group if sound.level(one.samples, rate=rate) >= self.silence]
-        answers = dict(zip(map(id, loud), self._hear([one.samples for one in loud]), strict=True))
-        for one in group:
-            answer = answers.get(id(one))
-            end = (one.start + len(one.samples)) / rate
-            yield Span(one.start / rate, end, None if answer is None else self._named(answer))
+        is_loud = [sound.level(window.samples, rate=rate) >= self.silence for window in group]
+        rows = iter(self._infer([w.samples for w, loud in zip(group, is_loud, strict=True) if loud]))
+        for window, loud in zip(group, is_loud, strict=True):
+            end = (window.start + len(window.samples)) / rate
+            yield Span(window.start / rate, end, self._named(next(rows)) if loud else None)
 
-    def _hear(self, sounds: list[np.ndarray]) -> np.ndarray:
+    def _infer(self, sounds: list[np.ndarray]) -> np.ndarray:
         """Probabilities `[n, K]`, by as few calls as the fixed shapes allow."""
         rows = [np.zeros((0, len(self.classes)))]
         while sounds:
@@ -191,13 +192,13 @@ class Predictor:
             lengths = np.array([len(samples) for samples in sounds[:size]], np.int32)
             rows.append(np.asarray(self._probabilities(self._weights, waveform, lengths), np.float64))
             sounds = sounds[size:]
-        answers = np.concatenate(rows)
-        if not np.isfinite(answers).all():
-            raise AudioError("the network's answer is not finite")
-        return answers / answers.sum(axis=1, keepdims=True)
+        values = np.concatenate(rows)
+        if not np.isfinite(values).all():
+            raise AudioError("the network's prediction is not finite")
+        return values / values.sum(axis=1, keepdims=True)
 
-    def _named(self, answer: np.ndarray) -> dict[str, float]:
-        return dict(zip(self.classes, answer.tolist(), strict=True))
+    def _named(self, row: np.ndarray) -> dict[str, float]:
+        return dict(zip(self.classes, row.tolist(), strict=True))
 
 
 def load(bundle: str | os.PathLike, **options: Any) -> Predictor:

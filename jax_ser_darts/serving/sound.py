@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import IO
 
 import numpy as np
@@ -31,17 +31,17 @@ class Window:
     samples: np.ndarray
 
 
-def decode(source: str | os.PathLike | IO[bytes]) -> tuple[Iterator[np.ndarray], int]:
+def decode(source: str | os.PathLike | IO[bytes]) -> tuple[Generator[np.ndarray, None, None], int]:
     """A file's samples in blocks, and their rate.
 
     Args:
         source: a path, or an open file that can be read from any place.
 
     Returns:
-        Iterator of float32 [n, channels], and Hz. The file is open until the iterator is done or closed.
+        Generator of float32 [n, channels], and Hz. The file is open until the generator is done or closed.
 
     Raises:
-        AudioError: it cannot be decoded; the iterator raises it too.
+        AudioError: it cannot be decoded; the generator raises it too.
     """
     if isinstance(source, str | os.PathLike):
         path = pathlib.Path(source)
@@ -81,7 +81,7 @@ def blocks_of(waveform: np.ndarray) -> Iterator[np.ndarray]:
             block = (block.astype(np.float32) - 128) / 128
         elif kind == "i":
             block = block.astype(np.float64) / -float(np.iinfo(waveform.dtype).min)
-        with np.errstate(over="ignore"):  # told of by `mono`
+        with np.errstate(over="ignore"):  # `mono` refuses it
             yield block.astype(np.float32, copy=False)
 
 
@@ -153,7 +153,7 @@ def level(samples: np.ndarray, *, rate: int) -> float:
     return float(10 * np.log10(max(squares.max(), 1e-20)))
 
 
-def _blocks(sound: soundfile.SoundFile, source: object) -> Iterator[np.ndarray]:
+def _blocks(sound: soundfile.SoundFile, source: object) -> Generator[np.ndarray, None, None]:
     with sound:
         size = max(_BLOCK // sound.channels, 1)
         while True:

@@ -1,11 +1,11 @@
 """Every network that a config asks for: found, drawn at random, designed by hand; all are trained alike."""
 
+import dataclasses
 import functools
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
 
-import ml_collections
 import numpy as np
 from absl import logging
 
@@ -21,43 +21,15 @@ from jax_ser_darts.models.baselines import (
     sizes,
 )
 from jax_ser_darts.models.network import Network
+from jax_ser_darts.rundir.layout import MATCHED_FILE
 from jax_ser_darts.rundir.manifest import read_object
 from jax_ser_darts.search_space.genotype import Genotype, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
-from jax_ser_darts.training.spaces import RANDOM, Space, draw_name, random_spaces
+from jax_ser_darts.settings import Settings
+from jax_ser_darts.training.spaces import RANDOM, Space, random_spaces
 from jax_ser_darts.training.train import Design
 
 GIVEN_GENOTYPE = "genotype"  # the method's name where train.genotype names a file
-MATCHED_FILE = pathlib.PurePath("train", "matched.json")  # of a workdir
-
-
-def all_designs(
-    experiment: Experiment, found: Mapping[str, Sequence[Genotype]]
-) -> dict[str, Sequence[Design]]:
-    """Method -> the design of each fold: a row of the table each, in its order.
-
-    Args:
-        experiment: whose config says what is wanted.
-        found: method -> the genotype of each fold.
-    """
-    designs = {
-        method: [genotype_design(experiment, genotype) for genotype in of_folds]
-        for method, of_folds in found.items()
-    }
-    each_fold = len(experiment.folds)
-    for method, names in random_methods(experiment.config).items():
-        for draw, name in enumerate(names):
-            designs[name] = [random_design(experiment, draw, fold.index, method) for fold in experiment.folds]
-    for kind in experiment.config.baselines.networks:
-        for size in experiment.config.baselines.sizes:
-            designs[f"{kind}_{size}"] = [baseline_design(experiment, kind, size, found)] * each_fold
-    return designs
-
-
-def random_methods(config: ml_collections.ConfigDict) -> dict[str, list[str]]:
-    """Random method, one a search space -> the names of its architectures, one a draw."""
-    draws = range(config.baselines.random)
-    return {method: [draw_name(method, draw) for draw in draws] for method in random_spaces(config)}
 
 
 def genotype_design(experiment: Experiment, genotype: Genotype, **notes) -> Design:
@@ -84,7 +56,7 @@ def random_design(experiment: Experiment, draw: int, fold: int, method: str = RA
     return genotype_design(experiment, genotype, random_seed=seed)
 
 
-def random_seed(config: ml_collections.ConfigDict, draw: int, fold: int) -> list[int]:
+def random_seed(config: Settings, draw: int, fold: int) -> list[int]:
     """The seed of one random architecture, kept beside its network."""
     return [config.seed, draw, fold]
 
@@ -134,7 +106,7 @@ def matched_parameters(experiment: Experiment, found: Mapping[str, Sequence[Geno
     return mean
 
 
-def known_size(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
+def known_size(config: Settings, workdir: pathlib.Path) -> int:
     """The matched size as baselines.parameters gives it, or an earlier run; 0 where neither does.
 
     Raises:
@@ -160,5 +132,5 @@ def _network(experiment: Experiment, genotype: Genotype, axis_name: str | None) 
         sequence_cells=config.train.sequence_cells,
         sequence_width=config.train.sequence_width,
         axis_name=axis_name,
-        **config.model.to_dict(),
+        **dataclasses.asdict(config.model),
     )

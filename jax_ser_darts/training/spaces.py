@@ -5,10 +5,8 @@ A space is told by the recurrent part that is searched: the CNN's cells are the 
 
 import dataclasses
 
-import ml_collections
-
-from jax_ser_darts.config import search_variant
 from jax_ser_darts.search_space.sequence_operations import FIXED
+from jax_ser_darts.settings import Search, Settings
 
 RANDOM = "random"  # the method of the random architectures of the config's own space
 
@@ -26,12 +24,12 @@ class Space:
     nodes: int
 
     @classmethod
-    def of(cls, search: ml_collections.ConfigDict) -> "Space":
+    def of(cls, search: Search) -> "Space":
         """Of a section `search`."""
         return cls(search.sequence, 0 if search.sequence == FIXED else search.sequence_nodes)
 
 
-def random_method(config: ml_collections.ConfigDict, method: str) -> str:
+def random_method(config: Settings, method: str) -> str:
     """The random architectures that a method is compared with.
 
     RANDOM, or for a search variant of another space `random_SEQUENCE`: random_all, random_fixed; with `_nodes_N` where
@@ -39,28 +37,23 @@ def random_method(config: ml_collections.ConfigDict, method: str) -> str:
     """
     if config.train.genotype or method not in config.search.methods:
         return RANDOM
-    base, ours = Space.of(config.search), Space.of(search_variant(config, method)[1])
+    base, ours = Space.of(config.search), Space.of(config.method(method)[1])
     if ours == base:
         return RANDOM
     nodes = f"_nodes_{ours.nodes}" if ours.nodes not in (0, config.search.sequence_nodes) else ""
     return f"{RANDOM}_{ours.sequence}{nodes}"
 
 
-def random_spaces(config: ml_collections.ConfigDict) -> dict[str, Space]:
+def random_spaces(config: Settings) -> dict[str, Space]:
     """Random method -> its space: that of the config first, then those of the variants that differ; {} without any."""
     if not config.baselines.random:
         return {}
     spaces = {RANDOM: Space.of(config.search)}
     for method in () if config.train.genotype else config.search.methods:
-        spaces.setdefault(random_method(config, method), Space.of(search_variant(config, method)[1]))
+        spaces.setdefault(random_method(config, method), Space.of(config.method(method)[1]))
     return spaces
 
 
 def is_random(method: str) -> bool:
-    """Whether a method draws its architectures; no search variant may be called so, see config_checks.py."""
+    """Whether a method draws its architectures; no search variant may be called so, see checks.py."""
     return method == RANDOM or method.startswith(f"{RANDOM}_")
-
-
-def draw_name(method: str, draw: int) -> str:
-    """The training method's name of one random architecture: its folder below `train`."""
-    return f"{method}_{draw}"

@@ -1,41 +1,44 @@
 """A baseline without a network: an SVM with an RBF kernel on functionals of each utterance, under the same folds.
 
-It hears the training speakers alone, as the networks do; validation speakers choose its C where there are several.
+It is fitted to the training speakers alone, as the networks are; validation speakers choose its C where there are
+several.
 """
 
 import time
 
 import numpy as np
 from absl import logging
-from sklearn.metrics import recall_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from data_prep import functionals
+from data_prep.functionals import functionals
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.records import Subset, subset
 from jax_ser_darts.experiment import Experiment, claim, records_root
 from jax_ser_darts.files import write_json
+from jax_ser_darts.rundir import layout
 from jax_ser_darts.rundir.manifest import read_object
-from jax_ser_darts.training.evaluate import Result, make_predictions, read_predictions
+from jax_ser_darts.scoring.confusion import unweighted_accuracy
+from jax_ser_darts.scoring.predictions import Predictions
+from jax_ser_darts.training.evaluate import make_predictions, read_predictions
 
 METHOD = "svm"
 SEED = 0  # nothing is drawn
 
 
-def heard(experiment: Experiment) -> np.ndarray:
-    """What it hears of the whole corpus, `[N, 88]`; computed once, then read from functionals.npz.
+def functionals_of(experiment: Experiment) -> np.ndarray:
+    """The functionals of the whole corpus, `[N, 88]`; computed once, then read from functionals.npz.
 
     Raises:
-        MissingError, CorpusError, OSError: as of `functionals.functionals`.
+        MissingError, CorpusError, OSError: as of `data_prep.functionals.functionals`.
     """
-    return functionals.functionals(
+    return functionals(
         data=experiment.config.data,
         records=records_root(experiment.config, experiment.workdir),
         ids=experiment.corpus.id.tolist(),
         fingerprint=experiment.corpus.metadata["fingerprint"],
-        path=experiment.workdir / "functionals.npz",
+        path=experiment.workdir / layout.FUNCTIONALS_FILE,
     )
 
 
@@ -74,8 +77,7 @@ def train(experiment: Experiment, values: np.ndarray, fold: Fold) -> dict:
         validation = subset(experiment.corpus, fold.validation)
         for c in grid:
             predictions = fit(values, data, c).predict(values[validation.indices])
-            present = np.unique(validation.labels)
-            ua[c] = float(recall_score(validation.labels, predictions, labels=present, average="macro"))
+            ua[c] = unweighted_accuracy(validation.labels, predictions, len(experiment.corpus.classes))
     chosen = max(grid, key=lambda c: ua.get(c, 0.0))  # the first of equals
     model = fit(values, data, chosen)
     summary = {
@@ -89,13 +91,12 @@ def train(experiment: Experiment, values: np.ndarray, fold: Fold) -> dict:
     return summary
 
 
-def result(experiment: Experiment, values: np.ndarray, fold: Fold) -> Result:
-    """Its answers to the fold's test part; made once, then read from predictions.json."""
-    folder = experiment.train_folder(METHOD, fold, SEED)
-    summary = train(experiment, values, fold)
-    path = folder / "predictions.json"
+def evaluate(experiment: Experiment, values: np.ndarray, fold: Fold) -> Predictions:
+    """The predictions of a trained SVM for the fold's test part; made once, then read from predictions.json."""
+    path = experiment.train_folder(METHOD, fold, SEED) / layout.PREDICTIONS_FILE
     if not path.exists():
-        model = fit(values, subset(experiment.corpus, fold.train), summary["c"])
+        c = train(experiment, values, fold)["c"]
+        model = fit(values, subset(experiment.corpus, fold.train), c)
         test = subset(experiment.corpus, fold.test)
         write_json(path, make_predictions(test, model.predict(values[test.indices])).to_json())
-    return Result(read_predictions(path), parameters=None, seconds=summary["seconds"])
+    return read_predictions(path)

@@ -14,11 +14,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from absl import logging
-from sklearn.metrics import recall_score
 
 from jax_ser_darts import optimisers
-from jax_ser_darts.data.augment import Augmentation
 from jax_ser_darts.data.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.data.prefetch import prefetch
@@ -34,6 +33,7 @@ from jax_ser_darts.rundir.checkpoints import Checkpoints
 from jax_ser_darts.rundir.manifest import read_object
 from jax_ser_darts.rundir.metrics import MetricsWriter
 from jax_ser_darts.rundir.progress import Progress
+from jax_ser_darts.scoring.confusion import unweighted_accuracy
 from jax_ser_darts.training.train_step import TrainState, TrainSteps, make_train_steps
 
 
@@ -66,7 +66,7 @@ class Trainer:
     experiment: Experiment
     devices: Sequence[jax.Device]
     design: Design
-    optimiser: object
+    tx: optax.GradientTransformation
     steps: TrainSteps
     steps_per_epoch: int
 
@@ -76,7 +76,7 @@ class Trainer:
         variables = init_variables(network, seed, *self.experiment.shapes, train=False)
         state = TrainState(
             variables=variables,
-            optimiser=self.optimiser.init(variables["params"]),
+            opt_state=self.tx.init(variables["params"]),
             step=jnp.zeros((), jnp.int32),
             key=jax.random.key(seed),
         )
@@ -95,14 +95,12 @@ def make_trainer(experiment: Experiment, design: Design) -> Trainer:
         start=t.learning_rate, end=t.final_learning_rate, steps=max(sizes) * t.epochs
     )
     if t.optimiser == "adamw":
-        optimiser = optimisers.adamw(schedule=schedule, weight_decay=t.weight_decay, clip=t.clip)
+        tx = optimisers.adamw(schedule=schedule, weight_decay=t.weight_decay, clip=t.clip)
     else:
-        optimiser = optimisers.sgd(
-            schedule=schedule, momentum=t.momentum, weight_decay=t.weight_decay, clip=t.clip
-        )
+        tx = optimisers.sgd(schedule=schedule, momentum=t.momentum, weight_decay=t.weight_decay, clip=t.clip)
     steps = make_train_steps(
         network=design.network,
-        optimiser=optimiser,
+        tx=tx,
         devices=devices,
         auxiliary_weight=t.auxiliary,
         label_smoothing=t.label_smoothing,
@@ -110,7 +108,7 @@ def make_trainer(experiment: Experiment, design: Design) -> Trainer:
         mapping=config.parallel,
         compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
     )
-    return Trainer(experiment, devices, design, optimiser, steps, max(sizes))
+    return Trainer(experiment, devices, design, tx, steps, max(sizes))
 
 
 def predict(trainer: Trainer, variables: dict, data: Subset, part: Part) -> np.ndarray:
@@ -146,7 +144,7 @@ def predict(trainer: Trainer, variables: dict, data: Subset, part: Part) -> np.n
 def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
     """Trains one network, or goes on with it, or returns the summary of one that is done.
 
-    The weights that are kept are those of the epoch with the best UA on the validation speakers (the first of
+    The best variables are those of the epoch with the best UA on the validation speakers (the first of
     equals); without validation groups, of the last epoch.
 
     Returns:
@@ -168,13 +166,13 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
     part = experiment.train_part(fold)
     validation = subset(experiment.corpus, fold.validation) if fold.validation else None
     state = trainer.fresh_state(seed)
-    best = {"ua": -1.0, "epoch": -1}
-    kept = jax.tree.map(jnp.copy, state.variables)
+    chosen = {"ua": -1.0, "epoch": -1}
+    best = jax.tree.map(jnp.copy, state.variables)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         epoch, seconds = 0, 0.0
-        if restored := checkpoints.restore_latest({"state": state, "kept": kept}):
+        if restored := checkpoints.restore_latest({"state": state, "best": best}):
             epoch, trees, extra = restored
-            state, kept, best, seconds = trees["state"], trees["kept"], extra["best"], extra["seconds"]
+            state, best, chosen, seconds = trees["state"], trees["best"], extra["chosen"], extra["seconds"]
             logging.info(
                 "Training %s, fold %d, seed %d goes on after epoch %d", method, fold.index, seed, epoch
             )
@@ -187,7 +185,7 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
             enabled=hosts.is_primary(),
         )
         with MetricsWriter(folder, start=epoch) as writer, progress:
-            while epoch < t.epochs and not _patience_is_over(epoch, best, t.patience):
+            while epoch < t.epochs and not _patience_is_over(epoch, chosen, t.patience):
                 started = time.monotonic()
                 state, figures = _epoch(trainer, state, batches, epoch)
                 if not np.isfinite(figures["train"]["loss"]):
@@ -199,28 +197,28 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
                 if validation is not None:
                     ua = _unweighted_accuracy(trainer, state.variables, validation, part)
                     figures["validation"] = {"ua": ua}
-                if validation is None or ua > best["ua"]:
-                    best, kept = {"ua": ua, "epoch": epoch}, jax.tree.map(jnp.copy, state.variables)
+                if validation is None or ua > chosen["ua"]:
+                    chosen, best = {"ua": ua, "epoch": epoch}, jax.tree.map(jnp.copy, state.variables)
                 seconds += time.monotonic() - started
                 writer.write(epoch, {**figures, "seconds": seconds})
                 epoch += 1
                 progress.update(1, loss=figures["train"]["loss"], ua=ua)
                 if epoch % t.checkpoint_epochs == 0 or epoch == t.epochs:
                     checkpoints.save(
-                        epoch, {"state": state, "kept": kept}, {"best": best, "seconds": seconds}
+                        epoch, {"state": state, "best": best}, {"chosen": chosen, "seconds": seconds}
                     )
         batches.close()
         if not checkpoints.steps or checkpoints.steps[-1] < epoch:
-            checkpoints.save(epoch, {"state": state, "kept": kept}, {"best": best, "seconds": seconds})
+            checkpoints.save(epoch, {"state": state, "best": best}, {"chosen": chosen, "seconds": seconds})
     write_json(
         done,
         {
             "method": method,
             "fold": dataclasses.asdict(fold),
             "seed": seed,
-            "epoch": best["epoch"],
-            "validation_ua": best["ua"] if fold.validation else None,
-            "parameters": count_parameters(kept),
+            "epoch": chosen["epoch"],
+            "validation_ua": chosen["ua"] if fold.validation else None,
+            "parameters": count_parameters(best),
             "seconds": seconds,
             "peak_memory": memory.peak_memory(),
             "classes": list(experiment.corpus.classes),
@@ -244,9 +242,9 @@ def _epoch(trainer: Trainer, state: TrainState, batches: Iterator, epoch: int) -
 
 
 def _unweighted_accuracy(trainer: Trainer, variables: dict, data: Subset, part: Part) -> float:
-    """The UA of `data`, of the classes that are in it, as in `scores`."""
-    answers = predict(trainer, variables, data, part).argmax(axis=-1)
-    return float(recall_score(data.labels, answers, labels=np.unique(data.labels), average="macro"))
+    """The UA of `data`, over the classes that are in it."""
+    predictions = predict(trainer, variables, data, part).argmax(axis=-1)
+    return unweighted_accuracy(data.labels, predictions, len(data.corpus.classes))
 
 
 def read_network(folder: pathlib.Path) -> dict:
@@ -271,25 +269,25 @@ def check_design(folder: pathlib.Path, design: Design) -> dict:
 
 
 def best_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
-    """The weights that a finished training kept, on the trainer's devices."""
+    """The variables of the best epoch of a finished training, on the trainer's devices."""
     state = trainer.fresh_state(seed)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        restored = checkpoints.restore_latest({"state": state, "kept": state.variables})
+        restored = checkpoints.restore_latest({"state": state, "best": state.variables})
     if restored is None:
         raise FileNotFoundError(
             f"{folder} has no checkpoint, such as a network of kept results: remove the folder and run --mode=train"
         )
-    return restored[1]["kept"]
+    return restored[1]["best"]
 
 
-def _patience_is_over(epoch: int, best: dict, patience: int) -> bool:
-    return patience > 0 and best["epoch"] >= 0 and epoch - 1 - best["epoch"] >= patience
+def _patience_is_over(epoch: int, chosen: dict, patience: int) -> bool:
+    return patience > 0 and chosen["epoch"] >= 0 and epoch - 1 - chosen["epoch"] >= patience
 
 
 def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int):
     """Training batches on the devices, from a step on, without end."""
     t = trainer.experiment.config.train
-    augmentation = Augmentation(**t.augment.to_dict())
+    augmentation = t.augment
     stream = train_batches(
         part.data,
         normalisation=part.normalisation,

@@ -23,13 +23,13 @@ class TrainState:
 
     Attributes:
         variables: "params" and, where it has any, "batch_stats" of the network.
-        optimiser: state of the optimiser.
+        opt_state: of the optimiser.
         step: steps done, `[]` int32.
         key: where the keys of dropout and drop-path come from.
     """
 
     variables: Any
-    optimiser: Any
+    opt_state: Any
     step: jax.Array
     key: jax.Array
 
@@ -60,7 +60,7 @@ def smoothed(loss: jax.Array, logits: jax.Array, batch: dict, smoothing: float, 
 def make_train_steps(
     *,
     network: nn.Module,
-    optimiser: optax.GradientTransformation,
+    tx: optax.GradientTransformation,
     devices: Sequence[jax.Device],
     auxiliary_weight: float,
     label_smoothing: float,
@@ -72,7 +72,7 @@ def make_train_steps(
 
     Args:
         network: what to train; called as `models.network.Network`.
-        optimiser: of its weights.
+        tx: optimiser of its params.
         devices: to map over.
         auxiliary_weight: of the auxiliary head's loss.
         label_smoothing: see `smoothed`.
@@ -106,9 +106,9 @@ def make_train_steps(
         gradient, (figures, changed) = jax.grad(loss, has_aux=True)(state.variables["params"])
         gradient, figures = parallel.mean((gradient, figures))
         params = state.variables["params"]
-        updates, optimiser_state = optimiser.update(gradient, state.optimiser, params)
+        updates, opt_state = tx.update(gradient, state.opt_state, params)
         variables = {**changed, "params": optax.apply_updates(params, updates)}
-        state = state.replace(variables=variables, optimiser=optimiser_state, step=state.step + 1)
+        state = state.replace(variables=variables, opt_state=opt_state, step=state.step + 1)
         return state, figures
 
     def predict(variables, batch):

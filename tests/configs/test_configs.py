@@ -6,8 +6,7 @@ import pathlib
 
 import pytest
 
-from jax_ser_darts.config import search_variant
-from jax_ser_darts.config_checks import validate
+from jax_ser_darts.checks import validated
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.rundir.manifest import check_manifest, write_manifest
 
@@ -16,24 +15,24 @@ CONFIGS = sorted(p.stem for p in (pathlib.Path(__file__).parents[2] / "configs")
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_is_valid(name):
-    module = importlib.import_module(f"configs.{name}")
-    validate(module.get_config())
+    module = importlib.import_module(f"jax_ser_darts.configs.{name}")
+    validated(module.get_config())
     assert "python -m jax_ser_darts.main" in module.__doc__, "the docstring has the command"
 
 
 @pytest.mark.parametrize("name", [n for n in CONFIGS if n != "demo"])
 def test_every_config_has_a_quick_variant_and_names_unknown_ones(name):
-    get_config = importlib.import_module(f"configs.{name}").get_config
-    validate(get_config("quick"))
+    get_config = importlib.import_module(f"jax_ser_darts.configs.{name}").get_config
+    validated(get_config("quick"))
     with pytest.raises(ValueError, match="nonsense"):
         get_config("nonsense")
 
 
 @pytest.mark.parametrize("name", [n for n in CONFIGS if n not in ("demo", "joint", "cnn_search", "compare")])
 def test_every_corpus_has_the_joint_search(name):
-    get_config = importlib.import_module(f"configs.{name}").get_config
+    get_config = importlib.import_module(f"jax_ser_darts.configs.{name}").get_config
     apart, together = get_config("quick"), get_config("quick,joint")
-    validate(together)
+    validated(together)
     assert (apart.search.sequence, together.search.sequence) == ("fixed", "all")
     differ = {
         f"{section}.{key}"
@@ -88,7 +87,7 @@ JOINT = {"search.sequence": "all", "search.sequence_nodes": 4, "search.sequence_
     ],
 )
 def test_the_papers_hyperparameters_are_those_that_were_published(name, variant, published):
-    c = importlib.import_module(f"configs.{name}").get_config(variant)
+    c = importlib.import_module(f"jax_ser_darts.configs.{name}").get_config(variant)
     found = {
         setting: functools.reduce(lambda at, key: at[key], setting.split("."), c) for setting in published
     }
@@ -102,10 +101,10 @@ def test_the_papers_hyperparameters_are_those_that_were_published(name, variant,
 
 @pytest.mark.parametrize(("variant", "classes"), [("joint", 4), ("joint,8", 8)])
 def test_the_comparison_of_both_papers_has_two_searches_of_either_kind_and_every_baseline(variant, classes):
-    c = importlib.import_module("configs.compare").get_config(variant)
-    validate(c)
-    sequences = [search_variant(c, method)[1].sequence for method in c.search.methods]
-    orders = [search_variant(c, method)[0] for method in c.search.methods]
+    c = importlib.import_module("jax_ser_darts.configs.compare").get_config(variant)
+    c = validated(c)
+    sequences = [c.method(method)[1].sequence for method in c.search.methods]
+    orders = [c.method(method)[0] for method in c.search.methods]
     assert sequences == ["fixed", "fixed", "all", "all"]
     assert orders == ["first", "second"] * 2
     assert len(c.data.emotions) == classes
@@ -115,14 +114,15 @@ def test_the_comparison_of_both_papers_has_two_searches_of_either_kind_and_every
 
 
 def test_eight_classes_have_twice_the_utterances_and_half_the_epochs():
-    compare = importlib.import_module("configs.compare")
+    compare = importlib.import_module("jax_ser_darts.configs.compare")
     four, eight = compare.get_config("joint"), compare.get_config("joint,8")
     assert (eight.search.epochs, eight.train.epochs) == (four.search.epochs // 2, four.train.epochs // 2)
 
 
 def test_the_comparison_of_hypergradients_has_enough_seeds_and_folds_to_tell_their_variance():
-    c = importlib.import_module("configs.compare").get_config()
-    ways = [(order, s.product) for order, s in (search_variant(c, method) for method in c.search.methods)]
+    c = importlib.import_module("jax_ser_darts.configs.compare").get_config()
+    c = validated(c)
+    ways = [(order, s.hvp) for order, s in (c.method(method) for method in c.search.methods)]
     assert ways[:3] == [("first", "exact"), ("second", "exact"), ("second", "finite_differences")]
     assert ways[3][0] == "implicit"
     assert (len(c.search.seeds), len(c.train.seeds), len(c.folds.run)) == (3, 2, 2)
@@ -132,18 +132,18 @@ def test_the_comparison_of_hypergradients_has_enough_seeds_and_folds_to_tell_the
 
 @pytest.mark.parametrize(("first", "then"), [("full", "joint"), ("joint", "full")])
 def test_comparisons_on_the_same_classes_take_over_each_others_jobs(tmp_path, first, then):
-    get_config = importlib.import_module("configs.compare").get_config
-    write_manifest(get_config(first), tmp_path, "corpus")
-    check_manifest(get_config(then), tmp_path, "corpus")
+    get_config = importlib.import_module("jax_ser_darts.configs.compare").get_config
+    write_manifest(validated(get_config(first)), tmp_path, "corpus")
+    check_manifest(validated(get_config(then)), tmp_path, "corpus")
     with pytest.raises(ConfigError, match="emotions"):
-        check_manifest(get_config("joint,8"), tmp_path, "corpus")
+        check_manifest(validated(get_config("joint,8")), tmp_path, "corpus")
 
 
 def test_the_comparison_against_a_collapse_has_every_way_and_time_to_collapse():
-    c = importlib.import_module("configs.compare").get_config("collapse")
-    validate(c)
-    settings = [search_variant(c, method)[1] for method in c.search.methods]
-    assert {search_variant(c, method)[0] for method in c.search.methods} == {"first"}
+    c = importlib.import_module("jax_ser_darts.configs.compare").get_config("collapse")
+    c = validated(c)
+    settings = [c.method(method)[1] for method in c.search.methods]
+    assert {c.method(method)[0] for method in c.search.methods} == {"first"}
     plain, *against = settings
     ways = (
         "auxiliary_skip",
@@ -154,11 +154,11 @@ def test_the_comparison_against_a_collapse_has_every_way_and_time_to_collapse():
         "partial_channels",
     )
     for way in ways:
-        assert any(s[way] != plain[way] for s in against), f"nothing tries {way}"
+        assert any(getattr(s, way) != getattr(plain, way) for s in against), f"nothing tries {way}"
     assert {s.epochs for s in settings} == {50}
 
 
 @pytest.mark.parametrize("variant", ["full,sideways", "full,improvised,scripted", "paper,emodarts,speakers"])
 def test_choices_that_do_not_go_together_are_named(variant):
     with pytest.raises(ValueError, match=r"configs/iemocap.py.*(sideways|exclude)"):
-        importlib.import_module("configs.iemocap").get_config(variant)
+        importlib.import_module("jax_ser_darts.configs.iemocap").get_config(variant)

@@ -9,7 +9,9 @@ from data_prep.corpora.base import Utterance
 from data_prep.features import FeatureSettings
 
 RATE = 8_000
-SETTINGS = FeatureSettings(sampling_rate=RATE, n_fft=256, hop=80, coefficients=13, n_mels=26, pool=1)
+SETTINGS = FeatureSettings(
+    kind="mfcc", sampling_rate=RATE, n_fft=256, hop=80, coefficients=13, n_mels=26, pool=1
+)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ import pathlib, sys, time
 print("main imported", flush=True)
 from data_prep import audio, compute
 from data_prep.corpora.base import Utterance
-from data_prep.features import FeatureSettings
+from data_prep.features import PUBLISHED
 
 def report():
     time.sleep({seconds})
@@ -46,7 +46,7 @@ def report():
 
 utterances = [Utterance(id=str(i), path=pathlib.Path("none"), speaker="s", emotion="e") for i in range(40)]
 scratch = pathlib.Path({scratch!r})
-compute.compute(utterances, settings=FeatureSettings(), workers=2, scratch=scratch, meanwhile=report)
+compute.compute(utterances, settings=PUBLISHED, workers=2, scratch=scratch, meanwhile=report)
 """
 
 

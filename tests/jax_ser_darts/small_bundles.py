@@ -1,4 +1,4 @@
-"""Bundles made on the spot: tiny networks of random weights that hear 1 s."""
+"""Bundles made on the spot: tiny networks of random weights, whose window is 1 s."""
 
 import dataclasses
 import functools
@@ -67,7 +67,7 @@ def make_bundle(network=NETWORK, settings=SETTINGS, frames=FRAMES) -> Bundle:
         frames=frames,
         normalisation=Normalisation.of_features([features.extract(sound, settings=settings)]),
         arrays=features.arrays(settings),
-        listening={"overlap": 0.5, "silence": -60.0},
+        windowing={"overlap": 0.5, "silence": -60.0},
         probe=(),
         provenance={"training": {"method": "none"}},
     )

@@ -11,7 +11,7 @@ from jax_ser_darts import bilevel, optimisers
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.relaxed import UNROLL
 from jax_ser_darts.models.supernet import Supernet, init_alphas
-from jax_ser_darts.ops.backend import PLAIN
+from jax_ser_darts.ops.backend import REFERENCE
 from jax_ser_darts.search_space.genotype import BETAS
 
 
@@ -40,29 +40,29 @@ class TestClosedForm:
         return jnp.where(is_val, val, train), {}
 
     @pytest.mark.parametrize(("w", "a"), [(2.0, 2.0), (-2.0, 2.0), (0.5, -1.5)])
-    @pytest.mark.parametrize("product", bilevel.PRODUCTS)
-    def test_second_order(self, w, a, product):
+    @pytest.mark.parametrize("hvp", bilevel.PRODUCTS)
+    def test_second_order(self, w, a, hvp):
         w, a = jnp.float64(w), jnp.float64(a)
-        optimiser = optax.sgd(self.XI)
-        _, direct, term = bilevel.second_order(
+        tx = optax.sgd(self.XI)
+        _, direct, correction = bilevel.second_order(
             gradients=bilevel.make_gradients(self.loss),
-            inner=bilevel.make_inner_step(optimiser),
-            weights=w,
+            inner=bilevel.make_inner_step(tx),
+            params=w,
             alphas=a,
-            state=optimiser.init(w),
+            opt_state=tx.init(w),
             train_batch=False,
             val_batch=True,
-            product=product,
+            hvp=hvp,
         )
         virtual = w - 2 * self.XI * (w - a)
         assert direct == pytest.approx(float(virtual - 2), abs=1e-12)
-        assert term == pytest.approx(float(2 * self.XI * a), abs=1e-9)
+        assert correction == pytest.approx(float(2 * self.XI * a), abs=1e-9)
 
     def test_the_implicit_gradient_without_products_is_the_second_orders(self):
         """L_val is linear in w, so its gradient is the same before and after the virtual step."""
-        _, direct, term = bilevel.implicit(
+        _, direct, correction = bilevel.implicit(
             gradients=bilevel.make_gradients(self.loss),
-            weights=jnp.float64(-2.0),
+            params=jnp.float64(-2.0),
             alphas=jnp.float64(2.0),
             train_batch=False,
             val_batch=True,
@@ -70,12 +70,12 @@ class TestClosedForm:
             rate=self.XI,
         )
         assert direct == pytest.approx(-4, abs=1e-12)
-        assert term == pytest.approx(2 * self.XI * 2, abs=1e-12)
+        assert correction == pytest.approx(2 * self.XI * 2, abs=1e-12)
 
     def test_first_order_is_the_limit_of_no_step(self):
         w, a = jnp.float64(0.7), jnp.float64(-1.2)
         _, direct = bilevel.first_order(
-            gradients=bilevel.make_gradients(self.loss), weights=w, alphas=a, val_batch=True
+            gradients=bilevel.make_gradients(self.loss), params=w, alphas=a, val_batch=True
         )
         assert direct == pytest.approx(float(w - 2), abs=1e-12)
 
@@ -102,16 +102,16 @@ class TestImplicit:
     def gradient(self, loss, w, a, **options):
         gradients = bilevel.make_gradients(loss)
         gradients = bilevel.Gradients(**{name: jax.jit(f) for name, f in vars(gradients).items()})
-        _, direct, term = bilevel.implicit(
+        _, direct, correction = bilevel.implicit(
             gradients=gradients,
-            weights=jnp.asarray(w),
+            params=jnp.asarray(w),
             alphas=jnp.asarray(a),
             train_batch=False,
             val_batch=True,
             rate=self.RATE,
             **options,
         )
-        return np.asarray(direct + term)
+        return np.asarray(direct + correction)
 
     def test_many_terms_are_the_gradient_through_the_solution(self, quadratic):
         loss, hessian, b, c, d, a = quadratic
@@ -149,7 +149,7 @@ def problem():
             project=5,
             hidden=4,
             attention=3,
-            backend=PLAIN,
+            backend=REFERENCE,
             edges=UNROLL,  # a loop cannot be differentiated backwards twice, as the oracle here is
             dtype=jnp.float64,
         )
@@ -170,41 +170,38 @@ def problem():
             edge_normalisation=True,
             dtype=jnp.float64,
         )
-        weights = init_variables(model, 0, *batches[0][:2], alphas, train=False)["params"]
-        weights = jax.tree.map(lambda w: jnp.asarray(w, jnp.float64), weights)
+        params = init_variables(model, 0, *batches[0][:2], alphas, train=False)["params"]
+        params = jax.tree.map(lambda w: jnp.asarray(w, jnp.float64), params)
 
-        def loss(weights, alphas, batch):
+        def loss(params, alphas, batch):
             features, num_frames, labels = batch
-            logits = model.apply({"params": weights}, features, num_frames, alphas, train=False)
+            logits = model.apply({"params": params}, features, num_frames, alphas, train=False)
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), {}
 
-        optimiser = optimisers.sgd(
+        tx = optimisers.sgd(
             schedule=optimisers.cosine(start=0.1, end=0.01, steps=10),
             momentum=0.9,
             weight_decay=3e-2,
             clip=0.5,
         )
-        momentum = jax.tree.map(lambda w: jnp.asarray(rng.normal(size=w.shape) * 0.1), weights)
-        state = optimiser.init(weights)
-        state = optax.tree.set(state, trace=momentum)
-        gradient = jax.jit(jax.grad(lambda w: loss(w, alphas, batches[0])[0]))(weights)
+        momentum = jax.tree.map(lambda w: jnp.asarray(rng.normal(size=w.shape) * 0.1), params)
+        opt_state = optax.tree.set(tx.init(params), trace=momentum)
+        gradient = jax.jit(jax.grad(lambda w: loss(w, alphas, batches[0])[0]))(params)
         assert float(optax.tree.norm(gradient)) > 0.5, "clipping must be at work in this test"
-        return loss, optimiser, weights, alphas, state, *batches
+        return loss, tx, params, alphas, opt_state, *batches
 
 
 def second_order_of(problem, *, jit, **options):
-    loss, optimiser, weights, alphas, state, train_batch, val_batch = problem
+    loss, tx, params, alphas, opt_state, train_batch, val_batch = problem
     gradients = bilevel.make_gradients(loss)
     if jit:
-        gradients = bilevel.Gradients(
-            *(jax.jit(getattr(gradients, n)) for n in ("grad_alphas", "grad_both", "hvp_mixed"))
-        )
+        gradients = bilevel.Gradients(**{name: jax.jit(f) for name, f in vars(gradients).items()})
     return bilevel.second_order(
         gradients=gradients,
-        inner=bilevel.make_inner_step(optimiser),
-        weights=weights,
+        inner=bilevel.make_inner_step(tx),
+        params=params,
         alphas=alphas,
-        state=state,
+        opt_state=opt_state,
         train_batch=train_batch,
         val_batch=val_batch,
         **options,
@@ -217,26 +214,26 @@ def exact(problem):
         return second_order_of(problem, jit=True)
 
 
-def test_the_exact_term_is_autodiff_through_the_whole_update(problem, exact):
-    """The TERM itself: the total derivative through clipping, decay and momentum, less the direct part."""
-    loss, optimiser, weights, alphas, state, train_batch, val_batch = problem
+def test_the_exact_correction_is_autodiff_through_the_whole_update(problem, exact):
+    """The correction itself: the total derivative through clipping, decay and momentum, less the direct part."""
+    loss, tx, params, alphas, opt_state, train_batch, val_batch = problem
 
     def through_the_update(inner_alphas):
-        g = jax.grad(lambda w: loss(w, inner_alphas, train_batch)[0])(weights)
-        updates, _ = optimiser.update(g, state, weights)
-        return loss(optax.apply_updates(weights, updates), alphas, val_batch)[0]
+        g = jax.grad(lambda w: loss(w, inner_alphas, train_batch)[0])(params)
+        updates, _ = tx.update(g, opt_state, params)
+        return loss(optax.apply_updates(params, updates), alphas, val_batch)[0]
 
-    term = jax.jit(jax.grad(through_the_update))(alphas)
-    assert difference(exact[2], term) < 1e-9
-    assert float(optax.tree.norm(term)) > 1e-6, "a term that vanishes proves nothing"
-    assert float(optax.tree.norm(term[BETAS]["normal"])) > 1e-6
+    correction = jax.jit(jax.grad(through_the_update))(alphas)
+    assert difference(exact[2], correction) < 1e-9
+    assert float(optax.tree.norm(correction)) > 1e-6, "a correction that vanishes proves nothing"
+    assert float(optax.tree.norm(correction[BETAS]["normal"])) > 1e-6
 
 
-def test_the_direct_part_is_the_gradient_at_the_virtual_weights(problem, exact):
-    loss, optimiser, weights, alphas, state, train_batch, val_batch = problem
-    g = jax.jit(jax.grad(lambda w: loss(w, alphas, train_batch)[0]))(weights)
-    updates, _ = optimiser.update(g, state, weights)
-    virtual = optax.apply_updates(weights, updates)
+def test_the_direct_part_is_the_gradient_at_the_virtual_params(problem, exact):
+    loss, tx, params, alphas, opt_state, train_batch, val_batch = problem
+    g = jax.jit(jax.grad(lambda w: loss(w, alphas, train_batch)[0]))(params)
+    updates, _ = tx.update(g, opt_state, params)
+    virtual = optax.apply_updates(params, updates)
     direct = jax.jit(jax.grad(lambda a: loss(virtual, a, val_batch)[0]))(alphas)
     assert difference(exact[1], direct) < 1e-9
 
@@ -247,7 +244,7 @@ class TestFiniteDifferences:
     @staticmethod
     def smooth_problem():
         rng = np.random.default_rng(1)
-        weights = {"a": jnp.asarray(rng.normal(size=(6, 5))), "b": jnp.asarray(rng.normal(size=(5, 3)))}
+        params = {"a": jnp.asarray(rng.normal(size=(6, 5))), "b": jnp.asarray(rng.normal(size=(5, 3)))}
         alphas = {"mix": jnp.asarray(rng.normal(size=(3,)))}
 
         def loss(w, a, batch):
@@ -260,36 +257,34 @@ class TestFiniteDifferences:
         batches = [
             (jnp.asarray(rng.normal(size=(8, 6))), jnp.asarray(rng.integers(0, 3, 8))) for _ in range(2)
         ]
-        optimiser = optimisers.sgd(
+        tx = optimisers.sgd(
             schedule=optimisers.cosine(start=0.1, end=0.01, steps=10),
             momentum=0.9,
             weight_decay=3e-4,
             clip=0.5,
         )
-        return loss, optimiser, weights, alphas, optimiser.init(weights), *batches
+        return loss, tx, params, alphas, tx.init(params), *batches
 
-    @pytest.mark.parametrize("size", [1e-2, 1e-4])
-    def test_agree_with_the_exact_term(self, size):
+    @pytest.mark.parametrize("epsilon", [1e-2, 1e-4])
+    def test_agree_with_the_exact_correction(self, epsilon):
         problem = self.smooth_problem()
-        options = {"product": bilevel.FINITE_DIFFERENCES, "difference_size": size}
+        options = {"hvp": bilevel.FINITE_DIFFERENCES, "hvp_epsilon": epsilon}
         _, _, by_differences = second_order_of(problem, jit=False, **options)
         _, _, by_product = second_order_of(problem, jit=False)
-        assert difference(by_differences, by_product) < 10 * size**2
+        assert difference(by_differences, by_product) < 10 * epsilon**2
 
-    def test_a_wrong_scale_is_seen(self):
+    def test_a_wrong_scale_is_seen(self, monkeypatch):
         """The published code's `(p - n) / 2 * eps` is off by eps^2: the tests above must not let it pass."""
         problem = self.smooth_problem()
-        wrong = bilevel.Algebra(
-            central_difference=lambda p, n, r: jax.tree.map(lambda a, b: (a - b) / 2.0 * r, p, n)
-        )
-        options = {"product": bilevel.FINITE_DIFFERENCES, "algebra": wrong}
-        _, _, by_wrong_scale = second_order_of(problem, jit=False, **options)
+        wrong = lambda p, n, r: jax.tree.map(lambda a, b: (a - b) / 2.0 * r, p, n)
+        monkeypatch.setattr(bilevel, "central_difference", wrong)
+        _, _, by_wrong_scale = second_order_of(problem, jit=False, hvp=bilevel.FINITE_DIFFERENCES)
         _, _, by_product = second_order_of(problem, jit=False)
         assert difference(by_wrong_scale, by_product) > 0.5
 
     def test_an_unknown_product_is_an_error(self):
         with pytest.raises(ValueError, match=r"exact, finite_differences"):
-            second_order_of(self.smooth_problem(), jit=False, product="guess")
+            second_order_of(self.smooth_problem(), jit=False, hvp="guess")
 
 
 def test_a_vanishing_direction_gives_no_nan():

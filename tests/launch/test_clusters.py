@@ -307,5 +307,5 @@ def test_the_image_has_what_the_program_is_made_of():
     setup = (LAUNCH.parent / "setup.cfg").read_text()
     packages = re.search(r"include =\n((?:    .+\n)+)", setup)[1].split()
     assert {package.rstrip("*") for package in packages} <= copied
-    for target in ("cuda", "tpu"):
+    for target in ("cuda", "tpu", "train"):
         assert f"\n{target} =" in setup, "an extra of this name"

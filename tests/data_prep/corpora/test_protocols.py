@@ -6,11 +6,11 @@ import ml_collections
 import pytest
 from trees import iemocap, msp_improv, msp_podcast, podcast_rows
 
-from configs import iemocap as iemocap_config
-from configs import msp_improv as msp_improv_config
-from configs import msp_podcast as msp_podcast_config
 from data_prep.corpora.base import CorpusError
 from data_prep.prepare import prepare
+from jax_ser_darts.configs import iemocap as iemocap_config
+from jax_ser_darts.configs import msp_improv as msp_improv_config
+from jax_ser_darts.configs import msp_podcast as msp_podcast_config
 from jax_ser_darts.data.folds import FoldError
 from jax_ser_darts.data.records import load_records
 from jax_ser_darts.experiment import set_up

@@ -19,6 +19,8 @@ from jax_ser_darts import main
 from jax_ser_darts.data.augment import Augmentation
 from jax_ser_darts.data.batches import eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.data.normalisation import Normalisation
+from jax_ser_darts.devices import hosts
+from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.rundir.checkpoints import Checkpoints
 from jax_ser_darts.rundir.metrics import read
 
@@ -227,8 +229,8 @@ def test_a_process_that_dies_ends_the_other_with_a_message_and_both_go_on(record
 
 
 def test_a_mode_of_one_process_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(main.hosts, "_count", 2)
-    with pytest.raises(main.ConfigError, match="several processes do not share"):
+    monkeypatch.setattr(hosts, "_count", 2)
+    with pytest.raises(ConfigError, match="several processes do not share"):
         main.run(tiny_config(), tmp_path, "export")
 
 

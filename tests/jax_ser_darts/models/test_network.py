@@ -11,8 +11,8 @@ import pytest
 from jax_ser_darts.devices.compilation import FAST_MATH
 from jax_ser_darts.models.network import Cell, Network, Norm, Operation, count_parameters, drop_path
 from jax_ser_darts.models.relaxed import RelaxedCell
-from jax_ser_darts.ops.backend import FAST
-from jax_ser_darts.ops.masks import halved, make_grid
+from jax_ser_darts.ops.backend import CUSTOM
+from jax_ser_darts.ops.masks import halved, valid_positions
 from jax_ser_darts.ops.primitives import BN_EPSILON
 from jax_ser_darts.search_space.genotype import Edge, Genotype, edge_index, num_edges, random_genotype
 from jax_ser_darts.search_space.operations import CONVOLUTIONS, OPERATIONS
@@ -46,7 +46,7 @@ NETWORK = Network(
     attention=5,
     dtype=jnp.float64,
 )
-NORM = {"momentum": MOMENTUM, "backend": FAST, "axis_name": None, "dtype": jnp.float64}
+NORM = {"momentum": MOMENTUM, "backend": CUSTOM, "axis_name": None, "dtype": jnp.float64}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -242,7 +242,7 @@ SKIPS = Genotype(normal=((Edge("skip_connect", 0),),), reduction=((Edge("skip_co
 
 @pytest.mark.parametrize("reduction", [False, True], ids=["normal", "reduction"])
 def test_all_edges_are_dropped_but_the_identities(reduction):
-    grid = make_grid(jnp.array([6] * 16, jnp.int32), (6, 4), jnp.float64, None)
+    grid = valid_positions(jnp.array([6] * 16, jnp.int32), (6, 4), jnp.float64, None)
     after = halved(grid, None) if reduction else grid
     s0, s1 = normal(0, 2, 6, 4, 16), normal(1, 2, 6, 4, 16)
     skip, pool = Edge("skip_connect", 0), Edge("max_pool_3x3", 1)
@@ -273,11 +273,13 @@ def test_all_edges_are_dropped_but_the_identities(reduction):
 def test_devices_with_different_lengths_keep_the_averages_of_one_device():
     lengths, size = jnp.array([6, 1, 0, 3], jnp.int32), (6, 4)
     y = jnp.asarray(5 + normal(0, 2, *size, 4))
-    variables = random_variables(Norm(**NORM), y, make_grid(lengths, size, jnp.float64, None), train=False)
+    variables = random_variables(
+        Norm(**NORM), y, valid_positions(lengths, size, jnp.float64, None), train=False
+    )
 
     def run(y, lengths, axis_name):
         norm = Norm(**{**NORM, "axis_name": axis_name})
-        grid = make_grid(lengths, size, jnp.float64, axis_name)
+        grid = valid_positions(lengths, size, jnp.float64, axis_name)
         out, changed = norm.apply(variables, y, grid, True, mutable=["batch_stats"])
         return out, changed["batch_stats"]
 
@@ -294,7 +296,7 @@ def test_devices_with_different_lengths_keep_the_averages_of_one_device():
 
 
 def test_an_untrained_norm_is_the_identity_in_evaluation():
-    grid = make_grid(jnp.array([3, 2], jnp.int32), (3, 2), jnp.float64, None)
+    grid = valid_positions(jnp.array([3, 2], jnp.int32), (3, 2), jnp.float64, None)
     y = normal(0, 4, 3, 2, 2) * np.asarray(grid.mask)
     norm = Norm(**NORM)
     variables = norm.init(jax.random.key(0), y, grid, True)  # initialising counts as no batch
@@ -312,7 +314,7 @@ def test_a_cell_is_the_relaxed_cell_that_has_decided(reduction):
         (Edge("skip_connect", 1), Edge("sep_conv_3x3", 2)),
     )
     size, channels = (7, 5), 3
-    grid = make_grid(jnp.array([7, 4, 0], jnp.int32), size, jnp.float64, None)
+    grid = valid_positions(jnp.array([7, 4, 0], jnp.int32), size, jnp.float64, None)
     after = halved(grid, None) if reduction else grid
     s0, s1 = (normal(i, 4, *size, 3) * np.asarray(grid.mask) for i in range(2))
     operations = ("none", "skip_connect", "sep_conv_3x3", "dil_conv_3x3")
@@ -323,7 +325,7 @@ def test_a_cell_is_the_relaxed_cell_that_has_decided(reduction):
             row = edge_index(node, edge.source)
             one_hot[row] = [name == edge.operation for name in operations]
     common = {"channels": channels, "reduction": reduction}
-    place = {"backend": FAST, "axis_name": None, "dtype": jnp.float64}
+    place = {"backend": CUSTOM, "axis_name": None, "dtype": jnp.float64}
     relaxed = RelaxedCell(operations=operations, nodes=2, **common, **place)
     weights = random_variables(relaxed, s0, s1, one_hot, 1, grid, after)["params"]
     expected = jit(lambda w, *inputs: relaxed.apply({"params": w}, *inputs, 1, grid, after))(
@@ -358,7 +360,7 @@ def test_a_cell_is_the_relaxed_cell_that_has_decided(reduction):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_an_operation_has_the_weights_of_dartss(operation, stride):
     c = 6
-    grid = make_grid(jnp.array([5, 0], jnp.int32), (5, 4), jnp.float64, None)
+    grid = valid_positions(jnp.array([5, 0], jnp.int32), (5, 4), jnp.float64, None)
     after = grid if stride == 1 else halved(grid, None)
     x = normal(0, c, 5, 4, 2)
     module = Operation(operation, NORM)
@@ -413,7 +415,7 @@ def test_two_max_pools_of_padding_stay_finite_under_fast_math(train):
     pools = ((Edge("max_pool_3x3", 0), Edge("max_pool_3x3", 1)),)
     cell = Cell(pools, 2, False, NORM)
     x = normal(0, 2, T, F, len(LENGTHS))
-    grid = make_grid(LENGTHS, (T, F), jnp.float64, None)
+    grid = valid_positions(LENGTHS, (T, F), jnp.float64, None)
 
     def apply(x):
         variables = cell.init(jax.random.key(0), x, x, 1, grid, grid, False, 0.0)

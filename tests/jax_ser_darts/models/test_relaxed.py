@@ -11,8 +11,8 @@ from jax import lax
 
 from jax_ser_darts.models.relaxed import SCAN, UNROLL, RelaxedCell
 from jax_ser_darts.models.supernet import auxiliary_skip
-from jax_ser_darts.ops.backend import FAST
-from jax_ser_darts.ops.masks import halved, make_grid
+from jax_ser_darts.ops.backend import CUSTOM
+from jax_ser_darts.ops.masks import halved, valid_positions
 from jax_ser_darts.ops.primitives import BN_EPSILON
 from jax_ser_darts.search_space.genotype import edge_index, num_edges
 from jax_ser_darts.search_space.operations import CONVOLUTIONS, OPERATIONS
@@ -140,16 +140,16 @@ def test_a_cell_is_what_plain_loops_make_of_it(reduction, s0_stride, edges, part
         channels=channels,
         partial_channels=part,
         reduction=reduction,
-        backend=FAST,
+        backend=CUSTOM,
         axis_name=None,
         dtype=jnp.float64,
         edges=edges,
     )
-    grid = make_grid(jnp.asarray(SMALL_LENGTHS), SIZE, jnp.float64, None)
+    grid = valid_positions(jnp.asarray(SMALL_LENGTHS), SIZE, jnp.float64, None)
     after = halved(grid, None) if reduction else grid
     s0_size = tuple(s0_stride * n - (s0_stride - 1) for n in SIZE)  # odd: the last window of a stride is cut
     s0_lengths = jnp.asarray(np.minimum(s0_stride * SMALL_LENGTHS, s0_size[0]))
-    s0 = normal(0, 2, *s0_size, 4) * np.asarray(make_grid(s0_lengths, s0_size, jnp.float64, None).mask)
+    s0 = normal(0, 2, *s0_size, 4) * np.asarray(valid_positions(s0_lengths, s0_size, jnp.float64, None).mask)
     s1 = normal(1, 5, *SIZE, 4) * np.asarray(grid.mask)
     weights = np.random.default_rng(2).dirichlet(np.ones(len(OPERATIONS)), num_edges(NODES))
     shares = None if part == 1 else np.random.default_rng(3).uniform(0.2, 0.8, num_edges(NODES))

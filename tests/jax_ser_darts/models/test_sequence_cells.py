@@ -15,7 +15,7 @@ from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.models.sequence_cells import MixedEdge, SequenceCell, SequenceCells, chosen_nodes
 from jax_ser_darts.models.supernet import Supernet, init_alphas
-from jax_ser_darts.ops.backend import PLAIN
+from jax_ser_darts.ops.backend import REFERENCE
 from jax_ser_darts.search_space.genotype import SEQUENCE, Edge, Genotype, derive, edge_index, num_edges
 from jax_ser_darts.search_space.sequence_operations import (
     FAMILIES,
@@ -74,7 +74,7 @@ def shares():
 
 @pytest.fixture(scope="module")
 def params(x, shares):
-    return random_params(PART, x, LENGTHS, False, weights=shares)
+    return random_params(PART, x, LENGTHS, False, op_weights=shares)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def step():
     """(params, weights, x, lengths) -> ((loss of the real utterances, logits), gradients of params, weights and x)."""
 
     def loss(params, weights, x, lengths):
-        logits = PART.apply({"params": params}, x, lengths, False, weights=weights)
+        logits = PART.apply({"params": params}, x, lengths, False, op_weights=weights)
         real = (lengths > 0).astype(logits.dtype)
         return jnp.sum(real * (jnp.sin(logits) @ jnp.arange(1.0, 1.0 + CLASSES))), logits
 
@@ -111,7 +111,7 @@ def test_a_prediction_does_not_depend_on_the_other_utterances_nor_on_the_length_
     params, shares, x, outcome
 ):
     logits = np.asarray(outcome[0][1])
-    apply = jit(lambda x, lengths: PART.apply({"params": params}, x, lengths, False, weights=shares))
+    apply = jit(lambda x, lengths: PART.apply({"params": params}, x, lengths, False, op_weights=shares))
     longer = np.pad(x, ((0, 0), (0, 5), (0, 0), (0, 0)), constant_values=7.0)
     for b in range(3):
         assert_close(apply(longer[..., b : b + 1], LENGTHS[b : b + 1])[0], logits[b])
@@ -138,11 +138,11 @@ def test_a_group_has_the_weights_of_its_family_and_no_others(group, x):
     operations = GROUPS[group]
     part = PART.clone(operations=operations)
     weights = np.ones((num_edges(NODES), len(operations)))
-    node = random_params(part, x, LENGTHS, False, weights=weights)["cells"]["nodes"]["node"]
+    node = random_params(part, x, LENGTHS, False, op_weights=weights)["cells"]["nodes"]["node"]
     assert {name.rsplit("_", 2)[0] for name in node if "layer" in name} == {group}
     assert FAMILIES[group].attention == (f"{group}_attention" in node)
     logits = jax.eval_shape(
-        lambda: part.init_with_output(jax.random.key(0), x, LENGTHS, False, weights=weights)
+        lambda: part.init_with_output(jax.random.key(0), x, LENGTHS, False, op_weights=weights)
     )
     assert logits[0].shape == (B, CLASSES)
 
@@ -200,7 +200,7 @@ def test_the_found_cell_is_the_relaxed_cell_that_has_decided(cell, x, params):
     found = SequenceCells(chosen=chosen_nodes(edges), **COMMON)
     weights = {**params, "cells": found_weights(params["cells"], cell, chosen_nodes(edges))}
     logits = jit(lambda: found.apply({"params": weights}, x, LENGTHS, False))()
-    expected = jit(lambda: PART.apply({"params": params}, x, LENGTHS, False, weights=one_hot))()
+    expected = jit(lambda: PART.apply({"params": params}, x, LENGTHS, False, op_weights=one_hot))()
     assert_close(logits, expected)
     shapes = jax.eval_shape(lambda: found.init(jax.random.key(0), x, LENGTHS, False))["params"]
     assert jax.tree.structure(shapes) == jax.tree.structure(weights)  # no weight is superfluous
@@ -304,7 +304,7 @@ def test_no_two_kinds_of_cells_start_from_the_same_numbers():
 @pytest.fixture(scope="module")
 def problem():
     with jax.enable_x64(True):
-        model = SUPERNET.clone(edges="unroll", backend=PLAIN)
+        model = SUPERNET.clone(edges="unroll", backend=REFERENCE)
         alphas = init_alphas(
             jax.random.key(0),
             nodes=1,
@@ -315,50 +315,50 @@ def problem():
             dtype=jnp.float64,
         )
         batches = [(normal(i, B, 8, 6), LENGTHS, np.array([0, 1, 2, 0])) for i in (1, 2)]
-        weights = init_variables(model, 0, *batches[0][:2], alphas, train=False)["params"]
+        params = init_variables(model, 0, *batches[0][:2], alphas, train=False)["params"]
 
-        def loss(weights, alphas, batch):
+        def loss(params, alphas, batch):
             features, lengths, labels = batch
-            logits = model.apply({"params": weights}, features, lengths, alphas, train=False)
+            logits = model.apply({"params": params}, features, lengths, alphas, train=False)
             nll = -jnp.take_along_axis(nn.log_softmax(logits), labels[:, None], axis=1)[:, 0]
             return jnp.mean(jnp.where(lengths > 0, nll, 0.0)), {}
 
-        return loss, weights, alphas, *batches
+        return loss, params, alphas, *batches
 
 
-def test_both_orders_are_autodiff_through_the_step_of_the_weights(problem):
+def test_both_orders_are_autodiff_through_the_step_of_the_params(problem):
     """All three kinds of alphas; plain gradient descent, so that the oracle is short."""
-    loss, weights, alphas, train_batch, val_batch = problem
-    optimiser = optax.sgd(0.5)
-    state = optimiser.init(weights)
+    loss, params, alphas, train_batch, val_batch = problem
+    tx = optax.sgd(0.5)
+    opt_state = tx.init(params)
 
     @jit
-    def found(weights, alphas):
+    def found(params, alphas):
         gradients = bilevel.make_gradients(loss)
-        first = bilevel.first_order(gradients=gradients, weights=weights, alphas=alphas, val_batch=val_batch)
+        first = bilevel.first_order(gradients=gradients, params=params, alphas=alphas, val_batch=val_batch)
         second = bilevel.second_order(
             gradients=gradients,
-            inner=bilevel.make_inner_step(optimiser),
-            weights=weights,
+            inner=bilevel.make_inner_step(tx),
+            params=params,
             alphas=alphas,
-            state=state,
+            opt_state=opt_state,
             train_batch=train_batch,
             val_batch=val_batch,
         )
         return first[1], second[1], second[2]
 
     @jit
-    def oracle(weights, alphas):
+    def oracle(params, alphas):
         def through_the_step(inner, outer):
-            g = jax.grad(lambda w: loss(w, inner, train_batch)[0])(weights)
-            stepped = jax.tree.map(lambda w, d: w - 0.5 * d, weights, g)
+            g = jax.grad(lambda w: loss(w, inner, train_batch)[0])(params)
+            stepped = jax.tree.map(lambda w, d: w - 0.5 * d, params, g)
             return loss(stepped, outer, val_batch)[0]
 
-        first = jax.grad(lambda a: loss(weights, a, val_batch)[0])(alphas)
-        term, direct = jax.grad(through_the_step, argnums=(0, 1))(alphas, alphas)
-        return first, direct, term
+        first = jax.grad(lambda a: loss(params, a, val_batch)[0])(alphas)
+        correction, direct = jax.grad(through_the_step, argnums=(0, 1))(alphas, alphas)
+        return first, direct, correction
 
-    for a, b in zip(found(weights, alphas), oracle(weights, alphas), strict=True):
+    for a, b in zip(found(params, alphas), oracle(params, alphas), strict=True):
         assert set(a) == {"normal", "reduction", SEQUENCE}
         for name in a:
             scale = np.abs(b[name]).max()
@@ -368,10 +368,10 @@ def test_both_orders_are_autodiff_through_the_step_of_the_weights(problem):
 
 def test_neither_padding_nor_the_length_of_the_batch_changes_a_gradient_of_the_joint_search(problem):
     """Through CNN and sequence cells; one utterance of the batch is empty."""
-    loss, weights, alphas, (features, lengths, labels), _ = problem
+    loss, params, alphas, (features, lengths, labels), _ = problem
     gradient = jit(
         lambda features: jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(
-            weights, alphas, (features, lengths, labels)
+            params, alphas, (features, lengths, labels)
         )
     )
     expected = gradient(features)
@@ -413,8 +413,8 @@ def test_what_the_nodes_need_on_the_way_back_is_computed_again_and_not_kept(monk
         part = SequenceCells(operations=("lstm_2", "none"), nodes=4, **{**COMMON, "cells": 4, "width": 8})
         x, frames = jnp.ones((C, 32, F, 8)), jnp.full(8, 32)
         weights = jnp.full((num_edges(4), 2), 0.5)
-        shapes = jax.eval_shape(lambda: part.init(jax.random.key(0), x, frames, False, weights=weights))
-        loss = lambda variables: jnp.sum(part.apply(variables, x, frames, False, weights=weights))
+        shapes = jax.eval_shape(lambda: part.init(jax.random.key(0), x, frames, False, op_weights=weights))
+        loss = lambda variables: jnp.sum(part.apply(variables, x, frames, False, op_weights=weights))
         return jit(jax.grad(loss)).lower(shapes).compile().memory_analysis().temp_size_in_bytes
 
     now = memory()

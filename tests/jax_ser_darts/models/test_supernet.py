@@ -1,4 +1,4 @@
-"""The supernet: FAST is PLAIN, and padding and devices change nothing."""
+"""The supernet: both kinds of kernels are one function, and padding and devices change nothing."""
 
 import dataclasses
 import functools
@@ -16,11 +16,11 @@ from jax_ser_darts.models.relaxed import EDGES, SCAN, UNROLL
 from jax_ser_darts.models.supernet import (
     Supernet,
     auxiliary_skip,
-    edge_shares,
+    edge_weights,
     init_alphas,
     reduction_cells,
 )
-from jax_ser_darts.ops.backend import FAST, PLAIN
+from jax_ser_darts.ops.backend import CUSTOM, REFERENCE
 from jax_ser_darts.search_space.genotype import BETAS, num_edges
 
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -99,7 +99,7 @@ def assert_close(found, expected, tolerance=1e-9):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(b).max())))
 
 
-# ---------------------------------------------------------------------------------------- FAST and PLAIN
+# ---------------------------------------------------------------------------------------- custom and reference kernels
 
 
 def make_gradients(supernet):
@@ -120,9 +120,9 @@ def every_gradient(point, batch):
     """(backend, edges, ...) -> what `make_gradients` is about."""
 
     @functools.cache
-    def compute(backend, edges, dtype=jnp.float64, rematerialise=False):
+    def compute(backend, edges, dtype=jnp.float64, remat=False):
         cast = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
-        supernet = SUPERNET.clone(backend=backend, edges=edges, dtype=dtype, rematerialise=rematerialise)
+        supernet = SUPERNET.clone(backend=backend, edges=edges, dtype=dtype, remat=remat)
         features, lengths, counted = batch
         return make_gradients(supernet)(*cast(point), (cast(features), lengths, cast(counted)))
 
@@ -130,18 +130,20 @@ def every_gradient(point, batch):
 
 
 @pytest.mark.parametrize("edges", EDGES)
-def test_fast_is_plain_in_logits_and_in_every_gradient_of_both_orders(every_gradient, edges):
-    assert_close(every_gradient(FAST, edges), every_gradient(PLAIN, UNROLL))
+def test_custom_kernels_are_the_reference_in_logits_and_in_every_gradient_of_both_orders(
+    every_gradient, edges
+):
+    assert_close(every_gradient(CUSTOM, edges), every_gradient(REFERENCE, UNROLL))
 
 
 @pytest.mark.parametrize("edges", EDGES)
-def test_a_rematerialised_supernet_is_the_same_function(every_gradient, edges):
-    assert_close(every_gradient(FAST, edges, rematerialise=True), every_gradient(PLAIN, UNROLL))
+def test_a_remat_supernet_is_the_same_function(every_gradient, edges):
+    assert_close(every_gradient(CUSTOM, edges, remat=True), every_gradient(REFERENCE, UNROLL))
 
 
 def test_fast_is_plain_in_single_precision(every_gradient):
     """To 1e-3 of the largest of each array: rounding, through two cells of normalisation."""
-    found, expected = every_gradient(FAST, SCAN, jnp.float32), every_gradient(PLAIN, UNROLL)
+    found, expected = every_gradient(CUSTOM, SCAN, jnp.float32), every_gradient(REFERENCE, UNROLL)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         assert a.dtype == np.float32
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-3 * max(1e-2, float(np.abs(b).max())))
@@ -186,11 +188,11 @@ def partial_gradients(batch):
 def test_partial_channels_and_normalised_edges_are_left_to_autodiff_by_plain_and_the_same(
     partial_gradients, edges
 ):
-    assert_close(partial_gradients(FAST, edges), partial_gradients(PLAIN, UNROLL))
+    assert_close(partial_gradients(CUSTOM, edges), partial_gradients(REFERENCE, UNROLL))
 
 
 def test_every_beta_has_a_gradient_in_both_orders(partial_gradients):
-    (_, (_, grad_both)), grad_alphas, product = partial_gradients(FAST, SCAN)
+    (_, (_, grad_both)), grad_alphas, product = partial_gradients(CUSTOM, SCAN)
     for gradient in (grad_both, grad_alphas, product):
         for kind, g in gradient[BETAS].items():
             assert g.shape == (num_edges(NODES),), kind
@@ -201,8 +203,8 @@ def test_what_stands_on_padding_does_not_pass_the_candidates_by(partial_gradient
     features, lengths, counted = batch
     padding = np.arange(T)[None, :] >= lengths[:, None]
     spoilt = np.where(padding[:, :, None], 1e6, features)
-    ((_, logits), found), *others = partial_gradients(FAST, SCAN, (spoilt, lengths, counted))
-    ((_, expected_logits), expected), *expected_others = partial_gradients(FAST, SCAN)
+    ((_, logits), found), *others = partial_gradients(CUSTOM, SCAN, (spoilt, lengths, counted))
+    ((_, expected_logits), expected), *expected_others = partial_gradients(CUSTOM, SCAN)
     assert_close(logits[:3], expected_logits[:3])
     assert_close((found, others), (expected, expected_others))
 
@@ -220,7 +222,7 @@ def test_the_candidates_have_their_share_of_the_channels(batch):
 
 
 def test_the_shares_of_the_edges_of_a_node_add_up_to_1():
-    shares = np.asarray(edge_shares(jnp.asarray(np.log([1.0, 3.0, 1.0, 1.0, 2.0]))))
+    shares = np.asarray(edge_weights(jnp.asarray(np.log([1.0, 3.0, 1.0, 1.0, 2.0]))))
     np.testing.assert_allclose(shares, [0.25, 0.75, 0.25, 0.25, 0.5], rtol=1e-12)
 
 
@@ -316,7 +318,7 @@ def test_what_is_added_moves_the_softmax_weights_and_nothing_else(batch):
     np.testing.assert_array_equal(apply(here, zero), apply(here, None))
 
 
-def test_edges_are_looped_or_unrolled(batch):
+def test_edges_are_scan_or_unroll(batch):
     with pytest.raises(ValueError, match="scan, unroll"):
         TINY.clone(edges="rolled").init(jax.random.key(0), *batch[:2], make_alphas(TINY.operations, nodes=1))
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jax_ser_darts.ops.backend import FAST, PLAIN
+from jax_ser_darts.ops import masks
+from jax_ser_darts.ops.backend import CUSTOM, REFERENCE
 from jax_ser_darts.ops.batch_norm import moments
-from jax_ser_darts.ops.masks import make_grid
 from jax_ser_darts.ops.primitives import BN_EPSILON
 
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -31,8 +31,8 @@ def normal(seed, *shape):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
 
 
-def grid_of(lengths, axis_name=None, dtype=jnp.float64):
-    return make_grid(jnp.asarray(lengths), (T, F), dtype, axis_name)
+def valid_in(lengths, axis_name=None, dtype=jnp.float64):
+    return masks.valid_positions(jnp.asarray(lengths), (T, F), dtype, axis_name)
 
 
 def inputs(seed=0):
@@ -42,7 +42,7 @@ def inputs(seed=0):
         + 10 * normal(seed + 20 + k, C, 1, 1, 1)
         for k in range(K)
     )
-    xs = tuple(normal(seed + 40 + m, C, T, F, B) * grid_of(LENGTHS).mask for m in range(M))
+    xs = tuple(normal(seed + 40 + m, C, T, F, B) * valid_in(LENGTHS).mask for m in range(M))
     return ys, xs, jax.nn.softmax(normal(seed + 30, K + M))
 
 
@@ -52,33 +52,33 @@ def assert_close(found, expected, tolerance=1e-9):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * float(np.abs(b).max()))
 
 
-def valid_positions(y, lengths=LENGTHS):
+def picked(y, lengths=LENGTHS):
     """`[..., T, F, B]` -> `[..., valid positions]`, by picking them one by one."""
-    picked = [y[..., t, f, b] for b in range(B) for t in range(lengths[b]) for f in range(F)]
-    return np.stack(picked, axis=-1)
+    columns = [y[..., t, f, b] for b in range(B) for t in range(lengths[b]) for f in range(F)]
+    return np.stack(columns, axis=-1)
 
 
 # ---------------------------------------------------------------------------------------- grids, moments
 
 
-def test_a_grid_marks_and_counts_the_valid_frames():
-    grid = make_grid(jnp.array([0, 1, 3, 9], jnp.int32), (4, 2), jnp.float32, None)
-    assert grid.mask.shape == (1, 4, 2, 4)
-    assert np.asarray(grid.mask)[0, :, 1].T.tolist() == [
+def test_a_mask_marks_and_counts_the_valid_frames():
+    valid = masks.valid_positions(jnp.array([0, 1, 3, 9], jnp.int32), (4, 2), jnp.float32, None)
+    assert valid.mask.shape == (1, 4, 2, 4)
+    assert np.asarray(valid.mask)[0, :, 1].T.tolist() == [
         [0, 0, 0, 0],
         [1, 0, 0, 0],
         [1, 1, 1, 0],
         [1, 1, 1, 1],
     ]
-    assert float(grid.count) == 16
-    assert float(make_grid(jnp.zeros(3, jnp.int32), (4, 2), jnp.float32, None).count) == 1
+    assert float(valid.count) == 16
+    assert float(masks.valid_positions(jnp.zeros(3, jnp.int32), (4, 2), jnp.float32, None).count) == 1
 
 
 def test_moments_are_those_of_the_valid_positions():
     ys, *_ = inputs()
-    grid = grid_of(LENGTHS)
-    means, variances = jit(lambda ys: moments(ys, grid.mask, grid.count, None))(ys)
-    valid = [valid_positions(np.asarray(y)) for y in ys]
+    valid = valid_in(LENGTHS)
+    means, variances = jit(lambda ys: moments(ys, valid.mask, valid.count, None))(ys)
+    valid = [picked(np.asarray(y)) for y in ys]
     assert_close(means, [v.mean(axis=-1) for v in valid])
     assert_close(variances, [v.var(axis=-1) for v in valid])
 
@@ -86,9 +86,9 @@ def test_moments_are_those_of_the_valid_positions():
 @pytest.mark.parametrize("mean", [1e2, 1e4])
 def test_a_large_mean_does_not_cancel_in_single_precision(mean):
     y = (mean + normal(0, C, T, F, B)).astype(jnp.float32)
-    grid = grid_of(LENGTHS, dtype=jnp.float32)
-    _, (variance,) = moments([y], grid.mask, grid.count, None)
-    expected = valid_positions(np.asarray(y, np.float64)).var(axis=-1)
+    valid = valid_in(LENGTHS, dtype=jnp.float32)
+    _, (variance,) = moments([y], valid.mask, valid.count, None)
+    expected = picked(np.asarray(y, np.float64)).var(axis=-1)
     np.testing.assert_allclose(variance, expected, rtol=1e-3)  # the rounding of y - shift
 
 
@@ -100,7 +100,7 @@ def every_order(function):
 
     def compute(point, lengths, share, directions):
         def loss(*point):
-            value = function(*point, grid_of(lengths), None)
+            value = function(*point, valid_in(lengths), None)
             return jnp.sum(jnp.sin(value) * share), value
 
         gradient = jax.grad(loss, argnums=tuple(range(len(point))), has_aux=True)
@@ -113,7 +113,7 @@ def every_order(function):
 @pytest.fixture(scope="module")
 def orders():
     with jax.enable_x64(True):
-        return every_order(FAST.mixture), every_order(PLAIN.mixture)
+        return every_order(CUSTOM.mixture), every_order(REFERENCE.mixture)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def orders():
 )
 def test_the_mixture_is_the_plain_one_in_every_order(orders, lengths):
     fast, plain = orders
-    arguments = (inputs(), jnp.asarray(lengths), normal(40, C, T, F, B) * grid_of(lengths).mask, inputs(50))
+    arguments = (inputs(), jnp.asarray(lengths), normal(40, C, T, F, B) * valid_in(lengths).mask, inputs(50))
     assert_close(fast(*arguments), plain(*arguments))
 
 
@@ -132,16 +132,16 @@ def test_the_mixture_by_its_formula(orders):
     value, *_ = orders[0](inputs(), jnp.asarray(LENGTHS), normal(40, C, T, F, B), inputs(50))
     expected = sum(np.asarray(w) * np.asarray(x) for w, x in zip(weights[K:], xs, strict=True))
     for k, y in enumerate(np.asarray(y) for y in ys):
-        valid = valid_positions(y)
+        valid = picked(y)
         mean, std = valid.mean(axis=-1), np.sqrt(valid.var(axis=-1) + BN_EPSILON)
         normalised = (y - mean[:, None, None, None]) / std[:, None, None, None]
-        expected = expected + float(weights[k]) * normalised * np.asarray(grid_of(LENGTHS).mask)
+        expected = expected + float(weights[k]) * normalised * np.asarray(valid_in(LENGTHS).mask)
     assert_close(value, expected)
 
 
 def test_what_stands_on_padding_has_no_effect_and_no_gradient(orders):
     ys, xs, weights = inputs()
-    valid = np.broadcast_to(np.asarray(grid_of(LENGTHS).mask) > 0, ys[0].shape)
+    valid = np.broadcast_to(np.asarray(valid_in(LENGTHS).mask) > 0, ys[0].shape)
     spoilt = tuple(jnp.where(valid, y, 1e6) for y in ys)
     rest = (jnp.asarray(LENGTHS), normal(40, C, T, F, B), inputs(50))
     value, (dys, _, _), _ = orders[0]((ys, xs, weights), *rest)
@@ -153,9 +153,9 @@ def test_what_stands_on_padding_has_no_effect_and_no_gradient(orders):
 
 def test_a_normalised_relu_is_the_plain_one_in_every_order():
     def convolved(backend):
-        def function(y, w, grid, axis_name):
-            h = backend.normalised_relu(y, grid, 2, axis_name)
-            return backend.depthwise(h, (w,), (2,), grid.size)[0] * grid.mask
+        def function(y, w, valid, axis_name):
+            h = backend.normalised_relu(y, valid, 2, axis_name)
+            return backend.depthwise(h, (w,), (2,), valid.size)[0] * valid.mask
 
         return every_order(function)
 
@@ -163,7 +163,7 @@ def test_a_normalised_relu_is_the_plain_one_in_every_order():
         return inputs(seed)[0][0], normal(seed + 60, C, 3, 3)
 
     arguments = (point(0), jnp.asarray(LENGTHS), normal(40, C, T, F, B), point(50))
-    assert_close(convolved(FAST)(*arguments), convolved(PLAIN)(*arguments))
+    assert_close(convolved(CUSTOM)(*arguments), convolved(REFERENCE)(*arguments))
 
 
 # ---------------------------------------------------------------------------------------- devices
@@ -184,12 +184,12 @@ def step(function, arrays, weights, lengths, share, axis_name):
     Each device's loss is its own sum, times the devices, over the global count: the mean over devices of its
     gradient is then that of a single device.
     """
-    grid = grid_of(lengths, axis_name)
+    valid = valid_in(lengths, axis_name)
     devices = 1 if axis_name is None else lax.axis_size(axis_name)
 
     def loss(arrays, weights):
-        value = function(*arrays, weights, grid, axis_name)
-        return jnp.sum(jnp.sin(value) * share) * devices / grid.count, value
+        value = function(*arrays, weights, valid, axis_name)
+        return jnp.sum(jnp.sin(value) * share) * devices / valid.count, value
 
     def gradient(arrays, weights):
         (darrays, dweights), value = jax.grad(loss, argnums=(0, 1), has_aux=True)(arrays, weights)
@@ -202,7 +202,7 @@ def step(function, arrays, weights, lengths, share, axis_name):
     return value, grads, along
 
 
-@pytest.mark.parametrize("backend", [FAST, PLAIN], ids=["fast", "plain"])
+@pytest.mark.parametrize("backend", [CUSTOM, REFERENCE], ids=["custom", "reference"])
 @pytest.mark.parametrize("devices", [2, 8])
 def test_devices_with_different_lengths_give_what_one_device_gives(backend, devices):
     *arrays, weights = inputs()

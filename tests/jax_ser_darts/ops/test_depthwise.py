@@ -1,4 +1,4 @@
-"""Depthwise convolutions: FAST is PLAIN in value, in every gradient, and in the product of the second order."""
+"""Depthwise convolutions: the custom kernel is the reference in value and in every derivative of both orders."""
 
 import functools
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ser_darts.ops.backend import FAST, PLAIN
+from jax_ser_darts.ops.backend import CUSTOM, REFERENCE
 
 # Compiled without optimisation: what is computed is the same, and compiling is most of a test's time.
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -69,22 +69,22 @@ def problem(size, stride, channels=C, dtype="float64"):
 @pytest.mark.parametrize("size", [(7, 6), (8, 5)])
 def test_depthwise_is_xlas_convolution_in_every_order(size, stride):
     arrays, after = problem(size, stride)
-    assert_close(every_order(FAST, stride, after)(*arrays), every_order(PLAIN, stride, after)(*arrays))
+    assert_close(every_order(CUSTOM, stride, after)(*arrays), every_order(REFERENCE, stride, after)(*arrays))
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_one_channel_that_all_kernels_read(stride):
     arrays, after = problem((6, 7), stride, channels=1)
-    assert_close(every_order(FAST, stride, after)(*arrays), every_order(PLAIN, stride, after)(*arrays))
+    assert_close(every_order(CUSTOM, stride, after)(*arrays), every_order(REFERENCE, stride, after)(*arrays))
 
 
 def test_depthwise_in_single_precision():
     arrays, after = problem((8, 7), 2, dtype="float32")
-    fast, plain = every_order(FAST, 2, after)(*arrays), every_order(PLAIN, 2, after)(*arrays)
+    fast, plain = every_order(CUSTOM, 2, after)(*arrays), every_order(REFERENCE, 2, after)(*arrays)
     assert_close(fast, plain, "float32")
 
 
-@pytest.mark.parametrize("backend", [FAST, PLAIN], ids=["fast", "plain"])
+@pytest.mark.parametrize("backend", [CUSTOM, REFERENCE], ids=["custom", "reference"])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_depthwise_by_its_definition(backend, stride):
     size, dilation = (5, 4), 2

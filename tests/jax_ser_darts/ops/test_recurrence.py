@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ser_darts.ops.recurrence import Weights, attend, lstm, recur, rnn
+from jax_ser_darts.ops.recurrence import LayerParams, attend, lstm, recur, rnn
 from jax_ser_darts.search_space.sequence_operations import FAMILIES
 
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -28,10 +28,10 @@ def normal(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def weights(family):
+def params(family):
     spec = FAMILIES[family]
     shape, outputs = (N, spec.directions), spec.gates * UNITS
-    return Weights(normal(1, *shape, INPUTS + UNITS, outputs), normal(2, *shape, outputs))
+    return LayerParams(normal(1, *shape, INPUTS + UNITS, outputs), normal(2, *shape, outputs))
 
 
 def sigmoid(x):
@@ -56,8 +56,8 @@ def by_hand(frames, kernel, bias, gates):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_direction_is_a_loop_over_the_valid_frames_of_its_utterance(family):
-    spec, x, (kernel, bias) = FAMILIES[family], normal(0, T, N, B, INPUTS), weights(family)
-    found = np.asarray(recur(family, x, weights(family), VALID))
+    spec, x, (kernel, bias) = FAMILIES[family], normal(0, T, N, B, INPUTS), params(family)
+    found = np.asarray(recur(family, x, params(family), VALID))
     assert found.shape == (T, N, B, spec.directions * UNITS)
     for n, b, d in np.ndindex(N, B, spec.directions):
         frames = x[: LENGTHS[b], n, b]

@@ -1,11 +1,11 @@
-"""What is rematerialised is the same function, and is computed twice where its gradient is asked for."""
+"""A function with remat is the same function, and is computed twice where its gradient is asked for."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ser_darts.ops.remat import rematerialised
+from jax_ser_darts.ops.remat import remat
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -20,9 +20,9 @@ def function(arguments, constants):
 
 def loss(w, x, *, again):
     mask = {"mask": jnp.array([1.0, 0.0, 1.0])}
-    one = jnp.asarray(jnp.sum(x * x) > 0, jnp.int32)
+    turns = jnp.asarray(jnp.sum(x * x) > 0, jnp.int32)
     arguments = {"w": w, "x": x}
-    y = rematerialised(function, arguments, mask, one) if again else function(arguments, mask)
+    y = remat(function, arguments, mask, turns) if again else function(arguments, mask)
     return jnp.sum(y * jnp.arange(3.0))
 
 

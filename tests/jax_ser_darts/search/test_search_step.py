@@ -38,10 +38,8 @@ class Problem:
         )
         schedule = optimisers.cosine(start=0.1, end=0.01, steps=10)
         self.optimisers = {
-            "weights_optimiser": optimisers.sgd(schedule=schedule, momentum=0.9, weight_decay=1e-2, clip=1.0),
-            "alphas_optimiser": optimisers.adam_with_l2(
-                learning_rate=0.1, betas=(0.5, 0.999), weight_decay=1e-3
-            ),
+            "tx": optimisers.sgd(schedule=schedule, momentum=0.9, weight_decay=1e-2, clip=1.0),
+            "alphas_tx": optimisers.adam_with_l2(learning_rate=0.1, betas=(0.5, 0.999), weight_decay=1e-3),
         }
         self.steps = make_search_steps(
             loss=supernet_loss(self.model, parallel.AXIS),
@@ -55,8 +53,8 @@ class Problem:
         key = jax.random.key(0)
         alphas = init_alphas(key, nodes=1, operations=len(OPERATIONS), scale=0.1, dtype=self.dtype)
         shapes = (jax.ShapeDtypeStruct((8, 10, 6), self.dtype), jax.ShapeDtypeStruct((8,), jnp.int32))
-        weights = init_variables(self.model.clone(axis_name=None), 0, *shapes, alphas, train=False)["params"]
-        return init_state(weights=weights, alphas=alphas, key=key, devices=self.devices, **self.optimisers)
+        params = init_variables(self.model.clone(axis_name=None), 0, *shapes, alphas, train=False)["params"]
+        return init_state(params=params, alphas=alphas, key=key, devices=self.devices, **self.optimisers)
 
     def batch(self, seed):
         rng = np.random.default_rng(seed)
@@ -69,18 +67,18 @@ class Problem:
         return parallel.shard(batch, self.devices)
 
     def run(self, order):
-        state, figures = self.fresh_state(), []
+        state, metrics = self.fresh_state(), []
         for step in range(STEPS):
             train, val = self.batch(step), self.batch(100 + step)
-            state, grad_alphas = self.steps.update_alphas(state, train, val, order)
-            state, of_weights = self.steps.update_weights(state, train)
-            figures.append((grad_alphas, of_weights))
-        return jax.device_get((state.weights, state.alphas, figures))
+            state, alphas_metrics = self.steps.update_alphas(state, train, val, order)
+            state, params_metrics = self.steps.update_params(state, train)
+            metrics.append((alphas_metrics, params_metrics))
+        return jax.device_get((state.params, state.alphas, metrics))
 
 
 @pytest.fixture(scope="module")
 def results():
-    """(devices, bits) -> order -> weights, alphas and figures after three steps."""
+    """(devices, bits) -> order -> weights, alphas and metrics after three steps."""
     return {
         (count, bits): after_three_steps(count, bits, parallel.PMAP) for bits in (64, 32) for count in (1, 8)
     }
@@ -99,7 +97,7 @@ def largest_difference(tree, other):
 @pytest.mark.parametrize("order", bilevel.ORDERS)
 @pytest.mark.parametrize(("bits", "tolerance"), [(64, 1e-8), (32, 5e-3)])
 def test_one_device_and_eight_agree(results, order, bits, tolerance):
-    """Weights, alphas and figures of the same global batches; float32 differs by rounding, grown by Adam."""
+    """Weights, alphas and metrics of the same global batches; float32 differs by rounding, grown by Adam."""
     assert largest_difference(results[1, bits][order], results[8, bits][order]) < tolerance
 
 
@@ -109,44 +107,43 @@ def test_pmap_and_shard_map_are_the_same_bit_by_bit(results):
 
 
 @pytest.mark.parametrize("order", bilevel.ORDERS)
-def test_the_step_moves_weights_and_alphas(results, order):
+def test_the_step_moves_params_and_alphas(results, order):
     with jax.enable_x64(True):
         start = jax.device_get(Problem(1, jnp.float64).fresh_state())
-    weights, alphas, _ = results[1, 64][order]
-    assert largest_difference(weights, start.weights) > 1e-3
+    params, alphas, _ = results[1, 64][order]
+    assert largest_difference(params, start.params) > 1e-3
     assert largest_difference(alphas, start.alphas) > 1e-2
 
 
-def test_the_orders_differ_by_the_term(results):
+def test_the_orders_differ_by_the_correction(results):
     first, second = results[1, 64]["first"], results[1, 64]["second"]
     assert largest_difference(first[1], second[1]) > 1e-6
-    assert all(figures["correction"] == 0 for figures, _ in first[2])
-    assert all(figures["correction"] > 0 for figures, _ in second[2])
+    assert all(metrics["correction"] == 0 for metrics, _ in first[2])
+    assert all(metrics["correction"] > 0 for metrics, _ in second[2])
 
 
 def test_the_cosine_is_that_of_the_two_orders_gradients():
     """Read off the first update of plain gradient descent, which is the gradient itself."""
     with jax.enable_x64(True):
         problem = Problem(2, jnp.float64)
-        problem.optimisers["alphas_optimiser"] = optax.sgd(1.0)
+        problem.optimisers["alphas_tx"] = optax.sgd(1.0)
         problem.steps = make_search_steps(
             loss=supernet_loss(problem.model, parallel.AXIS), devices=problem.devices, **problem.optimisers
         )
-        gradients, figures = {}, {}
+        gradients, metrics = {}, {}
         for order in bilevel.ORDERS:
             before = problem.fresh_state()
             start = jax.device_get(before.alphas)
-            state, grad_alphas = problem.steps.update_alphas(
+            state, metrics[order] = problem.steps.update_alphas(
                 before, problem.batch(0), problem.batch(1), order, order == bilevel.SECOND
             )
             moved = jax.tree.map(np.subtract, start, jax.device_get(state.alphas))
             gradients[order] = np.concatenate([x.ravel() for x in jax.tree.leaves(moved)])
-            figures[order] = grad_alphas
         one, other = gradients.values()
         expected = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
-    assert "cosine" not in figures[bilevel.FIRST]
+    assert "cosine" not in metrics[bilevel.FIRST]
     assert 0 < abs(expected) < 1 - 1e-6
-    np.testing.assert_allclose(figures[bilevel.SECOND]["cosine"], expected, rtol=1e-9)
+    np.testing.assert_allclose(metrics[bilevel.SECOND]["cosine"], expected, rtol=1e-9)
 
 
 COMPILED = []
@@ -169,7 +166,7 @@ def test_after_the_first_step_nothing_is_compiled_and_nothing_moves_between_host
     for i, (train, val) in enumerate(batches):
         with jax.transfer_guard("disallow" if i else "allow"):
             state, _ = problem.steps.update_alphas(state, train, val, order)
-            state, _ = problem.steps.update_weights(state, train)
+            state, _ = problem.steps.update_params(state, train)
         if i == 0:
             assert COMPILED
             COMPILED.clear()
@@ -186,8 +183,8 @@ def test_the_auxiliary_skip_falls_with_the_steps_until_the_supernet_is_the_plain
                 state = problem.fresh_state()
                 state = state.replace(step=state.step + done)
                 COMPILED.clear()
-                _, figures = problem.steps.update_weights(state, problem.batch(0))
-                losses[problem, done] = float(figures["loss"])
+                _, metrics = problem.steps.update_params(state, problem.batch(0))
+                losses[problem, done] = float(metrics["loss"])
             assert not COMPILED
     apart = [abs(losses[plain, done] - losses[helped, done]) for done in (0, 1, 2)]
     assert min(apart[:2]) > 1e-6
@@ -201,44 +198,44 @@ def test_both_hessians_are_the_slopes_of_the_gradients_and_the_implicit_order_us
         problem.steps = make_search_steps(
             loss=supernet_loss(problem.model, parallel.AXIS),
             devices=problem.devices,
-            series={"terms": 2, "rate": 0.01, "decay": 0.1},
+            neumann={"terms": 2, "rate": 0.01, "decay": 0.1},
             **problem.optimisers,
         )
         state, (train, val) = problem.fresh_state(), (problem.batch(0), problem.batch(1))
         both = problem.steps.programs.grad_both
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
 
-        def slope(weights, alphas, which, r=1e-5):
-            """Of the gradients along (weights, alphas), by central differences."""
+        def slope(params, alphas, which, r=1e-5):
+            """Of the gradients along (params, alphas), by central differences."""
             moved = lambda sign: (
                 jax.tree.map(lambda x, d: x + sign * r * d, at, along)
-                for at, along in ((state.weights, weights), (state.alphas, alphas))
+                for at, along in ((state.params, params), (state.alphas, alphas))
             )
             plus, minus = (both(*moved(sign), (val, key))[1][which] for sign in (1, -1))
             return jax.tree.map(lambda p, m: (p - m) / (2 * r), plus, minus)
 
-        no_weights = jax.tree.map(jnp.zeros_like, state.weights)
+        no_params = jax.tree.map(jnp.zeros_like, state.params)
         flat, unravel = ravel_pytree(state.alphas)
         units = [parallel.replicate(unravel(row), problem.devices) for row in jnp.eye(flat.size)]
         rows = lambda trees: np.stack([ravel_pytree(jax.device_get(tree))[0] for tree in trees])
         hessian = rows(problem.steps.curvature(state, val, unit) for unit in units)
-        expected = rows(slope(no_weights, unit, 1) for unit in units)
+        expected = rows(slope(no_params, unit, 1) for unit in units)
         np.testing.assert_allclose(hessian, expected, atol=1e-6 * np.abs(expected).max())
 
-        along = jax.tree.map(jnp.cos, state.weights)
-        product = problem.steps.programs.hvp_params(state.weights, state.alphas, (val, key), along)
+        along = jax.tree.map(jnp.cos, state.params)
+        product = problem.steps.programs.hvp_params(state.params, state.alphas, (val, key), along)
         expected = slope(along, jax.tree.map(jnp.zeros_like, state.alphas), 0)
         product, expected = rows([product, expected])
         np.testing.assert_allclose(product, expected, atol=1e-5 * np.abs(expected).max())
 
         before = jax.device_get(state.alphas)
-        state, figures = problem.steps.update_alphas(state, train, val, bilevel.IMPLICIT, True)
-        assert figures["correction"] > 0
-        assert 0 < abs(figures["cosine"]) < 1
+        state, metrics = problem.steps.update_alphas(state, train, val, bilevel.IMPLICIT, True)
+        assert metrics["correction"] > 0
+        assert 0 < abs(metrics["cosine"]) < 1
         assert largest_difference(before, jax.device_get(state.alphas)) > 1e-2
 
 
-def test_the_virtual_step_leaves_the_weights_alone(results):
+def test_the_virtual_step_leaves_the_params_alone(results):
     """The alphas' step returns the state's own weights and optimiser."""
     with jax.enable_x64(True):
         problem = Problem(1, jnp.float64)
@@ -246,10 +243,10 @@ def test_the_virtual_step_leaves_the_weights_alone(results):
         before = jax.device_get(state)
         state, _ = problem.steps.update_alphas(state, problem.batch(0), problem.batch(1), bilevel.SECOND)
         after = jax.device_get(state)
-    assert largest_difference(before.weights, after.weights) == 0
+    assert largest_difference(before.params, after.params) == 0
     assert (
         largest_difference(
-            optax.tree.get(before.weights_state, "trace"), optax.tree.get(after.weights_state, "trace")
+            optax.tree.get(before.opt_state, "trace"), optax.tree.get(after.opt_state, "trace")
         )
         == 0
     )

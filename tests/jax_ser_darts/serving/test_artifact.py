@@ -26,10 +26,10 @@ def batch_of(bundle, sounds):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_it_answers_as_the_network_for_any_number_of_sounds(shipped, count):
+def test_it_gives_the_networks_probabilities_for_any_number_of_sounds(shipped, count):
     sounds = [speech(0.3 + 0.3 * seed, seed=seed) for seed in range(count)]
-    answers = artifact.load(shipped).call(*batch_of(shipped, sounds))
-    np.testing.assert_allclose(answers, direct(shipped, sounds), atol=1e-5)
+    predicted = artifact.load(shipped).call(*batch_of(shipped, sounds))
+    np.testing.assert_allclose(predicted, direct(shipped, sounds), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_so_does_that_of_any_kind_of_bundle(options):
     bundle = make_bundle(**options)
     bundle = dataclasses.replace(bundle, artifact=artifact.make(bundle))
     sounds = [speech(1.0), speech(0.5, seed=1)]
-    answers = artifact.load(bundle).call(*batch_of(bundle, sounds))
-    np.testing.assert_allclose(answers, direct(bundle, sounds), atol=1e-5)
+    predicted = artifact.load(bundle).call(*batch_of(bundle, sounds))
+    np.testing.assert_allclose(predicted, direct(bundle, sounds), atol=1e-5)
 
 
 def test_one_artifact_is_for_every_kind_of_device(shipped):

@@ -67,7 +67,7 @@ def test_what_was_written_is_read(tmp_path, options):
         "classes",
         "settings",
         "frames",
-        "listening",
+        "windowing",
         "probe",
         "provenance",
         "artifact",
@@ -169,7 +169,7 @@ def test_a_manifest_that_is_none(folder, text, message):
 
 def test_no_bundle_at_all(tmp_path):
     for path in (tmp_path, tmp_path / "absent", pathlib.Path(__file__)):
-        with pytest.raises(BundleError, match="--mode=export"):
+        with pytest.raises(BundleError, match="a folder that `jax-ser-darts export` wrote"):
             read_bundle(path)
 
 
@@ -192,8 +192,8 @@ def test_no_bundle_at_all(tmp_path):
         (("features", "hop"), 0, "hop must be"),
         (("features", "seconds"), 1e12, "do not go with"),
         (("features", "import"), "os", "unknown feature settings"),
-        (("listening", "overlap"), 1.0, "overlap = 1.0"),
-        (("listening", "silence"), None, "silence = None"),
+        (("windowing", "overlap"), 1.0, "overlap = 1.0"),
+        (("windowing", "silence"), None, "silence = None"),
         (("probe",), [0.5], "a probability for each"),
     ],
 )

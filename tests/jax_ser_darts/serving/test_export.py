@@ -9,13 +9,18 @@ import soundfile
 from tiny import tiny_config
 
 from jax_ser_darts import main
+from jax_ser_darts.data.records import load_records
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.scoring.scores import Predictions, score
+from jax_ser_darts.experiment import set_up
+from jax_ser_darts.grid.worker import network_designs
+from jax_ser_darts.scoring.predictions import Predictions
+from jax_ser_darts.scoring.scores import score
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.serving import artifact, export
 from jax_ser_darts.serving.bundle import read_bundle
 from jax_ser_darts.serving.domain import map_labels, recall_of
 from jax_ser_darts.serving.predictor import Predictor
+from jax_ser_darts.settings import resolve
 from jax_ser_darts.training.train import check_design
 
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
@@ -50,16 +55,16 @@ def network_json(workdir, method, fold):
 
 
 class TestExport:
-    def test_it_answers_as_the_network_was_scored(self, finished, bundle):
-        """From the sound file, by another way than the records': the same answer to every test utterance."""
+    def test_it_predicts_what_the_network_was_scored_by(self, finished, bundle):
+        """From the sound file, by another way than the records': the same emotion for every test utterance."""
         _, workdir = finished
-        answers = json.loads((workdir / "train/genotype/fold_1/seed_0/predictions.json").read_text())
+        scored = json.loads((workdir / "train/genotype/fold_1/seed_0/predictions.json").read_text())
         predictor, same = Predictor(bundle), 0
-        for name, expected in zip(answers["ids"], answers["predictions"], strict=True):
+        for name, expected in zip(scored["ids"], scored["predictions"], strict=True):
             waveform, rate = soundfile.read(workdir / "demo_corpus" / "wav" / f"{name}.wav")
-            heard = predictor.predict(waveform[: round(bundle.settings.seconds * rate)], rate)
-            same += heard.emotion == bundle.classes[expected]
-        assert same >= len(answers["ids"]) - 1, "one may be on the fence"
+            prediction = predictor.predict(waveform[: round(bundle.settings.seconds * rate)], rate)
+            same += prediction.emotion == bundle.classes[expected]
+        assert same >= len(scored["ids"]) - 1, "one may be on the fence"
 
     def test_the_auxiliary_classifier_stays_at_home(self, bundle):
         assert "auxiliary" not in bundle.variables["params"]
@@ -86,7 +91,7 @@ class TestExport:
         _, workdir = finished
         card = (workdir / "bundle" / "README.md").read_text()
         assert "SYNTHETIC" in card
-        assert "not what a person **feels**" in card
+        assert "not from what a person **feels**" in card
         for name in ("angry", "happy", "neutral", "sad", "female speakers", "male speakers"):
             assert re.search(rf"^\| {name}\S*.*\[\d\.\d+, \d\.\d+\]", card, re.MULTILINE), name
         own = bundle.provenance["scores"]["exported"]["ua"]
@@ -109,16 +114,15 @@ class TestChoice:
         config, workdir = finished
         config = config.copy_and_resolve_references()
         config.bundle.update(wanted)
-        corpus = main.records.load_records(next((workdir / "records").glob("*/*/")))
-        experiment = main.set_up(config, workdir, corpus)
+        corpus = load_records(next((workdir / "records").glob("*/*/")))
+        experiment = set_up(resolve(config), workdir, corpus)
 
         def check(folder, design):
             method, fold = folder.parts[-3], int(folder.parts[-2].removeprefix("fold_"))
             return {**check_design(folder, design), "validation_ua": validation.get((method, fold))}
 
         monkeypatch.setattr(export, "check_design", check)
-        found = main.find(experiment, "export")
-        chosen = export.choose(experiment, main.all_designs(experiment, found))
+        chosen = export.choose(experiment, network_designs(experiment))
         return chosen.method, chosen.fold.index
 
     UA = {  # noqa: RUF012
@@ -164,7 +168,7 @@ class TestAnotherCorpus:
         config.bundle.labels = (("joy", "happy"),)
         return config
 
-    def test_the_drop_is_told_over_the_classes_that_both_have(
+    def test_the_drop_is_reported_over_the_classes_that_both_have(
         self, finished, bundle, other, tmp_path, capsys
     ):
         _, workdir = finished

@@ -1,4 +1,4 @@
-"""The predictor: one answer for one sound however it comes, silence that is no emotion, nothing compiled twice."""
+"""The predictor: one prediction for a sound however it comes, silence that is no emotion, nothing compiled twice."""
 
 import dataclasses
 import logging
@@ -33,7 +33,7 @@ def test_a_bundle_on_disk_is_loaded_by_the_package_alone(tmp_path, predictor):
 
 
 @pytest.mark.parametrize("network", [{}, {"network": BASELINE}], ids=["genotype", "baseline"])
-def test_a_short_sound_is_answered_as_the_network_answers_it(network):
+def test_a_short_sound_gets_the_networks_probabilities(network):
     bundle = make_bundle(**network)
     predictor = Predictor(bundle)
     for seconds in (0.025, 0.3, 1.0):
@@ -45,10 +45,10 @@ def test_a_short_sound_is_answered_as_the_network_answers_it(network):
         assert prediction.emotion == CLASSES[np.argmax(numbers(prediction.whole))]
 
 
-def test_the_answers_differ_between_sounds(predictor):
+def test_predictions_differ_between_sounds(predictor):
     """Or the tests here would compare constants."""
-    answers = [numbers(predictor.predict(speech(0.8, seed=seed), 16_000).whole) for seed in range(4)]
-    assert np.ptp(answers, axis=0).max() > 1e-3
+    predicted = [numbers(predictor.predict(speech(0.8, seed=seed), 16_000).whole) for seed in range(4)]
+    assert np.ptp(predicted, axis=0).max() > 1e-3
 
 
 def test_a_long_recording_is_the_mean_of_its_windows(predictor):
@@ -121,14 +121,14 @@ def test_silence_counts_nothing_in_a_long_recording(predictor):
     np.testing.assert_allclose(numbers(prediction.whole), mean)
 
 
-def test_nothing_is_compiled_after_the_first_answer(predictor, caplog):
+def test_nothing_is_compiled_after_the_first_prediction(predictor, caplog):
     with jax.log_compiles(), caplog.at_level(logging.DEBUG, logger="jax"):
         for seconds in (0.1, 0.7, 1.0, 5.3, 11.0):
             predictor.predict(speech(seconds), 16_000)
     assert not [record for record in caplog.records if "Compiling" in record.getMessage()]
 
 
-def test_a_network_that_answers_otherwise_than_at_the_export_is_refused(predictor):
+def test_a_network_that_predicts_otherwise_than_at_the_export_is_refused(predictor):
     other = dataclasses.replace(predictor.bundle, probe=(0.2, 0.2, 0.6))
     with pytest.raises(BundleError, match="computes something else"):
         Predictor(other)

@@ -13,7 +13,7 @@ from data_prep.audio import AudioError, check_rate
 from jax_ser_darts.serving import sound
 
 
-def heard(waveform, rate, to=16_000):
+def resampled(waveform, rate, to=16_000):
     return np.concatenate(list(sound.mono(sound.blocks_of(waveform), rate=rate, to=to)))
 
 
@@ -21,7 +21,7 @@ def heard(waveform, rate, to=16_000):
 def test_the_rate_is_changed_as_for_training(rate):
     waveform = speech(0.7, rate=rate)
     expected = librosa.resample(waveform, orig_sr=rate, target_sr=16_000, res_type="soxr_hq")
-    ours = heard(waveform, rate)
+    ours = resampled(waveform, rate)
     assert abs(len(ours) - len(expected)) <= 1  # librosa rounds the length up
     np.testing.assert_allclose(ours[: len(expected)], expected[: len(ours)], atol=1e-6)
 
@@ -31,13 +31,13 @@ def test_the_size_of_the_blocks_changes_nothing(rate):
     waveform = speech(1.3, rate=rate)
     parts = np.split(waveform[:, None], np.cumsum([1, 5_000, 7, 20_000])[:-1])
     np.testing.assert_allclose(
-        np.concatenate(list(sound.mono(parts, rate=rate, to=16_000))), heard(waveform, rate), atol=1e-6
+        np.concatenate(list(sound.mono(parts, rate=rate, to=16_000))), resampled(waveform, rate), atol=1e-6
     )
 
 
 def test_channels_are_averaged():
     left, right = speech(0.3, seed=1), speech(0.3, seed=2)
-    np.testing.assert_allclose(heard(np.stack([left, right], 1), 16_000), (left + right) / 2, atol=1e-7)
+    np.testing.assert_allclose(resampled(np.stack([left, right], 1), 16_000), (left + right) / 2, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_channels_are_averaged():
 def test_integers_are_scaled_by_their_range(dtype, offset, scale):
     floats = speech(0.1)
     integers = np.round(floats.astype(np.float64) * scale + offset).astype(dtype)
-    np.testing.assert_allclose(heard(integers, 16_000), floats, atol=0.6 / scale + 1e-7)
+    np.testing.assert_allclose(resampled(integers, 16_000), floats, atol=0.6 / scale + 1e-7)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_integers_are_scaled_by_their_range(dtype, offset, scale):
 )
 def test_what_is_no_waveform_says_why(waveform, message):
     with pytest.raises(AudioError, match=message):
-        heard(waveform, 16_000)
+        resampled(waveform, 16_000)
 
 
 @pytest.mark.parametrize("rate", [0, -1, 999, 10**7, float("nan"), float("inf")])

@@ -41,16 +41,14 @@ def trained(count, dtype, steps=3, mapping=parallel.PMAP):
     batch["num_frames"][4] = 0
     shapes = (jax.ShapeDtypeStruct((1, 10, 6), dtype), jax.ShapeDtypeStruct((1,), jnp.int32))
     variables = init_variables(network.clone(axis_name=None), 0, *shapes, train=False)
-    optimiser = optimisers.adamw(
+    tx = optimisers.adamw(
         schedule=optimisers.cosine(start=0.01, end=0.001, steps=10), weight_decay=0.1, clip=1.0
     )
-    state = TrainState(
-        variables, optimiser.init(variables["params"]), jnp.zeros((), jnp.int32), jax.random.key(0)
-    )
+    state = TrainState(variables, tx.init(variables["params"]), jnp.zeros((), jnp.int32), jax.random.key(0))
     state = parallel.replicate(state, devices)
     functions = make_train_steps(
         network=network,
-        optimiser=optimiser,
+        tx=tx,
         devices=devices,
         auxiliary_weight=0.4,
         label_smoothing=0.1,

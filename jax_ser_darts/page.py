@@ -1,14 +1,12 @@
-"""A page to try a bundle: record, or drop a file, and see what the network hears, when, and what the network is.
+"""A page to try a bundle: record, or drop a file, and see the emotions over time and the network behind them.
 
-    pip install -e '.[demo]'
-    python -m jax_ser_darts.demo BUNDLE
+    jax-ser-darts page BUNDLE            # needs: pip install 'jax_ser_darts[page]'
 
-It serves this machine alone (--host changes that), asks nothing of the network, sends no statistics to anybody, and
-keeps no recording: what comes lies in a folder of its own, which is removed when the page is stopped.
+The page serves this machine alone (--host changes that). It asks no other machine for anything, sends no statistics and
+keeps no recording: recordings lie in a temporary folder, which is removed when the page is stopped.
 """
 
 import html
-import importlib.util
 import ipaddress
 import os
 import pathlib
@@ -21,31 +19,31 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from data_prep.audio import AudioError
-from jax_ser_darts import predict
+from jax_ser_darts import commands, extras, predict
+from jax_ser_darts.errors import UserError
 
 HOST = flags.DEFINE_string(
-    "host", "127.0.0.1", "Address to serve at; others than this machine's let others in."
+    "host", "127.0.0.1", "Address to serve at; another than this machine's lets others in."
 )
 PORT = flags.DEFINE_integer("port", 7860, "Port to serve at; 0 takes a free one.", 0, 65_535)
-MAX_MINUTES = flags.DEFINE_float("max_minutes", 10.0, "Longest recording that is heard.", 0.01, 120.0)
+MAX_MINUTES = flags.DEFINE_float("max_minutes", 10.0, "Longest recording that is taken.", 0.01, 120.0)
 MAX_MEGABYTES = flags.DEFINE_integer("max_megabytes", 64, "Largest file that is taken.", 1, 2_048)
 for _name in ("overlap", "silence", "cache"):
     flags.declare_key_flag(_name)
 
 _HERE = pathlib.Path(__file__).parent
-_KEPT_SECONDS = 600  # a recording is removed soon after, even while the page is served
-_INSTALL = "the page needs gradio: pip install -e '.[demo]'"
+_SECONDS_KEPT = 600  # a recording is removed soon after, even while the page is served
 
 
 class Page:
-    """What the page shows: HTML of an answer, of a problem, and of the network.
+    """What the page shows: HTML of a prediction, of a problem, and of the network.
 
     Args:
         predictor: of the bundle.
-        max_seconds: longest recording that is heard.
+        max_seconds: longest recording that is taken.
     """
 
     def __init__(self, predictor: Any, *, max_seconds: float):
@@ -62,15 +60,15 @@ class Page:
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )
-        self._template = environment.get_template("demo.jinja").module
+        self._template: Any = environment.get_template("page.jinja").module
 
     def heading(self) -> str:
         """What the page is for, and how well the network did."""
         scores = self._predictor.bundle.provenance.get("scores", {}).get("exported")
         return str(self._template.heading(self._predictor.bundle, scores))
 
-    def answer(self, path: str | None) -> str:
-        """What is heard in a file; None is no file yet."""
+    def prediction(self, path: str | None) -> str:
+        """The prediction of a file; None is no file yet."""
         if path is None:
             return str(self._template.waiting())
         from jax_ser_darts.report import style, timeline
@@ -87,7 +85,7 @@ class Page:
             picture = _svg(figure, "timeline")
         shares = sorted((prediction.probabilities or {}).items(), key=lambda item: -item[1])
         seconds = time.perf_counter() - began
-        return str(self._template.answer(prediction, shares, self._colours, picture, seconds))
+        return str(self._template.prediction(prediction, shares, self._colours, picture, seconds))
 
     def network(self) -> str:
         """The cells as drawings, and what is known of the training."""
@@ -101,7 +99,7 @@ class Page:
         return str(self._template.network(bundle, drawings, facts(bundle)))
 
     def _waveform(self, path: str):
-        """float32 `[samples]` at the network's rate; reads no more than may be heard."""
+        """float32 `[samples]` at the network's rate; reads no more than the page takes."""
         import numpy as np
 
         from jax_ser_darts.serving import sound
@@ -116,7 +114,7 @@ class Page:
                 if samples > self._max_seconds * rate:
                     raise AudioError(
                         f"is longer than {self._max_seconds / 60:g} minutes, the most that this page takes: cut it, "
-                        "give --max_minutes, or use python -m jax_ser_darts.predict, which hears any length"
+                        "give --max_minutes, or use `jax-ser-darts predict`, which takes any length"
                     )
         finally:
             blocks.close()
@@ -124,29 +122,29 @@ class Page:
 
 
 def facts(bundle: Any) -> dict[str, str]:
-    """What is known of a bundle, for people; what its provenance does not tell is left out."""
+    """What is known of a bundle, for people, as far as its provenance says it."""
     known = bundle.provenance
     corpus, training = known.get("corpus", {}), known.get("training", {})
-    found = {
-        "hears": f"{bundle.window_samples / bundle.settings.sampling_rate:g} s at once, at "
+    about = {
+        "takes": f"{bundle.window_samples / bundle.settings.sampling_rate:g} s at once, at "
         f"{bundle.settings.sampling_rate:,} Hz, as {bundle.settings.coefficients} {bundle.settings.kind} coefficients"
     }
     if "parameters" in training:
-        found["parameters"] = f"{training['parameters']:,}"
+        about["parameters"] = f"{training['parameters']:,}"
     if "method" in training:
-        found["method"] = (
+        about["method"] = (
             f"{training['method']}, fold {training.get('fold', '?')}, seed {training.get('seed', '?')}"
         )
     if "name" in corpus:
-        found["trained on"] = (
+        about["trained on"] = (
             f"{corpus['name']}: {len(training.get('speakers', {}).get('train', ()))} of {corpus.get('speakers', '?')} "
             f"speakers, {corpus.get('utterances', '?')} utterances in all"
         )
     if corpus.get("licence"):
-        found["licence of the corpus"] = str(corpus["licence"])
+        about["licence of the corpus"] = str(corpus["licence"])
     if bundle.digest:
-        found["bundle"] = f"SHA-256 {bundle.digest[:16]}..."
-    return found
+        about["bundle"] = f"SHA-256 {bundle.digest[:16]}..."
+    return about
 
 
 def build(page: Page) -> Any:
@@ -154,25 +152,25 @@ def build(page: Page) -> Any:
     import gradio as gr
 
     with gr.Blocks(
-        title="jax_ser_darts", analytics_enabled=False, delete_cache=(_KEPT_SECONDS, _KEPT_SECONDS)
+        title="jax_ser_darts", analytics_enabled=False, delete_cache=(_SECONDS_KEPT, _SECONDS_KEPT)
     ) as blocks:
         gr.HTML(page.heading())
         with gr.Row(equal_height=True):
-            options = {"type": "filepath", "buttons": [], "min_width": 300}
+            options: dict[str, Any] = {"type": "filepath", "buttons": [], "min_width": 300}
             voice = gr.Audio(sources="microphone", label="Speak", elem_id="voice", **options)
             file = gr.Audio(sources="upload", label="Or drop a file", elem_id="file", **options)
-        answer = gr.HTML(page.answer(None), elem_id="answer")
+        shown = gr.HTML(page.prediction(None), elem_id="prediction")
         with gr.Accordion("The network", open=True):
             gr.HTML(page.network(), elem_id="network")
-        # An answer is of the sound that is shown: a new one removes the other.
+        # A prediction is of the sound that is shown: a new one removes the other.
         for source, other in ((voice, file), (file, voice)):
             source.input(
-                lambda path: (page.answer(path), None),
+                lambda path: (page.prediction(path), None),
                 source,
-                [answer, other],
+                [shown, other],
                 api_visibility="private",
                 show_progress="minimal",
-                show_progress_on=answer,
+                show_progress_on=shown,
                 trigger_mode="always_last",
             )
     return blocks
@@ -204,35 +202,34 @@ def run(bundle: str) -> int:
 
     Raises:
         BundleError: of the bundle.
+        UserError: gradio is not installed, or the port is taken.
     """
-    if importlib.util.find_spec("gradio") is None:
-        print(f"error: {_INSTALL}", file=sys.stderr)
-        return 2
+    extras.check_installed("gradio", "matplotlib")
     try:
         port = check_free(HOST.value, PORT.value)
     except OSError as error:
-        print(
-            f"error: cannot serve at {HOST.value}, port {PORT.value}: {error.strerror}; give another --port or --host",
-            file=sys.stderr,
-        )
-        return 2
-    with tempfile.TemporaryDirectory(prefix="jax_ser_darts_demo.") as kept:
+        raise UserError(
+            f"cannot serve at {HOST.value}, port {PORT.value}: {error.strerror}; give another --port or --host"
+        ) from error
+    with tempfile.TemporaryDirectory(prefix="jax_ser_darts_page.") as recordings:
         # gradio reads these when it is imported; it asks itself whether it serves, which is no matter for a proxy.
         os.environ.update(
             GRADIO_ANALYTICS_ENABLED="False",
-            GRADIO_TEMP_DIR=kept,
+            GRADIO_TEMP_DIR=recordings,
             HF_HUB_OFFLINE="1",
             HF_HUB_DISABLE_TELEMETRY="1",
             NO_PROXY=",".join(filter(None, [os.environ.get("NO_PROXY"), HOST.value])),
         )
         from jax_ser_darts.devices import compilation
-        from jax_ser_darts.serving import predictor
+        from jax_ser_darts.serving import predictor as predictors
 
         compilation.cache_compilations(predict.CACHE.value)
-        hearing = predictor.load(bundle, overlap=predict.OVERLAP.value, silence=predict.SILENCE_LEVEL.value)
+        predictor = predictors.load(
+            bundle, overlap=predict.OVERLAP.value, silence=predict.SILENCE_LEVEL.value
+        )
         import gradio as gr
 
-        blocks = build(Page(hearing, max_seconds=60 * MAX_MINUTES.value)).queue(
+        blocks = build(Page(predictor, max_seconds=60 * MAX_MINUTES.value)).queue(
             default_concurrency_limit=1, max_size=16
         )
         if not is_loopback(HOST.value):
@@ -261,9 +258,9 @@ def run(bundle: str) -> int:
                 font=["system-ui", "Segoe UI", "Roboto", "sans-serif"],
                 font_mono=["ui-monospace", "monospace"],
             ),
-            css_paths=_HERE / "demo.css",
+            css_paths=_HERE / "page.css",
         )
-        print(f"http://{_in_url(HOST.value)}:{port} hears with {bundle}; Ctrl-C stops it", flush=True)
+        print(f"http://{_in_url(HOST.value)}:{port} serves {bundle}; Ctrl-C stops it", flush=True)
         stopped.wait()
         blocks.close(verbose=False)
     return 0
@@ -289,24 +286,17 @@ def _in_url(host: str) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command; a user's mistake is one message and exit status 2."""
+    """The command; returns the exit status."""
     logging.set_verbosity(logging.WARNING)
     if len(argv) != 2:
-        print("error: name one bundle: python -m jax_ser_darts.demo BUNDLE; see --help", file=sys.stderr)
-        return 2
-    from jax_ser_darts.serving.bundle import BundleError
-
-    try:
-        return run(argv[1])
-    except BundleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return commands.fail("name one bundle: jax-ser-darts page BUNDLE; see --help", status=2)
+    return run(argv[1])
 
 
 def cli() -> None:
     """Entry point."""
     flags.FLAGS.set_gnu_getopt(True)
-    app.run(main, flags_parser=predict.parse_flags)
+    commands.start(main, status=2)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Several processes that do jobs side by side, each on devices or cores of its own.
 
 A process does the jobs of one group (see `jobs.Job.group`) and is replaced by a fresh one before another group: its
-peak of memory is then that group's. Knows no job: it takes anything hashable with `name` and `group`.
+peak of memory is then that group's.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import itertools
 import multiprocessing
 import os
 import pathlib
-import statistics
 import sys
 import time
 import traceback
@@ -21,20 +20,8 @@ from typing import Any
 from absl import logging
 
 from data_prep.processes import end_with_parent, environment, usable_cores
-from jax_ser_darts.errors import UserError
-from jax_ser_darts.rundir.progress import duration, is_project_record
-
-
-class JobError(UserError):
-    """Jobs failed; the message names them and their logs.
-
-    Attributes:
-        failed: job -> what went wrong.
-    """
-
-    def __init__(self, message: str, failed: Mapping[Any, str]):
-        super().__init__(message)
-        self.failed = failed
+from jax_ser_darts.grid.board import Board
+from jax_ser_darts.rundir.progress import is_project_record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,43 +64,18 @@ def visible_gpus() -> list[str]:
     return [str(i) for i, _ in enumerate(pathlib.Path("/dev").glob("nvidia[0-9]*"))]
 
 
-def time_left(left: Sequence[Any], took: Mapping[str, Sequence[float]], count: int) -> float | None:
-    """Seconds until all is done, from what was measured.
-
-    Args:
-        left: jobs that are not done.
-        took: group -> seconds of each job that was done.
-        count: of processes.
-
-    Returns:
-        None before anything is known. A group of which nothing is done counts as the median of all others.
-    """
-    known = [seconds for of in took.values() for seconds in of]
-    if not known:
-        return None
-    everywhere = statistics.median(known)  # the first job of a group compiles, the others do not
-    guesses = [statistics.median(took[job.group]) if took.get(job.group) else everywhere for job in left]
-    return max([sum(guesses) / count, *guesses], default=0.0)
-
-
 def run(
-    jobs: Sequence[Any],
+    board: Board,
     *,
-    needs: Mapping[Any, Collection[Any]],
-    done: Mapping[Any, float],
     make: Callable[..., Callable[[Any], None]],
     arguments: tuple,
     count: int,
     logs: pathlib.Path,
 ) -> None:
-    """Does all jobs, those first that others need, earlier ones before later ones.
-
-    A job that fails takes nothing with it but those that need it; the others are done, then the failures are told.
+    """Does the jobs of a board, those first that others need, earlier ones before later ones.
 
     Args:
-        jobs: all of them.
-        needs: job -> jobs that must be done before.
-        done: job -> seconds it took, of those that are.
+        board: of jobs that can be pickled.
         make: in each process makes the function that does a job; can be pickled, as its arguments can.
         arguments: of `make`.
         count: of processes.
@@ -122,67 +84,31 @@ def run(
     Raises:
         JobError: some failed, or a process was killed.
     """
-    left, failed = [job for job in jobs if job not in done], {}
-    took: dict[str, list[float]] = {}
-    for job, seconds in done.items():
-        took.setdefault(job.group, []).append(seconds)
-    if not left:
-        return
-    started, total = time.monotonic(), len(jobs)
     logs.mkdir(parents=True, exist_ok=True)
-    lots = shares(count, gpus=visible_gpus(), cores=usable_cores())
-    processes = [_Process(i, share, make, arguments, logs) for i, share in enumerate(lots)]
-    logging.info("%d of %d jobs to do, by %d process(es); logs in %s", len(left), total, count, logs)
-    finished = set(done)
+    parts = shares(count, gpus=visible_gpus(), cores=usable_cores())
+    processes = [_Process(i, share, make, arguments, logs) for i, share in enumerate(parts)]
+    logging.info("%s, by %d processes; logs in %s", board.summary, count, logs)
     try:
-        while left or any(process.job for process in processes):
-            lost = {job: need for job in left for need in needs.get(job, ()) if need in failed}
-            for job, need in lost.items():
-                failed[job] = f"it needs what has failed, {need.name}"
-                left.remove(job)
+        while board.ready() or board.running:
             for process in processes:
-                ready = [job for job in left if all(need in finished for need in needs.get(job, ()))]
-                if process.job is None and ready:
-                    taken = {other.group for other in processes if other.job}
-                    left.remove(job := _choose(ready, process.group, taken))
+                if process.job is None and (ready := board.ready()):
+                    job = _choose(ready, process.group, {running.group for running in board.running})
+                    board.begin(job)
                     process.start(job)
             busy = {process.connection: process for process in processes if process.job}
-            for ready in connection.wait(list(busy)) if busy else ():
-                process = busy[ready]
-                job, seconds, error = process.receive()
-                if error:
-                    failed[job] = error
-                    logging.error("%s failed: %s", job.name, error)
-                    continue
-                finished.add(job)
-                took.setdefault(job.group, []).append(seconds)
-                waiting = [*left, *(p.job for p in processes if p.job)]
-                logging.info(
-                    "%d/%d: %s took %s; %s gone, about %s left",
-                    len(finished),
-                    total,
-                    job.name,
-                    duration(seconds),
-                    duration(time.monotonic() - started),
-                    duration(time_left(waiting, took, count) or 0.0),
-                )
+            for waiting in connection.wait(list(busy)):
+                board.end(*busy[waiting].receive())
     finally:
         for process in processes:
             process.stop()
-    if failed:
-        lines = [f"  {job.name}: {error}" for job, error in failed.items()]
-        raise JobError(
-            f"{len(failed)} of {total} jobs failed (logs in {logs}); the others are done, and the same command "
-            "tries these again:\n" + "\n".join(lines),
-            failed,
-        )
+    board.check(f"logs in {logs}")
 
 
 def _choose(ready: Sequence[Any], group: str | None, taken: Collection[str]) -> Any:
     """The next job: of the process's own group, or of one that no other process is at, or the first."""
-    ours = [job for job in ready if job.group == group]
+    own = [job for job in ready if job.group == group]
     free = [job for job in ready if job.group not in taken]
-    return next(itertools.chain(ours, free, ready))
+    return next(itertools.chain(own, free, ready))
 
 
 class _Process:
@@ -198,21 +124,20 @@ class _Process:
         if self._process is None or job.group != self.group:
             self.stop()
             context = multiprocessing.get_context("spawn")
-            self.connection, theirs = context.Pipe()
+            self.connection, other_end = context.Pipe()
             self._process = context.Process(
                 target=_serve,
-                args=(theirs, self._share.cores, self._log, self._make, self._arguments),
-                daemon=False,  # the functionals of the SVM are computed in processes of its own
+                args=(other_end, self._share.cores, self._log, self._make, self._arguments),
             )
             with environment(self._share.environment):
                 self._process.start()
-            theirs.close()
+            other_end.close()
         self.group, self.job = job.group, job
-        with contextlib.suppress(OSError):  # it is dead already: `receive` will say so
+        with contextlib.suppress(OSError):  # it is dead already: `receive` will report it
             self.connection.send(job)
 
     def receive(self):
-        """The job, its seconds, and what went wrong, or None."""
+        """The job, its seconds, and what went wrong or None."""
         job, self.job = self.job, None
         try:
             seconds, error = self.connection.recv()

@@ -1,19 +1,20 @@
 """Adds model.onnx to a bundle: waveform -> probabilities for ONNX Runtime, one sound at a time.
 
-    pip install -e '.[onnx]'; python -m jax_ser_darts.onnx_model BUNDLE
+    pip install 'jax_ser_darts[onnx]'
+    jax-ser-darts onnx BUNDLE
 
     session = onnxruntime.InferenceSession("BUNDLE/model.onnx")
     session.run(None, {"waveform": waveform, "num_samples": num_samples})    # float32 [1, window_samples], int32 [1]
 
-jax2onnx converts (https://github.com/enpasos/jax2onnx). What version 0.17.1 does not do is kept from it:
+jax2onnx converts (https://github.com/enpasos/jax2onnx). What version 0.17.1 cannot do is rewritten before:
 
 - it traces functions with a jax.numpy of its own, under which Flax's RNN fails: it gets operations that JAX has traced;
 - it refuses convolutions of activations `[C, T, F, B]`: they become those of `[B, C, T, F]`;
-- it multiplies by A where a matrix product contracts the first axis of A, and says nothing: A is transposed before;
+- it multiplies by A where a matrix product contracts the first axis of A, without a message: A is transposed before;
 - it pools over all axes of a window, which ONNX Runtime refuses beyond 3: the maximum is taken of slices;
 - it fails on the remainder and the padding of a batch of unknown size: the batch is 1.
 
-ONNX Runtime must then answer as the network does, or nothing is written.
+Nothing is written unless ONNX Runtime gives the network's probabilities.
 """
 
 import dataclasses
@@ -26,11 +27,12 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
-from absl import app, logging
+from absl import logging
 from jax import lax
 from jax.interpreters import partial_eval
 
-from jax_ser_darts.ops.backend import PLAIN
+from jax_ser_darts import commands, extras
+from jax_ser_darts.ops.backend import REFERENCE
 from jax_ser_darts.serving import model_card
 from jax_ser_darts.serving.bundle import (
     Bundle,
@@ -49,17 +51,16 @@ def make(bundle: Bundle) -> bytes:
     """The ONNX model of a bundle, which has been compared with its network in ONNX Runtime.
 
     Raises:
-        BundleError: jax2onnx is not installed, or cannot convert this network, or converts it to something else.
+        MissingExtraError: jax2onnx or ONNX Runtime is not installed.
+        BundleError: jax2onnx cannot convert this network, or converts it to something else.
     """
-    try:
+    with extras.explained():
         import jax2onnx
         import onnxruntime
-    except ImportError as error:
-        raise BundleError(f"{error.name} is not installed: pip install -e '.[onnx]'") from None
     function = functools.partial(
         probabilities,
         bundle.weights(),
-        network=bundle.network.clone(backend=PLAIN),
+        network=bundle.network.clone(backend=REFERENCE),
         settings=bundle.settings,
         frames=bundle.frames,
     )
@@ -77,25 +78,25 @@ def make(bundle: Bundle) -> bytes:
             output_names=["probabilities"],
         ).SerializeToString()
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-        names = [one.name for one in session.get_inputs()]
-        answer = lambda *sound: session.run(None, dict(zip(names, sound, strict=True)))[0]
-        difference = _largest_difference(bundle, jax.jit(function), answer)
+        names = [array.name for array in session.get_inputs()]
+        converted = lambda *sound: session.run(None, dict(zip(names, sound, strict=True)))[0]
+        difference = _largest_difference(bundle, jax.jit(function), converted)
     except Exception as error:  # whatever two libraries raise
         raise BundleError(f"jax2onnx cannot convert this network: {type(error).__name__}: {error}") from error
     if not difference < _TOLERANCE:  # NaN is no agreement
-        raise BundleError(f"ONNX Runtime answers otherwise than the network, by {difference:.2g}")
-    logging.info("ONNX Runtime answers as the network, to %.1g", difference)
+        raise BundleError(f"ONNX Runtime gives other probabilities than the network, by {difference:.2g}")
+    logging.info("ONNX Runtime gives the network's probabilities, to %.1g", difference)
     return model
 
 
-def _largest_difference(bundle: Bundle, one: Callable, other: Callable) -> float:
+def _largest_difference(bundle: Bundle, network: Callable, converted: Callable) -> float:
     """Between the probabilities that two functions give to whole and short sounds."""
     size = bundle.window_samples
     probe = probe_waveform(size, bundle.settings.sampling_rate)[None]
     noise = (0.1 * np.random.default_rng(0).standard_normal((1, size))).astype(np.float32)
     lengths = [np.array([max(size // part, 1)], np.int32) for part in (1, 3, 50)]
     sounds = itertools.product((probe, noise), lengths)
-    return float(np.max([np.abs(np.asarray(one(*sound)) - other(*sound)) for sound in sounds]))
+    return float(np.max([np.abs(np.asarray(network(*sound)) - converted(*sound)) for sound in sounds]))
 
 
 def usual_forms(function: Callable, inputs: Sequence[jax.ShapeDtypeStruct]) -> Callable:
@@ -127,7 +128,7 @@ def _evaluate(jaxpr, consts, arrays):
 
 
 def _named(name, inner):
-    """A function that stays one: in the open, (n + 1) // 2 would become ONNX's Mean, which has no integers."""
+    """A function that stays a function: inlined, (n + 1) // 2 would become ONNX's Mean, which has no integers."""
 
     def function(*arrays):
         return _evaluate(inner.jaxpr, inner.consts, arrays)
@@ -177,7 +178,7 @@ def add(folder: pathlib.Path) -> None:
     """Makes and adds the ONNX model to the bundle in a folder; all else stays what it is.
 
     Raises:
-        BundleError: see `make` and `read_bundle`.
+        BundleError, MissingExtraError: see `make` and `read_bundle`.
     """
     bundle = read_bundle(folder)
     bundle = dataclasses.replace(bundle, onnx=make(bundle))
@@ -190,15 +191,13 @@ def add(folder: pathlib.Path) -> None:
     )
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Adds it to the bundle that the command line names."""
+def main(arguments: Sequence[str]) -> int:
+    """The command; returns the exit status."""
     if len(arguments) != 2:
-        raise app.UsageError("name one bundle")
-    try:
-        add(pathlib.Path(arguments[1]))
-    except (BundleError, OSError) as error:
-        raise SystemExit(f"error: {error}") from None
+        return commands.fail("name one bundle: jax-ser-darts onnx BUNDLE; see --help", status=2)
+    add(pathlib.Path(arguments[1]))
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.start(main, status=2)

@@ -13,8 +13,9 @@ import pytest
 from jax import lax
 from small_bundles import BASELINE, NETWORK, SETTINGS, direct, make_bundle, speech
 
-from jax_ser_darts import onnx_model
+from jax_ser_darts.extras import MissingExtraError
 from jax_ser_darts.search_space.genotype import Edge
+from jax_ser_darts.serving import onnx_model
 from jax_ser_darts.serving.bundle import BundleError, read_bundle, write_bundle
 
 
@@ -102,7 +103,7 @@ JOINT = NETWORK.clone(
 
 def converted(bundle):
     for name in ("jax2onnx", "onnxruntime"):
-        pytest.importorskip(name, reason="needs `pip install -e '.[onnx]'`")
+        pytest.importorskip(name, reason="needs the extra onnx")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter's
         return onnx_model.make(bundle)
@@ -117,7 +118,7 @@ def converted(bundle):
     ],
     ids=["genotype", "baseline", "joint-mfcc"],
 )
-def test_onnx_runtime_answers_as_the_network(options):
+def test_onnx_runtime_gives_the_networks_probabilities(options):
     bundle = make_bundle(**options)
     model = converted(bundle)
     import onnxruntime
@@ -125,11 +126,11 @@ def test_onnx_runtime_answers_as_the_network(options):
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     for seed, seconds in enumerate((1.0, 0.6, 0.01)):
         sound = speech(seconds, seed=seed)[: bundle.window_samples]
-        waveform = np.full((1, bundle.window_samples), 7, np.float32)  # what is after the sound is not heard
+        waveform = np.full((1, bundle.window_samples), 7, np.float32)  # what is after the sound is ignored
         waveform[0, : len(sound)] = sound
         inputs = {"waveform": waveform, "num_samples": np.array([len(sound)], np.int32)}
-        (answer,) = session.run(["probabilities"], inputs)
-        np.testing.assert_allclose(answer, direct(bundle, [sound]), atol=1e-5)
+        (probabilities,) = session.run(["probabilities"], inputs)
+        np.testing.assert_allclose(probabilities, direct(bundle, [sound]), atol=1e-5)
 
 
 def test_a_wrong_conversion_is_refused(monkeypatch):
@@ -139,11 +140,11 @@ def test_a_wrong_conversion_is_refused(monkeypatch):
         return right(lambda *sound: function(*sound) * 0.99, inputs)
 
     monkeypatch.setattr(onnx_model, "usual_forms", wrong)
-    with pytest.raises(BundleError, match="answers otherwise"):
+    with pytest.raises(BundleError, match="gives other probabilities"):
         converted(make_bundle(network=BASELINE))
 
 
 def test_without_the_converter_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
-    with pytest.raises(BundleError, match=r"jax2onnx is not installed: pip install -e '\.\[onnx\]'"):
+    with pytest.raises(MissingExtraError, match=r"jax2onnx is not installed: pip install .*\[onnx\]"):
         onnx_model.make(make_bundle())

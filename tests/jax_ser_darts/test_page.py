@@ -1,4 +1,4 @@
-"""The page: the predictor's answers, clear problems, nothing that leaves the machine; by hand and in a browser."""
+"""The page: the predictor's predictions, clear problems, nothing that leaves the machine; by hand and in a browser."""
 
 import dataclasses
 import importlib.util
@@ -17,7 +17,7 @@ import soundfile
 from small_bundles import BASELINE, make_bundle, speech
 
 from data_prep import demo_corpus
-from jax_ser_darts import demo
+from jax_ser_darts import page as pages
 from jax_ser_darts.serving.bundle import write_bundle
 from jax_ser_darts.serving.predictor import Predictor
 
@@ -36,7 +36,7 @@ def guard(event, arguments):
         raise OSError("no network")
 
 sys.addaudithook(guard)
-runpy.run_module("jax_ser_darts.demo", run_name="__main__", alter_sys=True)
+runpy.run_module("jax_ser_darts.page", run_name="__main__", alter_sys=True)
 """
 
 
@@ -68,8 +68,8 @@ def shares(html: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", ["voice.wav", "long.flac"])
-def test_the_page_shows_what_the_predictor_hears_the_likeliest_first(predictor, sounds, name):
-    html = demo.Page(predictor, max_seconds=60).answer(str(sounds / name))
+def test_the_page_shows_the_prediction_the_likeliest_first(predictor, sounds, name):
+    html = pages.Page(predictor, max_seconds=60).prediction(str(sounds / name))
     expected = predictor.predict_file(sounds / name)
     assert shares(html) == pytest.approx({k: 100 * p for k, p in expected.probabilities.items()}, abs=0.06)
     assert list(shares(html).values()) == sorted(shares(html).values(), reverse=True)
@@ -78,38 +78,36 @@ def test_the_page_shows_what_the_predictor_hears_the_likeliest_first(predictor, 
     assert 'aria-label="timeline"' in html
 
 
-def test_real_speech_is_answered(predictor, ravdess):
+def test_real_speech_gets_its_prediction(predictor, ravdess):
     path = min(ravdess.rglob("*.flac"))
-    html = demo.Page(predictor, max_seconds=60).answer(str(path))
+    html = pages.Page(predictor, max_seconds=60).prediction(str(path))
     assert next(iter(shares(html))) == predictor.predict_file(path).emotion
 
 
-def test_what_is_no_speech_is_told_and_gets_no_emotion(predictor, sounds):
-    page = demo.Page(predictor, max_seconds=6)
-    assert "silence" in page.answer(str(sounds / "quiet.wav"))
+def test_what_is_no_speech_gets_a_reason_and_no_emotion(predictor, sounds):
+    page = pages.Page(predictor, max_seconds=6)
+    assert "silence" in page.prediction(str(sounds / "quiet.wav"))
     for name, reason in {
         "broken.wav": "cannot be decoded",
         "absent.wav": "no such file",
         "too_long.wav": "longer than 0.1 minutes",
     }.items():
-        html = page.answer(str(sounds / name))
+        html = page.prediction(str(sounds / name))
         assert 'role="alert"' in html
         assert reason in html
-    assert all(
-        not shares(page.answer(path)) for path in (None, *map(str, sounds.glob("[bq]*.wav")))
-    )  # nothing to tell
+    assert all(not shares(page.prediction(path)) for path in (None, *map(str, sounds.glob("[bq]*.wav"))))
 
 
 def test_names_of_a_bundle_cannot_bring_anything_into_the_page(predictor, sounds):
     evil = dataclasses.replace(make_bundle(), classes=("<img src=//x>", "<script>", "&"))
     bundle = dataclasses.replace(evil, provenance={"corpus": {"name": "<img src=//y>", "licence": "<b>"}})
-    page = demo.Page(Predictor(bundle), max_seconds=60)
-    for html in (page.heading(), page.answer(str(sounds / "voice.wav")), page.network()):
-        assert not re.search(r"<(img|script|b)\b", html.replace("<b>No answer.</b>", ""))
+    page = pages.Page(Predictor(bundle), max_seconds=60)
+    for html in (page.heading(), page.prediction(str(sounds / "voice.wav")), page.network()):
+        assert not re.search(r"<(img|script|b)\b", html.replace("<b>No prediction.</b>", ""))
 
 
-def test_the_network_is_drawn_or_said_to_be_designed_by_hand(predictor):
-    html = demo.Page(predictor, max_seconds=60).network()
+def test_the_network_is_drawn_unless_it_was_designed_by_hand(predictor):
+    html = pages.Page(predictor, max_seconds=60).network()
     for part in (
         "normal cell",
         "reduction cell",
@@ -119,14 +117,14 @@ def test_the_network_is_drawn_or_said_to_be_designed_by_hand(predictor):
         "16,000 Hz",
     ):
         assert part in html
-    html = demo.Page(Predictor(make_bundle(network=BASELINE)), max_seconds=60).network()
+    html = pages.Page(Predictor(make_bundle(network=BASELINE)), max_seconds=60).network()
     assert "designed by hand" in html
     assert "<svg" not in html
 
 
 def test_loopback_is_this_machine_alone():
-    assert all(map(demo.is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))
-    assert not any(map(demo.is_loopback, ("0.0.0.0", "::", "192.168.1.4", "example.org")))
+    assert all(map(pages.is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))
+    assert not any(map(pages.is_loopback, ("0.0.0.0", "::", "192.168.1.4", "example.org")))
 
 
 def test_a_port_that_is_taken_is_refused():
@@ -134,8 +132,8 @@ def test_a_port_that_is_taken_is_refused():
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(OSError, match="in use"):
-            demo.check_free("127.0.0.1", other.getsockname()[1])
-    assert demo.check_free("127.0.0.1", 0) > 0
+            pages.check_free("127.0.0.1", other.getsockname()[1])
+    assert pages.check_free("127.0.0.1", 0) > 0
 
 
 @pytest.mark.parametrize(
@@ -146,7 +144,7 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, message):
     if arguments == ["absent"] and importlib.util.find_spec("gradio") is None:
         message = "pip install"
     done = subprocess.run(
-        [sys.executable, "-m", "jax_ser_darts.demo", *arguments],
+        [sys.executable, "-m", "jax_ser_darts.page", *arguments],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -162,7 +160,7 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, message):
 def served(tmp_path_factory):
     """(address, folder for temporary files, stop): the command with 0.1 minutes and 1 MB, without a network."""
     if importlib.util.find_spec("gradio") is None:
-        pytest.skip("gradio is not installed: pip install -e '.[demo]'")
+        pytest.skip("gradio is not installed: pip install -e '.[page]'")
     if importlib.util.find_spec("playwright") is None:
         pytest.skip("playwright is not installed: pip install -e '.[browser]'")
     if BROWSER is None:
@@ -212,7 +210,7 @@ def served(tmp_path_factory):
         server.stdout.close()
 
 
-def test_in_a_browser_files_and_the_microphone_are_answered_and_nothing_leaves_the_machine(
+def test_in_a_browser_files_and_the_microphone_get_predictions_and_nothing_leaves_the_machine(
     served, sounds, predictor
 ):
     from playwright.sync_api import sync_playwright
@@ -237,26 +235,26 @@ def test_in_a_browser_files_and_the_microphone_are_answered_and_nothing_leaves_t
             tab.set_input_files("#file input[type=file]", sounds / name)
             return tab.wait_for_selector(selector)
 
-        drop("voice.wav", ".ser-answer svg")
+        drop("voice.wav", ".ser-prediction svg")
         expected = predictor.predict_file(sounds / "voice.wav")
-        assert tab.locator(".ser-answer h2").inner_text() == expected.emotion
-        found = shares(tab.locator("#answer").inner_html())
+        assert tab.locator(".ser-prediction h2").inner_text() == expected.emotion
+        found = shares(tab.locator("#prediction").inner_html())
         assert found == pytest.approx({k: 100 * p for k, p in expected.probabilities.items()}, abs=0.06)
-        assert drop("quiet.wav", ".ser-answer h2").inner_text() == "silence"
+        assert drop("quiet.wav", ".ser-prediction h2").inner_text() == "silence"
         assert "cannot be decoded" in drop("broken.wav", ".ser-problem").inner_text()
         assert "longer than 0.1 minutes" in drop("too_long.wav", ".ser-problem").inner_text()
 
         tab.locator("#voice").get_by_role("button", name="Record").click()
         tab.wait_for_timeout(2_500)  # the fake microphone beeps twice a second
         tab.locator("#voice").get_by_role("button", name="Stop").first.click()
-        tab.wait_for_selector(".ser-answer .bars")
-        assert tab.locator(".ser-answer h2").inner_text() in predictor.classes
+        tab.wait_for_selector(".ser-prediction .bars")
+        assert tab.locator(".ser-prediction h2").inner_text() in predictor.classes
         tab.wait_for_selector("#file input[type=file]", state="attached")  # the file is gone
 
         assert "maximum allowed size" in drop("too_large.wav", "[data-testid=toast-body]").inner_text()
         browser.close()
     assert not faults
     assert {url for url in asked if not url.startswith((address, "data:", "blob:"))} == set()
-    assert list(temporary.glob("jax_ser_darts_demo.*/*/*.wav"))
+    assert list(temporary.glob("jax_ser_darts_page.*/*/*.wav"))
     assert "LEFT THE MACHINE" not in stop()
-    assert not list(temporary.glob("jax_ser_darts_demo.*"))
+    assert not list(temporary.glob("jax_ser_darts_page.*"))

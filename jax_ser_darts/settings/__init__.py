@@ -1,0 +1,13 @@
+"""The settings of a run: typed sections, resolved once from the config that users override.
+
+    sections.py   every setting: its default, meaning, unit and range
+    convert.py    to and from the ml_collections config of configs/*.py and `--config.x.y=`
+    show.py       the table of `--show` and of docs/all_settings.md
+
+What settings must be together is checked by ../checks.py. Below `run.py` nobody sees a ConfigDict.
+"""
+
+from jax_ser_darts.settings.convert import default_config, from_json, resolve, to_config, to_json
+from jax_ser_darts.settings.sections import Search, Settings
+
+__all__ = ["Search", "Settings", "default_config", "from_json", "resolve", "to_config", "to_json"]

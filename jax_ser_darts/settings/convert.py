@@ -1,0 +1,106 @@
+"""Settings to and from the ml_collections config that users override, and JSON."""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.fields import Field, all_fields, checked, default_of, is_section, own_fields
+from jax_ser_darts.settings.sections import Settings
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """Every setting at its default: what configs/*.py start from."""
+    return to_config(Settings())
+
+
+def to_config(settings: Settings) -> ml_collections.ConfigDict:
+    """The settings as a config, which `--config.SECTION.NAME=VALUE` can override."""
+    return ml_collections.ConfigDict(dataclasses.asdict(settings))
+
+
+def resolve(config: Mapping[str, Any]) -> Settings:
+    """The settings of a config, each checked by itself; `checks.check` checks them together.
+
+    Args:
+        config: a ConfigDict, or nested mappings; what it lacks has its default.
+
+    Raises:
+        ConfigError: an unknown setting, or one of another type or out of range; the message names it.
+    """
+    return _section(Settings, config, "")
+
+
+def to_json(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON has them: mappings, lists, numbers and texts."""
+    return json.loads(json.dumps(dataclasses.asdict(settings)))
+
+
+def from_json(saved: Mapping[str, Any]) -> Settings:
+    """What `to_json` wrote, before or after JSON; errors as of `resolve`."""
+    return resolve(saved)
+
+
+def flat(settings: Settings) -> dict[str, Any]:
+    """Name -> value, as JSON has it: "search.epochs"; a mapping's entries have names of their own."""
+    values: dict[str, Any] = {}
+
+    def add(value: Any, name: str) -> None:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                add(inner, f"{name}.{key}" if name else key)
+        else:
+            values[name] = value
+
+    add(to_json(settings), "")
+    return values
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    """The value of a setting by its name, such as "search.epochs"."""
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def replaced(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with some of them changed, by name; errors as of `resolve`."""
+    nested: dict[str, Any] = dataclasses.asdict(settings)
+    for name, value in changes.items():
+        *parts, last = name.split(".")
+        inside = nested
+        for part in parts:
+            inside = inside[part]
+        inside[last] = value
+    return resolve(nested)
+
+
+def _section(cls: type, config: Mapping[str, Any], prefix: str) -> Any:
+    fields = {field.name: (field, kind) for field, kind in own_fields(cls)}
+    for name in config:
+        if name not in fields:
+            raise ConfigError(f"config.{prefix}{name}: there is no such setting{_nearest(f'{prefix}{name}')}")
+    values = {}
+    for name, (field, kind) in fields.items():
+        if is_section(kind):
+            values[name] = _section(kind, config.get(name, {}), f"{prefix}{name}.")
+        else:
+            declared = Field(f"{prefix}{name}", kind, default_of(field), field.metadata["setting"])
+            values[name] = checked(declared, _unwrapped(config.get(name, declared.default)))
+    return cls(**values)
+
+
+def _unwrapped(value: Any) -> Any:
+    return value.to_dict() if isinstance(value, ml_collections.ConfigDict) else value
+
+
+def _nearest(name: str) -> str:
+    names = [field.name for field in all_fields(Settings)]
+    last = [other for other in names if other.rpartition(".")[2] == name.rpartition(".")[2]]
+    close = last or difflib.get_close_matches(name, names)
+    return f"; did you mean config.{close[0]}?" if close else "; --show lists them all"
