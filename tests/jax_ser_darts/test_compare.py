@@ -6,10 +6,10 @@ import types
 
 import grids
 import pytest
+from jax_ser_darts.grid.workers import JobError
 
 from jax_ser_darts import compare
 from jax_ser_darts.grid import jobs
-from jax_ser_darts.grid.workers import JobError
 from jax_ser_darts.report import html
 
 

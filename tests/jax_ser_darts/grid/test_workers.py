@@ -9,7 +9,6 @@ import sys
 import time
 
 import pytest
-
 from jax_ser_darts.grid.workers import JobError, run, shares, time_left
 
 
