@@ -274,7 +274,7 @@ def best_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
         restored = checkpoints.restore_latest({"state": state, "best": state.variables})
     if restored is None:
         raise FileNotFoundError(
-            f"{folder} has no checkpoint, such as a network that was restored from an archive: remove the folder and run "
+            f"{folder} has no checkpoint, as a network restored from an archive: remove the folder and run "
             "--mode=train"
         )
     return restored[1]["best"]
