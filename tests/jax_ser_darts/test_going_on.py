@@ -1,4 +1,4 @@
-"""A run that was stopped ends as one that was not, and one that cannot go on says why before any work."""
+"""A run that was stopped ends as one that was not, and one that cannot resume reports why before any work."""
 
 import dataclasses
 import json
@@ -82,19 +82,20 @@ class TestGoingOn:
                 with pytest.raises(Stopped):
                     main.run(config, tmp_path, mode)
         main.run(config, tmp_path, mode)
-        ours, theirs = (
+        resumed, uninterrupted = (
             {"search": "search/second/seed_0/fold_0", "train": f"train/{method}/fold_0/seed_0"}[kind]
             for method in ("genotype", "second/search_0")
         )
         mine, whole = (
-            read(root / where / "metrics.jsonl") for root, where in ((tmp_path, ours), (finished, theirs))
+            read(root / where / "metrics.jsonl")
+            for root, where in ((tmp_path, resumed), (finished, uninterrupted))
         )
         for line in (*mine, *whole):
             del line["seconds"]
-            line.pop("outside", None)  # seconds too; a search has them
+            line.pop("overhead_s", None)  # seconds too; a search has them
         assert mine == whole
         result = "genotype.json" if kind == "search" else "predictions.json"
-        assert (tmp_path / ours / result).read_text() == (finished / theirs / result).read_text()
+        assert (tmp_path / resumed / result).read_text() == (finished / uninterrupted / result).read_text()
 
     def test_a_search_on_a_full_disk_ends_as_one_that_had_space(self, finished, small_disk, monkeypatch):
         """Full at the second checkpoint, when its epoch is in the metrics; the same numbers bit by bit."""
@@ -121,7 +122,7 @@ class TestGoingOn:
         where = "search/first/seed_0/fold_0"
         mine, whole = (read(root / where / "metrics.jsonl") for root in (small_disk.folder, finished))
         for line in (*mine, *whole):
-            del line["seconds"], line["outside"]
+            del line["seconds"], line["overhead_s"]
         assert mine == whole
         genotype = f"{where}/genotype.json"
         assert (small_disk.folder / genotype).read_text() == (finished / genotype).read_text()
@@ -198,7 +199,7 @@ class TestGoingOn:
             folder = tmp_path / run / "search" / method / "seed_0/fold_0"
             lines = read(folder / "metrics.jsonl")
             for line in lines:
-                del line["seconds"], line["outside"]
+                del line["seconds"], line["overhead_s"]
             with Checkpoints(folder / "checkpoints") as checkpoints:
                 steps = checkpoints.steps
             about = json.loads((folder / "search.json").read_text())
@@ -232,7 +233,7 @@ class TestGoingOn:
         where = "search/pc_darts/seed_0/fold_0"
         stopped, whole = (read(tmp_path / run / where / "metrics.jsonl") for run in ("stopped", "whole"))
         for line in (*stopped, *whole):
-            del line["seconds"], line["outside"]
+            del line["seconds"], line["overhead_s"]
             assert {kind: len(betas) for kind, betas in line["betas"].items()} == {
                 "normal": 2,
                 "reduction": 2,
@@ -253,9 +254,9 @@ class TestGoingOn:
         counts = []
         original = search.Progress.update
 
-        def update(self, *arguments, **figures):
+        def update(self, *arguments, **metrics):
             counts.append(sum("Compiling" in r.getMessage() for r in caplog.records))
-            return original(self, *arguments, **figures)
+            return original(self, *arguments, **metrics)
 
         with jax.log_compiles(True), pytest.MonkeyPatch.context() as patch, caplog.at_level("WARNING"):
             patch.setattr(search.Progress, "update", update)
