@@ -46,7 +46,7 @@ COMMANDS = {
     "predict": ("predict",),
     "page": ("page",),
     "onnx": ("serving.onnx_model",),
-    "archive": ("archive.store",),
+    "archive": ("archive",),
     "draw": ("cells", "draw"),
     "cells": ("cells",),
     "benchmark": ("benchmark",),

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import importlib.util
+import os
 import pathlib
 import textwrap
 from types import ModuleType
@@ -42,7 +43,10 @@ def resolve(given: str) -> str:
         raise ConfigError(
             f"there is no config {name!r}; by name there are: {packaged}; or give a file's path"
         )
-    return f"{FOLDER / name}.py{colon}{variant}"
+    path = FOLDER / f"{name}.py"
+    if path.drive:  # ml_collections takes what follows the first colon for the variant
+        path = pathlib.Path(os.path.relpath(path))
+    return f"{path}{colon}{variant}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What search, training and evaluation agree on: the corpus, its folds, the shapes, and where results lie."""
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 from typing import Any
@@ -204,10 +203,3 @@ def check_devices(config: Settings) -> None:
                 f"config.{part}.batch_size = {size} cannot be divided over {count} devices: take "
                 f"{max(round(size / count), 1) * count}, or fewer devices by config.devices"
             )
-
-
-def digest(corpus: Corpus) -> str:
-    """What a run's results depend on besides its config: who says which utterance, and with which emotion."""
-    rows = sorted(zip(corpus.id.tolist(), corpus.label.tolist(), corpus.speaker.tolist(), strict=True))
-    text = json.dumps([corpus.classes, {g: list(s) for g, s in corpus.groups.items()}, rows], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -107,6 +107,9 @@ def main(argv: list[str]) -> int:
         return 0
     if WORKDIR.value is None:
         raise ConfigError("--workdir is missing: the folder of everything that the run writes")
+    several = DISTRIBUTED.value or COORDINATOR.value
+    if not several and (PROCESSES.value, PROCESS.value) != (None, None):
+        raise ConfigError("--num_processes and --process_id are for --coordinator, which is not given")
     from jax_ser_darts.devices import compilation, hosts, memory
     from jax_ser_darts.rundir.progress import is_project_record
 
@@ -115,10 +118,8 @@ def main(argv: list[str]) -> int:
     memory.keep_freed_memory()
     compilation.cache_compilations(CACHE.value)
     try:
-        if DISTRIBUTED.value or COORDINATOR.value:
+        if several:
             hosts.initialise(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-        elif (PROCESSES.value, PROCESS.value) != (None, None):
-            raise ConfigError("--num_processes and --process_id are for --coordinator, which is not given")
         workdir = pathlib.Path(WORKDIR.value)
         run(CONFIG.value, workdir, MODE.value, BUNDLE.value, memory=MEMORY.value, beam=BEAM())
     except Exception as error:

@@ -29,7 +29,7 @@ from jax_ser_darts import checks, config_files, plan
 from jax_ser_darts.data import records
 from jax_ser_darts.devices import hosts
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.experiment import Experiment, check_devices, digest, records_root, set_up
+from jax_ser_darts.experiment import Experiment, check_devices, records_root, set_up
 from jax_ser_darts.files import write_json
 from jax_ser_darts.grid import driver, jobs
 from jax_ser_darts.grid.board import JobError
@@ -218,7 +218,7 @@ class Run:
         corpus = records.load_records(self._prepared())
         experiment = set_up(self.settings, self.workdir, corpus)
         with lock_workdir(self.workdir):
-            write_manifest(self.settings, self.workdir, digest(corpus))
+            write_manifest(self.settings, self.workdir, corpus.fingerprint)
             yield experiment
 
     def _do(self, mode: str) -> list[Job]:

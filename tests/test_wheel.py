@@ -149,8 +149,8 @@ class TestInstalled:
         run, _ = installed
         assert "jax-ser-darts predict" in run("jax-ser-darts", "--help")
         assert "\nravdess " in run("jax-ser-darts", "list")
-        assert "--config.data.corpus='ravdess'" in run("jax-ser-darts", "show", "ravdess:quick,joint")
-        assert "--config.data.corpus='demo'" in run(
+        assert "data.corpus = 'ravdess'  [config]" in run("jax-ser-darts", "show", "ravdess:quick,joint")
+        assert "data.corpus = 'demo'  [config]" in run(
             "python", "-m", "jax_ser_darts.main", "--config=demo", "--show"
         )
 

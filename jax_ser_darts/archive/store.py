@@ -34,9 +34,10 @@ from jax_ser_darts.rundir.manifest import (
     read_object,
     write_manifest,
 )
+from jax_ser_darts.settings.convert import replaced
 
 UNFINISHED = ".restoring"  # of a workdir: what a restore that was killed leaves
-MACHINE_PATHS = ("source", "records")  # of config.data
+MACHINE_PATHS = ("data.source", "data.records")
 COMMON = {
     NETWORK_FILE: "matched_parameters",
     "setup.json": "c",
@@ -75,7 +76,7 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
     if (folder / FILE_NAME).exists():
         check_manifest(config, folder, corpus)
         config = joined(config, read_manifest(folder)[0])
-    config.data.update(dict.fromkeys(MACHINE_PATHS, ""))
+    config = replaced(config, dict.fromkeys(MACHINE_PATHS, ""))
     write_manifest(config, folder, corpus)
     write_json(folder / CORPUS_FILE.name, results.to_json())
     if matched:

@@ -8,6 +8,8 @@ an utterance takes 4 bytes a frame and coefficient, e.g. 64 KiB for 128 x 128, s
 import collections
 import contextlib
 import dataclasses
+import hashlib
+import json
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -67,6 +69,17 @@ class Corpus:
     def synthetic(self) -> bool:
         """Whether a machine spoke; a result on it says nothing about people."""
         return bool(self.metadata.get("synthetic", False))
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of what results depend on besides the config: who speaks which utterance, of which class.
+
+        The records have a fingerprint of their own, in the metadata: of the files that they were made from.
+        """
+        rows = sorted(zip(self.id.tolist(), self.label.tolist(), self.speaker.tolist(), strict=True))
+        groups = {name: list(speakers) for name, speakers in self.groups.items()}
+        text = json.dumps([self.classes, groups, rows], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def frames(self, *, multiple: int = 1) -> int:
         """T for every batch of this corpus: its longest utterance, rounded up to a multiple.

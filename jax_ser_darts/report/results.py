@@ -15,7 +15,7 @@ from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.grid.jobs import SEARCH, TRAIN, Job, all_jobs
 from jax_ser_darts.rundir import layout, metrics
 from jax_ser_darts.rundir.manifest import read_object
-from jax_ser_darts.scoring.metrics import METRICS, confusion_matrix, metrics_of
+from jax_ser_darts.scoring.confusion import METRICS, confusion_matrix, metrics_of
 from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.search_space.genotype import CNN_CELLS, SEQUENCE
 from jax_ser_darts.search_space.sequence_operations import sequence_operations

@@ -17,7 +17,7 @@ from jax_ser_darts.scoring.bootstrap import (
     make_table,
     means,
 )
-from jax_ser_darts.scoring.metrics import METRICS
+from jax_ser_darts.scoring.confusion import METRICS
 from jax_ser_darts.scoring.scores import absent_classes
 from jax_ser_darts.scoring.significance import (
     cluster_ua,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jax_ser_darts.scoring.bootstrap import Estimate
-from jax_ser_darts.scoring.metrics import METRICS
+from jax_ser_darts.scoring.confusion import METRICS
 from jax_ser_darts.scoring.text import UNKNOWN, Table, confusion_rows
 from jax_ser_darts.scoring.text import interval as shown_interval
 from jax_ser_darts.training.spaces import is_random

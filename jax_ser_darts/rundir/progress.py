@@ -2,6 +2,7 @@
 
 import logging as std_logging
 import numbers
+import os
 import pathlib
 import sys
 import time
@@ -13,6 +14,10 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 _LINE = "{desc}: {n_fmt}/{total_fmt} [{elapsed} gone, {remaining} left, {rate_fmt}{postfix}]"
+# The folders of this code: in a wheel they lie beside all other libraries.
+_PACKAGES = tuple(
+    str(pathlib.Path(__file__).parents[2] / name) + os.sep for name in ("jax_ser_darts", "data_prep")
+)
 _FIRST_LINE_AFTER = 5.0  # seconds: soon enough to see that a run goes, late enough for a rate
 
 
@@ -112,10 +117,7 @@ def duration(seconds: float) -> str:
 
 def is_project_record(record) -> bool:
     """Whether a log record is for the user: libraries have their say only from warnings on."""
-    ours = str(pathlib.Path(__file__).parents[2])
-    return record.levelno >= std_logging.WARNING or (
-        record.pathname.startswith(ours) and "site-packages" not in record.pathname[len(ours) :]
-    )
+    return record.levelno >= std_logging.WARNING or record.pathname.startswith(_PACKAGES)
 
 
 def _short(value: Any) -> str:

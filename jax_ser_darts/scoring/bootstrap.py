@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jax_ser_darts.scoring.metrics import METRICS, metrics_of, shares_of
+from jax_ser_darts.scoring.confusion import METRICS, metrics_of, shares_of
 from jax_ser_darts.scoring.predictions import Predictions
 
 SHARES = "shares"  # of a method's draws: confusion matrices as shares of the truth

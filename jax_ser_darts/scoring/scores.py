@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jax_ser_darts.scoring.bootstrap import SHARES, Estimate, bootstrap, estimate, estimate_shares, make_table
-from jax_ser_darts.scoring.metrics import METRICS, metrics_of
+from jax_ser_darts.scoring.confusion import METRICS, metrics_of
 from jax_ser_darts.scoring.predictions import Predictions
 
 Unit = Literal["utterance", "speaker"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from jax_ser_darts.scoring.metrics import metrics_of
+from jax_ser_darts.scoring.confusion import metrics_of
 
 
 def cluster_ua(table: np.ndarray, clusters: Sequence[str]) -> np.ndarray:

@@ -15,7 +15,7 @@ from data_prep.selection import select
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import records_root
 from jax_ser_darts.files import write_json, write_text
-from jax_ser_darts.scoring.metrics import metrics_of
+from jax_ser_darts.scoring.confusion import metrics_of
 from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.scoring.scores import Scores, score
 from jax_ser_darts.scoring.text import confusion_table, score_table

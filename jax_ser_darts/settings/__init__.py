@@ -2,10 +2,9 @@
 
     sections.py   every setting: its default, meaning, unit and range
     convert.py    to and from the ml_collections config of configs/*.py and `--config.x.y=`
-    checks.py     what settings must be together
     show.py       the table of `--show` and of docs/all_settings.md
 
-Below `main` nobody sees a ConfigDict.
+What settings must be together is checked by ../checks.py. Below `run.py` nobody sees a ConfigDict.
 """
 
 from jax_ser_darts.settings.convert import default_config, from_json, resolve, to_config, to_json

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from data_prep.features import FeatureSettings
 from jax_ser_darts.data.augment import Augmentation
-from jax_ser_darts.fields import section, setting
+from jax_ser_darts.fields import all_fields, checked, section, setting
 from jax_ser_darts.search_space.operations import OPERATIONS
 
 SEED = 2**31 - 1  # the largest
@@ -345,7 +345,13 @@ class Settings:
     bundle: Bundle = section(Bundle, "what is exported, and how it predicts")
 
     def method(self, name: str) -> tuple[str, Search]:
-        """The order of a search method, and the section `search` with the settings that it changes."""
+        """The order of a search method, and the section `search` with the settings that it changes.
+
+        Raises:
+            ConfigError: it gives one a value of another type, or out of range.
+        """
         changes = dict(self.search.variants[name])
         order = changes.pop("order")
+        fields = {field.name: field for field in all_fields(Search, "search.")}
+        changes = {key: checked(fields[f"search.{key}"], value) for key, value in changes.items()}
         return order, dataclasses.replace(self.search, **changes)

@@ -19,7 +19,7 @@ from jax_ser_darts.experiment import Experiment, claim, records_root
 from jax_ser_darts.files import write_json
 from jax_ser_darts.rundir import layout
 from jax_ser_darts.rundir.manifest import read_object
-from jax_ser_darts.scoring.metrics import unweighted_accuracy
+from jax_ser_darts.scoring.confusion import unweighted_accuracy
 from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.training.evaluate import make_predictions, read_predictions
 

@@ -1,9 +1,9 @@
-"""The results of a made-up comparison: two searches of three seeds, random draws, a baseline, three kinds of cell."""
+"""The results of a made-up grid: two searches of three seeds, random draws, a baseline, three kinds of cell."""
 
 import numpy as np
 
 from jax_ser_darts.bilevel import FIRST
-from jax_ser_darts.scoring.scores import metrics_of
+from jax_ser_darts.scoring.confusion import METRICS, metrics_of, shares_of
 from jax_ser_darts.search_space.genotype import random_genotype
 from jax_ser_darts.search_space.operations import OPERATIONS
 from jax_ser_darts.settings import default_config
@@ -27,6 +27,10 @@ def estimate(value, width=0.06):
     return {"value": value, "low": value - width, "high": value + width}
 
 
+def spread(value, deviation=0.03):
+    return {"mean": value, "std": deviation}
+
+
 # Of second, first, random and cnn_lstm_matched, in pairs.
 FAMILIES = (
     "search or search",
@@ -46,9 +50,11 @@ def summary() -> dict:
         searched, seeds = name in ("first", "second"), 1 if "cnn" in name else 3
         confusion = 60 * (np.eye(4) * right + (1 - right) * rng.dirichlet(np.ones(4), size=4))
         confusion = confusion.astype(int)
-        figures = {key: float(value) for key, value in metrics_of(confusion).items() if key != "shares"}
+        metrics = {key: float(value) for key, value in metrics_of(confusion).items()}
+        spreads = {key: spread(metrics[key]) for key in METRICS}
+        estimates = {key: estimate(metrics[key]) for key in METRICS}
         methods[name] = {
-            **{key: estimate(value) for key, value in figures.items()},
+            **estimates,
             "ri": None if name == "random" else estimate(100 * (right / RIGHT["random"] - 1), 12.0),
             "over": None if name == "random" else "random",
             "searches": seeds,
@@ -56,7 +62,15 @@ def summary() -> dict:
             "searched": searched,
             "variance": {"fold": 0.05, "search": 0.02 if seeds > 1 else None, "training": 0.03},
             "confusion": confusion.tolist(),
-            "ua_of_networks": (figures["ua"] + 0.05 * rng.normal(size=(FOLDS, seeds, 2))).tolist(),
+            "shares": [[estimate(share) for share in row] for row in shares_of(confusion).tolist()],
+            "seeds": [
+                {"search_seed": r, "train_seed": s, **estimates, "over_folds": spreads}
+                for r in range(seeds)
+                for s in range(2)
+            ],
+            "over_seeds": spreads,
+            "over_folds": spreads,
+            "ua_of_networks": (metrics["ua"] + 0.05 * rng.normal(size=(FOLDS, seeds, 2))).tolist(),
             "parameters": 180_000 * right,
             "flops": 2.4e7 * right,
             "search_seconds": {"first": 80.0, "second": 210.0}.get(name),
@@ -71,6 +85,8 @@ def summary() -> dict:
         "corpus": "made_up",
         "synthetic": True,
         "classes": list(CLASSES),
+        "absent_classes": [],
+        "utterances": 240,
         "folds": [{"index": i, "test": [f"s{i}a", f"s{i}b"], "validation": ["v"]} for i in range(FOLDS)],
         "speakers": ["s0a", "s0b", "s1a", "s1b"],
         "level": 0.95,
@@ -109,7 +125,7 @@ def searches() -> list[dict]:
 
     The second search of "first" was stopped, with the genotype of an epoch before; all of "first" know the eigenvalue.
     """
-    found = []
+    rows = []
     operations = {"normal": OPERATIONS, "reduction": OPERATIONS, "sequence": SEQUENCE}
     for method in ("first", "second"):
         for seed in range(2):
@@ -146,11 +162,10 @@ def searches() -> list[dict]:
                 else:
                     line["eigenvalue"] = -0.1 * (2.0 if stop else 1.1) ** epoch
                 epochs.append(line)
-            about = {"method": method, "seed": seed, "fold": 0}
-            about |= {"stopped": stop, "genotype_epoch": stop["genotype_epoch"] if stop else EPOCHS - 1}
-            about["by_perturbation"] = False
-            found.append({**about, "epochs": epochs, "genotype": genotype, "operations": operations})
-    return found
+            search = {"method": method, "seed": seed, "fold": 0, "stopped": stop, "by_perturbation": False}
+            search["genotype_epoch"] = stop["genotype_epoch"] if stop else EPOCHS - 1
+            rows.append({**search, "epochs": epochs, "genotype": genotype, "operations": operations})
+    return rows
 
 
 def trainings() -> dict:

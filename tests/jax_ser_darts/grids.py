@@ -1,4 +1,4 @@
-"""Workdirs of a comparison as its jobs leave them, made up: nothing is searched or trained."""
+"""Workdirs as the jobs of a run leave them, made up: nothing is searched or trained."""
 
 import dataclasses
 import json
@@ -8,10 +8,12 @@ from tiny import tiny_config
 
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.grid import jobs
-from jax_ser_darts.report.results import CORPUS_FILE, Results
+from jax_ser_darts.report.results import Results
+from jax_ser_darts.rundir import layout
 from jax_ser_darts.rundir.manifest import write_manifest
 from jax_ser_darts.search_space.genotype import num_edges, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
+from jax_ser_darts.settings import resolve
 from jax_ser_darts.training import svm
 from jax_ser_darts.training.designs import random_seed
 from jax_ser_darts.training.spaces import is_random
@@ -36,6 +38,7 @@ def grid_config():
 
 def make(workdir, config) -> Results:
     """A workdir of the config in which every job is done, each with another result."""
+    config = resolve(config)
     folds = tuple(
         Fold(
             i,
@@ -47,8 +50,8 @@ def make(workdir, config) -> Results:
     )
     results = Results(config, workdir, "made_up", synthetic=True, classes=CLASSES, all_folds=folds)
     write_manifest(config, workdir, CORPUS)
-    write(workdir / CORPUS_FILE, results.to_json())
-    write(workdir / "train" / "matched.json", {"parameters": MATCHED_SIZE, "methods": ["first/search_0"]})
+    write(workdir / layout.CORPUS_FILE, results.to_json())
+    write(workdir / layout.MATCHED_FILE, {"parameters": MATCHED_SIZE, "methods": ["first/search_0"]})
     for number, job in enumerate(results.jobs):
         make_job(job, results, np.random.default_rng(number))
     return results
@@ -57,44 +60,44 @@ def make(workdir, config) -> Results:
 def make_job(job, results, rng):
     """The files of one job."""
     folder, fold = job.folder(results.workdir), results.all_folds[job.fold]
-    about = {"seconds": float(rng.uniform(1, 9)), "peak_memory": int(rng.integers(1e9))}
+    costs = {"seconds": float(rng.uniform(1, 9)), "peak_memory": int(rng.integers(1e9))}
     genotype = random_genotype(
         rng, nodes=results.config.space.nodes, operations=results.config.space.operations
     )
     if job.kind == jobs.SEARCH:
-        about["compiling"] = float(rng.uniform(1, 9))
-        write(folder / "search.json", {"method": job.method, "fold": dataclasses.asdict(fold), **about})
+        costs["compiling"] = float(rng.uniform(1, 9))
+        write(folder / "search.json", {"method": job.method, "fold": dataclasses.asdict(fold), **costs})
         write(folder / "genotype.json", genotype.to_json())
         lines = search_lines(job, results.config, rng, genotype.to_json())
     else:
-        write(folder / "predictions.json", answers(fold, rng))
+        write(folder / "predictions.json", predictions(fold, rng))
         lines = [{"epoch": e, "train": {"loss": rng.random()}, "seconds": rng.random()} for e in range(2)]
     if job.kind == jobs.TRAIN:
-        about |= {"parameters": int(rng.integers(1000)), "validation_ua": rng.random(), "epoch": 1}
-        of_setting = {}
+        costs |= {"parameters": int(rng.integers(1000)), "validation_ua": rng.random(), "epoch": 1}
+        setting = {}
         if is_random(job.method):
-            of_setting = {"random_seed": random_seed(results.config, job.search_seed, job.fold)}
+            setting = {"random_seed": random_seed(results.config, job.search_seed, job.fold)}
         elif job.method.endswith("_matched"):
-            of_setting = {"matched_parameters": MATCHED_SIZE}
+            setting = {"matched_parameters": MATCHED_SIZE}
         write(
             folder / "network.json",
             {
                 "fold": dataclasses.asdict(fold),
-                **about,
-                **of_setting,
+                **costs,
+                **setting,
                 "normalisation": {"mean": [0.1] * 64},
             },
         )
     if job.kind == jobs.SVM:
-        about |= {"parameters": None}
+        costs |= {"parameters": None}
         write(folder / "setup.json", {"c": [float(c) for c in results.config.baselines.svm_c], "values": 88})
     else:
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if job.method != svm.METHOD and job.kind != jobs.SEARCH:
-        about["flops"] = int(rng.integers(1e6))
-    made = {"commit": "abc", "machine": "a machine", "python": "3.11", "versions": {"jax": "0.10.2"}}
-    said = {**dataclasses.asdict(job), **about, "wall": float(rng.uniform(1, 99)), "run_with": made}
-    write(folder / jobs.FILE_NAME, said)
+        costs["flops"] = int(rng.integers(1e6))
+    run_with = {"commit": "abc", "machine": "a machine", "python": "3.11", "versions": {"jax": "0.10.2"}}
+    record = {**dataclasses.asdict(job), **costs, "wall": float(rng.uniform(1, 99)), "run_with": run_with}
+    write(folder / layout.JOB_FILE, record)
 
 
 def search_lines(job, config, rng, genotype):
@@ -103,7 +106,7 @@ def search_lines(job, config, rng, genotype):
     shapes = dict.fromkeys(("normal", "reduction"), (num_edges(config.space.nodes), 4))
     if operations := sequence_operations(settings.sequence):
         shapes["sequence"] = (num_edges(settings.sequence_nodes), len(operations))
-    figures = lambda: {
+    metrics = lambda: {
         "loss": rng.random(),
         "accuracy": rng.random(),
         "direct": rng.random(),
@@ -113,7 +116,7 @@ def search_lines(job, config, rng, genotype):
         {
             "epoch": epoch,
             "train": {"loss": rng.random()},
-            "val": figures(),
+            "val": metrics(),
             **({"agreement": {"cosine": rng.random()}} if order == "second" else {}),
             "entropy": dict.fromkeys(shapes, rng.random()),
             "skip_share": dict.fromkeys(shapes, 0.5),
@@ -125,8 +128,8 @@ def search_lines(job, config, rng, genotype):
     ]
 
 
-def answers(fold, rng):
-    """What a network of this fold may have answered: half of it right."""
+def predictions(fold, rng):
+    """What a network of this fold may have predicted: half of it right."""
     labels = np.repeat(np.arange(len(CLASSES)), EACH)
     guesses = np.where(rng.random(len(labels)) < 0.5, labels, rng.integers(len(CLASSES), size=len(labels)))
     return {

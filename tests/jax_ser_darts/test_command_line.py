@@ -10,7 +10,6 @@ import pytest
 
 from jax_ser_darts import cli, main
 from jax_ser_darts.search_space.genotype import GenotypeError
-from jax_ser_darts.settings import default_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUN = "import runpy; runpy.run_module('jax_ser_darts.{}', run_name='__main__', alter_sys=True)"
@@ -58,18 +57,24 @@ def command(*arguments, module="main", cwd=ROOT, code=None):
     ],
 )
 def test_the_command_says_what_is_wrong(tmp_path, arguments, message):
-    """One clear message, no traceback of ours, an exit status that tells."""
+    """One clear message, no traceback, and an exit status that is not 0."""
     done = command("--config=configs/demo.py", f"--workdir={tmp_path}", *arguments)
     assert done.returncode != 0
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_genotype_is_told_before_any_work(tmp_path):
-    c = default_config()
-    c.train.genotype = "nowhere.json"
+def test_settings_are_shown_with_their_source():
+    done = command("--config=demo", "--config.search.epochs=7", "--show")
+    assert done.returncode == 0, done.stderr
+    assert "\n  search.epochs = 7  [command line]\n" in done.stdout
+    assert "\n  data.corpus = 'demo'  [config]\n" in done.stdout
+    assert "\n  search.momentum = 0.9  [default]\n" in done.stdout
+
+
+def test_a_missing_genotype_is_named_before_any_work(tmp_path):
     with pytest.raises(GenotypeError, match=r"no genotype file nowhere\.json"):
-        main.run(c, tmp_path, "all")
+        main.run({"train": {"genotype": "nowhere.json"}}, tmp_path, "all")
     assert not list(tmp_path.iterdir())
 
 
@@ -112,14 +117,26 @@ class TestConsoleCommand:
         module, *_ = cli.COMMANDS[name]
         assert importlib.util.find_spec(f"jax_ser_darts.{module}") is not None
 
-    def test_a_mode_is_the_flag_of_the_module(self, tmp_path):
-        given = ("--config.space.nodes=0", f"--workdir={tmp_path}")
-        by_name, by_flag = (
-            command("plan", *how, *given, module="cli") for how in (["demo"], ["--config=demo"])
-        )
-        assert by_name.returncode == by_flag.returncode == 1
-        assert by_name.stderr == by_flag.stderr
-        assert by_name.stderr.startswith("error: config.space.nodes = 0")
+    @pytest.mark.parametrize(
+        ("given", "module", "arguments"),
+        [
+            (["train", "--config=demo"], "main", ["--mode=train", "--config=demo"]),
+            (
+                ["plan", "ravdess:quick", "--workdir=w"],
+                "main",
+                ["--mode=plan", "--config=ravdess:quick", "--workdir=w"],
+            ),
+            (["list"], "main", ["--list"]),
+            (["show", "demo"], "main", ["--show", "--config=demo"]),
+            (["predict", "b", "speech.wav"], "predict", ["b", "speech.wav"]),
+        ],
+    )
+    def test_a_command_is_a_module_with_its_flags(self, monkeypatch, given, module, arguments):
+        started = []
+        monkeypatch.setattr(cli.runpy, "run_module", lambda name, **_: started.append((name, sys.argv[1:])))
+        monkeypatch.setattr(sys, "argv", ["jax-ser-darts", *given])
+        cli.main()
+        assert started == [(f"jax_ser_darts.{module}", arguments)]
 
     def test_an_unknown_command_is_named(self):
         done = command("dance", module="cli")

@@ -1,4 +1,4 @@
-"""Configs by name: found from any folder, listed with their variants, shown with their settings."""
+"""Configs by name: found from any folder, listed with their variants."""
 
 import pathlib
 
@@ -6,7 +6,6 @@ import pytest
 
 from jax_ser_darts import config_files
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.settings import default_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -27,7 +26,7 @@ def test_a_file_is_itself(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("given", ["ravdes", "ravdess.py", "configs/ravdess.py:quick", "", ":quick"])
-def test_what_is_neither_is_an_error_that_names_the_configs(tmp_path, monkeypatch, given):
+def test_what_is_no_name_and_no_file_is_an_error_that_names_the_configs(tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         ConfigError, match=r"there is no config .*by name there are: cnn_search, compare, .*tess"
@@ -46,7 +45,7 @@ def test_the_list_has_every_config_with_a_line_and_its_variants():
 
 
 @pytest.mark.parametrize("name", config_files.names())
-def test_every_listed_variant_and_choice_is_one(name):
+def test_every_listed_variant_and_choice_is_taken(name):
     about = config_files.summary(name)
     get_config = config_files._module(name).get_config
     assert get_config().data.corpus
@@ -56,10 +55,17 @@ def test_every_listed_variant_and_choice_is_one(name):
         get_config(f"{about.variants[0]},{choice}")
 
 
-def test_settings_are_shown_as_flags_and_what_differs_names_its_default():
-    c = default_config()
-    c.search.epochs = 7
-    lines = config_files.settings(c).splitlines()
-    assert "--config.search.epochs=7    # default: 50" in lines
-    assert "--config.train.epochs=60" in lines
-    assert sum("# default" in line for line in lines) == 1
+def test_a_name_and_a_file_give_their_config(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from jax_ser_darts.configs import ravdess\n\n"
+        "def get_config(variant='full'):\n    c = ravdess.get_config(variant)\n    c.search.epochs = 7\n    return c\n"
+    )
+    packaged, mine = config_files.load("ravdess:quick"), config_files.load(f"{tmp_path / 'mine.py'}:quick")
+    assert packaged.search.epochs != mine.search.epochs == 7
+    mine.search.epochs = packaged.search.epochs
+    assert mine == packaged
+
+
+def test_a_variant_that_there_is_not_is_an_error():
+    with pytest.raises(ConfigError, match="this config has the variants quick, full"):
+        config_files.load("ravdess:quik")

@@ -12,7 +12,9 @@ from tiny import tiny_config
 from jax_ser_darts import main
 from jax_ser_darts.data.folds import FoldError
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.rundir.checkpoints import CheckpointError, Checkpoints
+from jax_ser_darts.grid.board import JobError
+from jax_ser_darts.report import html
+from jax_ser_darts.rundir.checkpoints import Checkpoints
 from jax_ser_darts.rundir.manifest import lock_workdir
 from jax_ser_darts.rundir.metrics import MetricsWriter, read
 from jax_ser_darts.search import search, searcher
@@ -22,8 +24,8 @@ from jax_ser_darts.search_space.genotype import Edge, Genotype
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
 
 
-class Stopped(Exception):
-    """Stands for a kill."""
+class Stopped(BaseException):
+    """Stands for a kill: no part of the program catches it."""
 
 
 def stop_at_a_checkpoint(monkeypatch, config, workdir, mode):
@@ -41,17 +43,20 @@ def stop_at_a_checkpoint(monkeypatch, config, workdir, mode):
 
 
 class TestGoingOn:
-    def test_a_second_run_changes_nothing_but_the_scores(self, finished, monkeypatch):
+    def test_a_second_run_changes_nothing_but_the_report(self, finished, monkeypatch):
         def never(*_):
             raise AssertionError("a finished run was made again")
 
         before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
         monkeypatch.setattr(MetricsWriter, "__init__", never)
+        monkeypatch.setattr(html, "write", lambda *_, **__: None)  # the page takes seconds to draw
         main.run(tiny_config(), finished, "all")
         changed = {
-            p.name for p in finished.rglob("*") if p.is_file() and before.get(p) != p.stat().st_mtime_ns
+            str(p.relative_to(finished))
+            for p in finished.rglob("*")
+            if p.is_file() and before.get(p) != p.stat().st_mtime_ns
         }
-        assert changed <= {"scores.json", "scores.txt", "config.json", "genotype.json", ".lock"}
+        assert {name for name in changed if not name.startswith("report/")} <= {"config.json", ".lock"}
 
     @pytest.mark.parametrize("kind", ["search", "train"])
     def test_a_stopped_run_ends_as_one_that_was_not(self, finished, tmp_path, monkeypatch, kind):
@@ -107,7 +112,8 @@ class TestGoingOn:
         with monkeypatch.context() as patch:
             patch.setattr(Checkpoints, "save", filling)
             with pytest.raises(
-                CheckpointError, match=r"step 2 .*first/seed_0/fold_0/checkpoints: .*No space left"
+                JobError,
+                match=r"CheckpointError: .*step 2 .*first/seed_0/fold_0/checkpoints: .*No space left",
             ):
                 main.run(config, small_disk.folder, "search")
         small_disk.make_space()
@@ -137,8 +143,10 @@ class TestGoingOn:
             del line["seconds"]
         assert len(mine) == config.train.epochs
         assert mine == whole
-        answers = [(tmp_path / run / where / "predictions.json").read_text() for run in ("stopped", "whole")]
-        assert answers[0] == answers[1]
+        predictions = [
+            (tmp_path / run / where / "predictions.json").read_text() for run in ("stopped", "whole")
+        ]
+        assert predictions[0] == predictions[1]
 
     def test_a_search_that_a_rule_ends_stays_ended_and_its_selection_goes_on(
         self, finished, tmp_path, monkeypatch
@@ -170,12 +178,12 @@ class TestGoingOn:
 
         monkeypatch.setattr(searcher, "make_searcher", compiled_once)
         main.run(config, tmp_path / "whole", "search")
-        save, left, kept = Checkpoints.save, [2, 2, 5], []  # the last epoch of both, a decision
+        save, left, saved = Checkpoints.save, [2, 2, 5], []  # the last epoch of both, a decision
 
         def stopping(self, step, state, times):
             save(self, step, state, times)
             if left and step == left[0]:
-                kept.append(times)
+                saved.append(times)
                 left.pop(0)
                 raise Stopped
 
@@ -208,7 +216,7 @@ class TestGoingOn:
             else:
                 assert steps[-1] == 2 + 6, "two epochs, then two edges and a node of either cell"
         took = json.loads((tmp_path / "killed/search/selected/seed_0/fold_0/search.json").read_text())
-        assert all(took[which] > kept[-1][which] for which in ("seconds", "compiling")), "of both processes"
+        assert all(took[which] > saved[-1][which] for which in ("seconds", "compiling")), "of both processes"
 
     def test_a_stopped_search_of_partial_channels_ends_as_one_that_was_not(
         self, finished, tmp_path, monkeypatch
@@ -318,6 +326,6 @@ def test_the_fold_of_a_genotype_file_is_trained_without_a_search(finished, tmp_p
     config.folds.run = (1,)
     config.train.genotype = str(finished / "search/first/seed_0/fold_1/genotype.json")
     main.run(config, tmp_path, "all")
-    assert set(json.loads((tmp_path / "scores.json").read_text())["rows"]) == {"genotype"}
+    assert set(json.loads((tmp_path / "report" / "summary.json").read_text())["methods"]) == {"genotype"}
     assert not (tmp_path / "search").exists()
     assert pathlib.Path(tmp_path / "train/genotype/fold_1/seed_0/network.json").exists()

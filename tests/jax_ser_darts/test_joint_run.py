@@ -1,4 +1,4 @@
-"""A joint search from sound to scores: the sequence cells are searched, kept, trained and counted like the CNN's."""
+"""A joint search from sound to scores: the sequence cells are searched, saved, trained and counted like the CNN's."""
 
 import json
 
@@ -43,4 +43,4 @@ def test_a_joint_search_leaves_a_sequence_cell_whose_network_is_trained_and_scor
         (tmp_path / "train" / "second" / "search_0" / "fold_0" / "seed_0" / "network.json").read_text()
     )
     assert trained["genotype"] == found.to_json()
-    assert "second" in (tmp_path / "scores.txt").read_text()
+    assert "second" in (tmp_path / "report" / "table.txt").read_text()

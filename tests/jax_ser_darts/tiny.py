@@ -1,6 +1,7 @@
 """A run small enough for tests: four synthetic speakers, a supernet of one node, two epochs."""
 
-from jax_ser_darts.settings import default_config
+from jax_ser_darts.settings import default_config, resolve
+from jax_ser_darts.settings.convert import replaced
 
 
 def tiny_config():
@@ -36,6 +37,11 @@ def tiny_config():
     c.train.augment.time_width = 2
     c.scores.resamples = 50
     return c
+
+
+def tiny_settings(changes=()):
+    """The settings of the tiny config, some of them changed by name, such as {"search.epochs": 1}."""
+    return replaced(resolve(tiny_config()), dict(changes))
 
 
 get_config = tiny_config  # for --config=tests/jax_ser_darts/tiny.py

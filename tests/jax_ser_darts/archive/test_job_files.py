@@ -9,8 +9,7 @@ import pytest
 
 from jax_ser_darts.archive import job_files
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.grid import jobs
-from jax_ser_darts.rundir import metrics
+from jax_ser_darts.rundir import layout, metrics
 
 
 @pytest.fixture
@@ -19,39 +18,39 @@ def run(tmp_path, monkeypatch):
     return grids.make(tmp_path / "run", grids.grid_config())
 
 
-def test_every_job_that_is_done_is_found_and_kept_in_a_file_of_its_own(run, tmp_path):
+def test_every_job_that_is_done_is_found_and_archived_in_a_file_of_its_own(run, tmp_path):
     folders = job_files.done_in(run.workdir)
     assert folders == sorted(job.folder(run.workdir) for job in run.jobs)
     for folder in folders:
-        job_files.keep(
-            job_files.read(folder), job_files.place(tmp_path / "kept", folder.relative_to(run.workdir))
+        job_files.write(
+            job_files.read(folder), job_files.place(tmp_path / "archive", folder.relative_to(run.workdir))
         )
-    kept = dict(job_files.kept_in(tmp_path / "kept"))
-    assert sorted(run.workdir / path for path in kept) == folders
-    for path, job in kept.items():
+    archived = dict(job_files.archived_in(tmp_path / "archive"))
+    assert sorted(run.workdir / path for path in archived) == folders
+    for path, job in archived.items():
         assert job == job_files.read(run.workdir / path)
 
 
-def test_a_job_that_is_laid_out_again_is_the_same_job(run, tmp_path):
+def test_a_job_that_is_unpacked_is_the_same_job(run, tmp_path):
     for folder in job_files.done_in(run.workdir):
         job, again = job_files.read(folder), tmp_path / "again" / folder.relative_to(run.workdir)
-        job_files.lay_out(job, again)
+        job_files.unpack(job, again)
         assert job_files.read(again) == job
 
 
 def test_what_tables_are_made_of_is_exact_and_the_rest_of_an_epoch_is_short(run, tmp_path):
     folder = run.workdir / "search/second/seed_0/fold_0"
-    job_files.keep(job_files.read(folder), tmp_path / "job.json")
+    job_files.write(job_files.read(folder), tmp_path / "job.json")
     text = (tmp_path / "job.json").read_text()
-    now, was = json.loads(text)[metrics.FILE_NAME], metrics.read(folder / metrics.FILE_NAME)
-    assert sum(line.startswith('{"epoch": ') for line in text.splitlines()) == len(was) == 2, (
+    archived, exact = json.loads(text)[metrics.FILE_NAME], metrics.read(folder / metrics.FILE_NAME)
+    assert sum(line.startswith('{"epoch": ') for line in text.splitlines()) == len(exact) == 2, (
         "a line an epoch"
     )
-    for mine, theirs in zip(now, was, strict=True):
-        assert (mine["val"], mine["agreement"]) == (theirs["val"], theirs["agreement"])
-        for kind in mine["alphas"]:
-            np.testing.assert_allclose(mine["alphas"][kind], theirs["alphas"][kind], rtol=1e-3)
-        assert len(json.dumps(mine["alphas"])) < len(json.dumps(theirs["alphas"])) / 2
+    for rounded, line in zip(archived, exact, strict=True):
+        assert (rounded["val"], rounded["agreement"]) == (line["val"], line["agreement"])
+        for kind in rounded["alphas"]:
+            np.testing.assert_allclose(rounded["alphas"][kind], line["alphas"][kind], rtol=1e-3)
+        assert len(json.dumps(rounded["alphas"])) < len(json.dumps(line["alphas"])) / 2
 
 
 def test_statistics_of_the_features_are_left_out(run):
@@ -62,10 +61,17 @@ def test_statistics_of_the_features_are_left_out(run):
 
 def test_two_results_are_the_same_whatever_they_were_run_with(run):
     job = job_files.read(run.workdir / "train/svm/fold_0/seed_0")
-    told = {**job, jobs.FILE_NAME: {**job[jobs.FILE_NAME], "run_with": {"commit": "f00"}}}
-    slower = {**job, jobs.FILE_NAME: {**job[jobs.FILE_NAME], "seconds": 1e9}}
-    assert job_files.same_result(job, told)
+    given = {**job, layout.JOB_FILE: {**job[layout.JOB_FILE], "run_with": {"commit": "f00"}}}
+    slower = {**job, layout.JOB_FILE: {**job[layout.JOB_FILE], "seconds": 1e9}}
+    assert job_files.same_result(job, given)
     assert not job_files.same_result(job, slower)
+
+
+def test_a_training_that_has_not_predicted_is_not_done(run):
+    folder = run.workdir / "train/first/search_0/fold_0/seed_0"
+    (folder / "predictions.json").unlink()
+    assert folder not in job_files.done_in(run.workdir)
+    assert len(job_files.done_in(run.workdir)) == len(run.jobs) - 1
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"job.json": {"wall": 1}}', '{"job.json": []}'])
@@ -74,4 +80,4 @@ def test_what_is_no_job_is_named(tmp_path, text):
     path.parent.mkdir(parents=True)
     path.write_text(text)
     with pytest.raises(ConfigError, match=str(path)):
-        list(job_files.kept_in(tmp_path))
+        list(job_files.archived_in(tmp_path))

@@ -1,4 +1,4 @@
-"""What is kept of a comparison: its tables come out of it as out of the run; sound, features and weights do not."""
+"""An archive: its tables come out of it as out of the run; sound, features and weights do not."""
 
 import filecmp
 import json
@@ -8,26 +8,28 @@ import shutil
 import grids
 import pytest
 
-from jax_ser_darts.archive import job_files
-from jax_ser_darts.archive import store as kept
+from jax_ser_darts.archive import job_files, store
+from jax_ser_darts.archive.__main__ import main
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.grid import jobs
 from jax_ser_darts.report import html, outputs
 from jax_ser_darts.report.results import Results
+from jax_ser_darts.rundir import layout
 from jax_ser_darts.rundir.environment import environment
 from jax_ser_darts.rundir.manifest import lock_workdir, read_manifest, write_manifest
+from jax_ser_darts.settings import resolve
 
 TABLES = ("table.txt", "table.tex", "results.csv")
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A finished grid, its tables in compare/; without the page, which takes seconds to draw (see test_run.py)."""
+    """A finished grid, its tables in report/; without the page, which takes seconds to draw (see test_run.py)."""
     monkeypatch.setattr(os, "fsync", lambda _: None)  # of hundreds of small files
     monkeypatch.setattr(html, "write", lambda *_, **__: None)
-    found = grids.make(tmp_path / "run", grids.grid_config())
-    outputs.write(found.workdir / "compare", found, environment=environment())
-    return found
+    results = grids.make(tmp_path / "run", grids.grid_config())
+    outputs.write(results.workdir / "report", results, environment=environment())
+    return results
 
 
 def summary_of(folder):
@@ -36,131 +38,131 @@ def summary_of(folder):
     return {**summary, "jobs": jobs}
 
 
-def same_files(one, other):
-    files = [sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file()) for root in (one, other)]
-    return files[0] == files[1] and not filecmp.cmpfiles(one, other, files[0], shallow=False)[1]
+def same_files(folder, other):
+    files = [sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file()) for root in (folder, other)]
+    return files[0] == files[1] and not filecmp.cmpfiles(folder, other, files[0], shallow=False)[1]
 
 
-def test_the_tables_are_rebuilt_from_what_is_kept_alone(run, tmp_path):
-    kept.collect(run.workdir, tmp_path / "kept")
+def test_the_tables_are_rebuilt_from_the_archive_alone(run, tmp_path):
+    store.collect(run.workdir, tmp_path / "archive")
     run.workdir.rename(tmp_path / "away")
-    kept.rebuild(tmp_path / "kept", tmp_path / "again")
+    store.rebuild(tmp_path / "archive", tmp_path / "again")
     for name in TABLES:
-        assert (tmp_path / "again" / name).read_text() == (tmp_path / "away/compare" / name).read_text()
-    assert summary_of(tmp_path / "again") == summary_of(tmp_path / "away/compare")
+        assert (tmp_path / "again" / name).read_text() == (tmp_path / "away/report" / name).read_text()
+    assert summary_of(tmp_path / "again") == summary_of(tmp_path / "away/report")
 
 
 def test_collecting_twice_changes_nothing_and_another_workdir_adds(run, tmp_path):
-    kept.collect(run.workdir, tmp_path / "whole")
-    kept.collect(run.workdir, tmp_path / "whole")
+    store.collect(run.workdir, tmp_path / "whole")
+    store.collect(run.workdir, tmp_path / "whole")
     half = tmp_path / "half"
     shutil.copytree(run.workdir, half)
     for job in run.jobs[::2]:
-        (job.folder(half) / jobs.FILE_NAME).unlink()
-    assert f"{len(run.jobs) - len(run.jobs[::2])} jobs" in kept.collect(half, tmp_path / "parts")
+        (job.folder(half) / layout.JOB_FILE).unlink()
+    assert f"{len(run.jobs) - len(run.jobs[::2])} jobs" in store.collect(half, tmp_path / "parts")
     assert not same_files(tmp_path / "whole", tmp_path / "parts")
-    kept.collect(run.workdir, tmp_path / "parts")
+    store.collect(run.workdir, tmp_path / "parts")
     assert same_files(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_part_of_a_grid_is_compared_as_far_as_methods_are_whole(run, tmp_path):
     """Of `first` a search is missing, of the SVM a fold; the others are as in the whole grid."""
-    whole = summary_of(run.workdir / "compare")
+    whole = summary_of(run.workdir / "report")
     assert whole["left_out"] == []
     for job in (next(job for job in run.jobs if job.method == "first"), run.jobs[-1]):
         shutil.rmtree(job.folder(run.workdir))
-    kept.collect(run.workdir, tmp_path / "kept")
-    for i, folder in enumerate((tmp_path / "kept", run.workdir)):
-        text = kept.rebuild(folder, tmp_path / f"part_{i}")
+    store.collect(run.workdir, tmp_path / "archive")
+    for i, folder in enumerate((tmp_path / "archive", run.workdir)):
+        text = store.rebuild(folder, tmp_path / f"part_{i}")
         assert "first: 5 of 6 jobs are done, and not search first seed 0 fold 0" in text
         part = summary_of(tmp_path / f"part_{i}")
-        assert [one["method"] for one in part["left_out"]] == ["first", "svm"]
+        assert [entry["method"] for entry in part["left_out"]] == ["first", "svm"]
         assert set(part["methods"]) == set(whole["methods"]) - {"first", "svm"}
-        for method, of in part["methods"].items():
-            assert of["confusion"] == whole["methods"][method]["confusion"]
-            assert of["ua"]["value"] == whole["methods"][method]["ua"]["value"]
+        for name, method in part["methods"].items():
+            assert method["confusion"] == whole["methods"][name]["confusion"]
+            assert method["ua"]["value"] == whole["methods"][name]["ua"]["value"]
 
 
-def test_a_grid_without_a_whole_method_says_how_far_it_is(run, tmp_path):
+def test_a_grid_without_a_whole_method_reports_how_far_it_is(run, tmp_path):
     for job in run.jobs:
         if job.fold == 1:
             shutil.rmtree(job.folder(run.workdir))
-    kept.collect(run.workdir, tmp_path / "kept")
-    with pytest.raises(ConfigError, match="nothing to compare yet:\nfirst: 3 of 6 jobs are done"):
-        kept.rebuild(tmp_path / "kept", tmp_path / "out")
+    store.collect(run.workdir, tmp_path / "archive")
+    with pytest.raises(ConfigError, match="nothing to report yet:\nfirst: 3 of 6 jobs are done"):
+        store.rebuild(tmp_path / "archive", tmp_path / "out")
 
 
-def test_another_result_of_a_job_that_is_kept_is_refused_and_nothing_is_changed(run, tmp_path):
-    folder = tmp_path / "kept"
-    kept.collect(run.workdir, folder)
+def test_another_result_of_an_archived_job_is_refused_and_nothing_is_changed(run, tmp_path):
+    folder = tmp_path / "archive"
+    store.collect(run.workdir, folder)
     shutil.copytree(folder, tmp_path / "before")
     path = run.jobs[-1].folder(run.workdir) / "predictions.json"
-    answers = json.loads(path.read_text())
-    answers["predictions"].reverse()
-    path.write_text(json.dumps(answers))
+    predictions = json.loads(path.read_text())
+    predictions["predictions"].reverse()
+    path.write_text(json.dumps(predictions))
     with pytest.raises(ConfigError, match="another result"):
-        kept.collect(run.workdir, folder)
+        store.collect(run.workdir, folder)
     assert same_files(folder, tmp_path / "before")
 
 
 def test_another_config_or_corpus_is_refused(run, tmp_path):
-    kept.collect(run.workdir, tmp_path / "kept")
+    store.collect(run.workdir, tmp_path / "archive")
     other = grids.grid_config()
     other.search.epochs = 7
     grids.make(tmp_path / "other", other)
     with pytest.raises(ConfigError, match=r"search\.epochs: 2 there, 7 now"):
-        kept.collect(tmp_path / "other", tmp_path / "kept")
+        store.collect(tmp_path / "other", tmp_path / "archive")
     path = run.workdir / "config.json"
     path.write_text(path.read_text().replace(grids.CORPUS, "another"))
     with pytest.raises(ConfigError, match="corpus has other utterances"):
-        kept.collect(run.workdir, tmp_path / "kept")
+        store.collect(run.workdir, tmp_path / "archive")
 
 
-def test_no_path_of_a_machine_is_kept_and_the_corpus_may_lie_elsewhere(run, tmp_path):
+def test_no_path_of_a_machine_is_archived_and_the_corpus_may_lie_elsewhere(run, tmp_path):
     here, there = (grids.grid_config() for _ in range(2))
     for config, root in ((here, "/of/one"), (there, "/of/another")):
         config.data.source, config.data.records = f"{root}/corpus", f"{root}/records"
-    write_manifest(here, run.workdir, grids.CORPUS)
-    kept.collect(run.workdir, tmp_path / "kept")
-    assert "/of/one" not in (tmp_path / "kept/config.json").read_text()
-    kept.restore(tmp_path / "kept", tmp_path / "new")
+    write_manifest(resolve(here), run.workdir, grids.CORPUS)
+    store.collect(run.workdir, tmp_path / "archive")
+    assert "/of/one" not in (tmp_path / "archive/config.json").read_text()
+    store.restore(tmp_path / "archive", tmp_path / "new")
     with pytest.raises(ConfigError, match="corpus has other utterances"):
-        write_manifest(there, tmp_path / "new", "another")
-    write_manifest(there, tmp_path / "new", grids.CORPUS)
+        write_manifest(resolve(there), tmp_path / "new", "another")
+    write_manifest(resolve(there), tmp_path / "new", grids.CORPUS)
 
 
 class TestAGridOfSeveralWorkdirs:
-    def test_its_parts_kept_in_any_order_are_compared_as_the_whole(self, run, tmp_path):
+    def test_its_parts_collected_in_any_order_are_compared_as_the_whole(self, run, tmp_path):
         """Each machine has one of the training seeds; one of them has no SVM."""
         for seed in (1, 0):
             config = grids.grid_config()
             config.train.seeds, config.baselines.svm = (seed,), seed == 1
             part = tmp_path / f"part_{seed}"
             shutil.copytree(run.workdir, part)
-            write_manifest(config, part, grids.CORPUS)
-            mine = Results.from_json(
-                json.loads((part / "compare/corpus.json").read_text()), config=config, workdir=part
+            write_manifest(resolve(config), part, grids.CORPUS)
+            grid = Results.from_json(
+                json.loads((part / "report/corpus.json").read_text()), config=resolve(config), workdir=part
             ).jobs
-            for job in {*run.jobs} - {*mine}:
+            for job in {*run.jobs} - {*grid}:
                 shutil.rmtree(job.folder(part))
-            assert "NOT compared" not in kept.collect(part, tmp_path / "kept")
-        assert "NOT compared" not in kept.rebuild(tmp_path / "kept", tmp_path / "again")
-        assert summary_of(tmp_path / "again") == summary_of(run.workdir / "compare")
-        kept.restore(tmp_path / "kept", part)
+            assert "NOT reported" not in store.collect(part, tmp_path / "archive")
+        assert "NOT reported" not in store.rebuild(tmp_path / "archive", tmp_path / "again")
+        assert summary_of(tmp_path / "again") == summary_of(run.workdir / "report")
+        store.restore(tmp_path / "archive", part)
         claimed = read_manifest(part)[0]
         assert (claimed.train.seeds, claimed.baselines.svm) == ((0, 1), True)
 
     def test_a_job_outside_the_grid_is_named(self, run, tmp_path):
         """A grid of one genotype has no searches."""
-        kept.collect(run.workdir, tmp_path / "kept")
+        store.collect(run.workdir, tmp_path / "archive")
         config = grids.grid_config()
         config.train.genotype = "mine.json"
-        write_manifest(config, run.workdir, grids.CORPUS)
-        said = kept.collect(run.workdir, tmp_path / "kept")
-        again = kept.rebuild(tmp_path / "kept", tmp_path / "again")
-        for text in (said, again):
-            assert "NOT compared, being outside the grid of config.json: search/first/seed_0/fold_0, " in text
-            assert "train/svm" not in text.split("NOT compared")[1]
+        write_manifest(resolve(config), run.workdir, grids.CORPUS)
+        collected = store.collect(run.workdir, tmp_path / "archive")
+        again = store.rebuild(tmp_path / "archive", tmp_path / "again")
+        for text in (collected, again):
+            assert "NOT reported, being outside the grid of config.json: search/first/seed_0/fold_0, " in text
+            assert "train/svm" not in text.split("NOT reported")[1]
 
     def test_baselines_of_different_sizes_are_not_mixed(self, run, tmp_path):
         matched = [job for job in run.jobs if job.method == "cnn_matched"]
@@ -168,71 +170,70 @@ class TestAGridOfSeveralWorkdirs:
             path = job.folder(run.workdir) / "network.json"
             grids.write(path, {**json.loads(path.read_text()), "matched_parameters": parameters})
         with pytest.raises(ConfigError, match=r"another matched_parameters \(2000\)"):
-            kept.collect(run.workdir, tmp_path / "kept")
-        assert not (tmp_path / "kept").exists()
+            store.collect(run.workdir, tmp_path / "archive")
+        assert not (tmp_path / "archive").exists()
 
 
-def test_a_job_remembers_with_what_it_was_run_or_is_told(run, tmp_path):
-    silent = run.jobs[0]
-    path = silent.folder(run.workdir) / jobs.FILE_NAME
+def test_a_job_knows_with_what_it_was_run_or_is_given_it(run, tmp_path):
+    path = run.jobs[0].folder(run.workdir) / layout.JOB_FILE
     path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "run_with"}))
-    assert "1 of them do not say" in kept.collect(run.workdir, tmp_path / "kept")
-    assert "do not say" not in kept.collect(run.workdir, tmp_path / "kept", commit="f00")
-    kept.collect(run.workdir, tmp_path / "kept")
-    kept.rebuild(tmp_path / "kept", tmp_path / "again")
-    made = {of["run_with"]["commit"]: of["jobs"] for of in summary_of(tmp_path / "again")["jobs"]}
-    assert made == {"f00": 1, "abc": len(run.jobs) - 1}
+    assert "1 of them do not know" in store.collect(run.workdir, tmp_path / "archive")
+    assert "do not know" not in store.collect(run.workdir, tmp_path / "archive", commit="f00")
+    store.collect(run.workdir, tmp_path / "archive")
+    store.rebuild(tmp_path / "archive", tmp_path / "again")
+    commits = {group["run_with"]["commit"]: group["jobs"] for group in summary_of(tmp_path / "again")["jobs"]}
+    assert commits == {"f00": 1, "abc": len(run.jobs) - 1}
 
 
 class TestRestore:
-    def test_a_restored_workdir_has_the_same_jobs_done_and_is_kept_as_the_same(self, run, tmp_path):
-        kept.collect(run.workdir, tmp_path / "kept")
-        said = kept.restore(tmp_path / "kept", tmp_path / "new")
-        assert f"{len(run.jobs)} of {len(run.jobs)}" in said
+    def test_a_restored_workdir_has_the_same_jobs_done_and_is_archived_as_the_same(self, run, tmp_path):
+        store.collect(run.workdir, tmp_path / "archive")
+        text = store.restore(tmp_path / "archive", tmp_path / "new")
+        assert f"{len(run.jobs)} of {len(run.jobs)}" in text
         for job in run.jobs:
             assert job.done(tmp_path / "new") == job.done(run.workdir)
             jobs.check_same(job, run.config, tmp_path / "new")
-        kept.collect(tmp_path / "new", tmp_path / "again")
-        assert same_files(tmp_path / "kept", tmp_path / "again")
+        store.collect(tmp_path / "new", tmp_path / "again")
+        assert same_files(tmp_path / "archive", tmp_path / "again")
 
     def test_a_restored_workdir_takes_its_config_and_corpus_alone(self, run, tmp_path):
-        kept.collect(run.workdir, tmp_path / "kept")
-        kept.restore(tmp_path / "kept", tmp_path / "new")
+        store.collect(run.workdir, tmp_path / "archive")
+        store.restore(tmp_path / "archive", tmp_path / "new")
         write_manifest(run.config, tmp_path / "new", grids.CORPUS)
         with pytest.raises(ConfigError, match="corpus has other utterances"):
             write_manifest(run.config, tmp_path / "new", "another")
         other = grids.grid_config()
         other.train.epochs = 9
         with pytest.raises(ConfigError, match=r"train\.epochs: 2 there, 9 now"):
-            write_manifest(other, tmp_path / "new", grids.CORPUS)
-        write_manifest(other, tmp_path / "theirs", grids.CORPUS)
+            write_manifest(resolve(other), tmp_path / "new", grids.CORPUS)
+        write_manifest(resolve(other), tmp_path / "theirs", grids.CORPUS)
         with pytest.raises(ConfigError, match=r"train\.epochs: 9 there, 2 now"):
-            kept.restore(tmp_path / "kept", tmp_path / "theirs")
+            store.restore(tmp_path / "archive", tmp_path / "theirs")
 
     def test_what_the_workdir_has_itself_stays_and_the_rest_is_added(self, run, tmp_path):
-        kept.collect(run.workdir, tmp_path / "kept")
+        store.collect(run.workdir, tmp_path / "archive")
         own, gone = run.jobs[0].folder(run.workdir), run.jobs[1].folder(run.workdir)
         exact = (own / "metrics.jsonl").read_text()
-        (gone / jobs.FILE_NAME).unlink()  # as if a kill had ended the restoring
-        assert f"1 of {len(run.jobs)}" in kept.restore(tmp_path / "kept", run.workdir)
+        (gone / layout.JOB_FILE).unlink()  # as if a kill had ended the restoring
+        assert f"1 of {len(run.jobs)}" in store.restore(tmp_path / "archive", run.workdir)
         assert (own / "metrics.jsonl").read_text() == exact
         assert run.jobs[1].done(run.workdir)
 
     @pytest.mark.parametrize("what", ["another result", "is begun", "another size"])
     def test_what_would_not_go_together_is_refused_before_anything_is_written(self, run, tmp_path, what):
         """E.g. a training of other cells than those that the workdir has found."""
-        kept.collect(run.workdir, tmp_path / "kept")
+        store.collect(run.workdir, tmp_path / "archive")
         place = run.jobs[0].folder(run.workdir)
-        run.jobs[-1].folder(run.workdir).joinpath(jobs.FILE_NAME).unlink()
+        run.jobs[-1].folder(run.workdir).joinpath(layout.JOB_FILE).unlink()
         if what == "another size":
             grids.write(run.workdir / "train" / "matched.json", {"parameters": 1, "methods": []})
         elif what == "is begun":
-            (place / jobs.FILE_NAME).unlink()
+            (place / layout.JOB_FILE).unlink()
             (place / "checkpoints").mkdir()
         else:
             grids.write(place / "genotype.json", {})
         with pytest.raises(ConfigError, match=what):
-            kept.restore(tmp_path / "kept", run.workdir)
+            store.restore(tmp_path / "archive", run.workdir)
         assert run.jobs[-1].done(run.workdir) is None
 
     def test_a_restore_killed_at_any_file_leaves_whole_jobs_alone_and_is_gone_on_with(
@@ -244,10 +245,10 @@ class TestRestore:
         ]
         for job in {*run.jobs} - {*few}:
             shutil.rmtree(job.folder(run.workdir))
-        kept.collect(run.workdir, tmp_path / "kept")
-        kept.restore(tmp_path / "kept", tmp_path / "whole")
+        store.collect(run.workdir, tmp_path / "archive")
+        store.restore(tmp_path / "archive", tmp_path / "whole")
         steps = []
-        places = [(kept, "write_text"), (kept, "write_json"), (kept, "_put"), (job_files, "write_text")]
+        places = [(store, "write_text"), (store, "write_json"), (store, "_put"), (job_files, "write_text")]
         real = {place: getattr(*place) for place in places}
 
         def killed_after(last):
@@ -272,39 +273,39 @@ class TestRestore:
             grids.write(few[1].folder(workdir) / "network.json", {})
             killed_after(last)
             try:
-                kept.restore(tmp_path / "kept", workdir)
+                store.restore(tmp_path / "archive", workdir)
                 ended = True
             except KeyboardInterrupt:
                 for job in few:
                     names = {path.name for path in job.folder(workdir).glob("*")}
-                    assert jobs.FILE_NAME in names or names <= {"network.json"}
+                    assert layout.JOB_FILE in names or names <= {"network.json"}
             killed_after(0)
-            kept.restore(tmp_path / "kept", workdir)
+            store.restore(tmp_path / "archive", workdir)
             assert same_files(workdir, tmp_path / "whole")
         assert last > 10
 
     def test_a_workdir_at_work_is_left_alone(self, run, tmp_path):
-        kept.collect(run.workdir, tmp_path / "kept")
+        store.collect(run.workdir, tmp_path / "archive")
         with lock_workdir(run.workdir), pytest.raises(ConfigError, match="another process"):
-            kept.restore(tmp_path / "kept", run.workdir)
+            store.restore(tmp_path / "archive", run.workdir)
 
 
 @pytest.mark.parametrize("what", ["nothing", "no job", "no corpus"])
 def test_what_is_not_there_is_one_message(run, tmp_path, capsys, what):
-    folder = tmp_path / "kept"
+    folder = tmp_path / "archive"
     arguments = {"nothing": ["rebuild", str(tmp_path / "absent"), "out"]}.get(what)
     if what != "nothing":
-        left = "*/**/job.json" if what == "no job" else "compare/corpus.json"
+        left = "*/**/job.json" if what == "no job" else "report/corpus.json"
         for path in run.workdir.glob(left):
             path.unlink()
         arguments = ["collect", str(run.workdir), str(folder)]
-    assert kept.main(arguments) == 1
-    said = {
+    assert main(arguments) == 1
+    messages = {
         "nothing": "nothing has been run",
-        "no job": "no job of --mode=compare is done",
-        "no corpus": "go on with --mode=compare",
+        "no job": "no job is done",
+        "no corpus": "no mode that searches, trains or evaluates was run",
     }
-    assert said[what] in capsys.readouterr().err
+    assert messages[what] in capsys.readouterr().err
 
 
 JOB = "train/svm/fold_0/seed_0"
@@ -322,24 +323,24 @@ DAMAGED = (
 
 
 def test_what_is_damaged_is_one_message_that_names_the_file(run, tmp_path, capsys):
-    folder = tmp_path / "kept"
-    kept.collect(run.workdir, folder)
-    for name, text, said in DAMAGED:
+    folder = tmp_path / "archive"
+    store.collect(run.workdir, folder)
+    for name, text, message in DAMAGED:
         path = folder / name
         was = path.read_text()
         path.write_text(text)
-        assert kept.main(["rebuild", str(folder), str(tmp_path / "out")]) == 1
+        assert main(["rebuild", str(folder), str(tmp_path / "out")]) == 1
         error = capsys.readouterr().err
         assert path.name in error
-        assert said in error
+        assert message in error
         path.write_text(was)
 
 
-def test_a_damaged_workdir_is_not_kept(run, tmp_path, capsys):
+def test_a_damaged_workdir_is_not_archived(run, tmp_path, capsys):
     for path in (run.workdir / "config.json", run.workdir / JOB / "job.json"):
         was = path.read_text()
         for text in ("{", "{}", "[]"):
             path.write_text(text)
-            assert kept.main(["collect", str(run.workdir), str(tmp_path / "kept")]) == 1
+            assert main(["collect", str(run.workdir), str(tmp_path / "archive")]) == 1
             assert f"{path} is damaged" in capsys.readouterr().err
         path.write_text(was)

@@ -1,5 +1,6 @@
 """Records in memory: what was written, in order, by group; and a plain word on whatever is not whole."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -72,6 +73,15 @@ def corpus(folder) -> Corpus:
 def damaged(folder, tmp_path) -> pathlib.Path:
     """A copy to damage."""
     return shutil.copytree(folder, tmp_path / "corpus_0123abcd" / "1.0.0")
+
+
+@pytest.mark.parametrize("column", ["id", "label", "speaker"])
+def test_a_fingerprint_is_of_who_speaks_what_with_which_emotion(corpus, column):
+    values = getattr(corpus, column).copy()
+    values[[0, -1]] = values[[-1, 0]]
+    assert dataclasses.replace(corpus, **{column: values}).fingerprint != corpus.fingerprint
+    rest = {"metadata": {}, "features": corpus.features[::-1], "num_frames": corpus.num_frames[::-1]}
+    assert dataclasses.replace(corpus, **rest).fingerprint == corpus.fingerprint
 
 
 def test_what_was_written_is_read_by_group_and_in_order(corpus):

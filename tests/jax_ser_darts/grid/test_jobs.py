@@ -1,29 +1,33 @@
-"""The grid of a comparison: every job once, in a folder of its own, after what it needs."""
+"""The grid of a run: every job once, in a folder of its own, after what it needs; what each mode does of it."""
 
 import json
 import pathlib
 
 import pytest
-from tiny import tiny_config
+from tiny import tiny_settings
 
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.grid.jobs import SEARCH, SVM, TRAIN, Job, all_jobs, check_same, needed_by
+from jax_ser_darts.grid.jobs import SEARCH, SVM, TRAIN, Job, all_jobs, check_same, mode_jobs, needed_by
+from jax_ser_darts.rundir import layout
 from jax_ser_darts.search_space.genotype import Edge, Genotype
+from jax_ser_darts.settings.convert import replaced
 from jax_ser_darts.training import designs, svm
 from jax_ser_darts.training.spaces import RANDOM
 
 
 @pytest.fixture
 def config():
-    c = tiny_config()
-    c.search.methods = ("first", "second_differences")
-    c.search.seeds = (0, 3)
-    c.train.seeds = (0, 1, 2)
-    c.baselines.random = 2
-    c.baselines.networks = ("cnn",)
-    c.baselines.sizes = ("paper", "matched")
-    c.baselines.svm = True
-    return c
+    return tiny_settings(
+        {
+            "search.methods": ("first", "second_differences"),
+            "search.seeds": (0, 3),
+            "train.seeds": (0, 1, 2),
+            "baselines.random": 2,
+            "baselines.networks": ("cnn",),
+            "baselines.sizes": ("paper", "matched"),
+            "baselines.svm": True,
+        }
+    )
 
 
 def test_every_job_is_there_once(config):
@@ -41,7 +45,7 @@ def test_every_job_is_there_once(config):
     }
 
 
-def test_the_folders_are_those_of_the_other_modes(config):
+def test_each_kind_of_network_has_folders_of_its_own():
     root = pathlib.Path("w")
     search = Job(SEARCH, "first", search_seed=3, fold=1)
     assert search.folder(root) == root / "search/first/seed_3/fold_1"
@@ -55,8 +59,9 @@ def test_the_folders_are_those_of_the_other_modes(config):
 
 def test_another_space_brings_random_architectures_of_its_own_and_changes_no_other_job(config):
     before = all_jobs(config, [0, 1])
-    config.search.variants.joint = {"order": "first", "sequence": "all"}
-    config.search.methods = (*config.search.methods, "joint")
+    variants = {**config.search.variants, "joint": {"order": "first", "sequence": "all"}}
+    methods = (*config.search.methods, "joint")
+    config = replaced(config, {"search.variants": variants, "search.methods": methods})
     added = [job for job in all_jobs(config, [0, 1]) if job not in before]
     assert {job.method for job in added} == {"joint", "random_all"}
     assert len([job for job in added if job.method == "random_all"]) == 2 * 2 * 3
@@ -68,36 +73,79 @@ def test_each_network_needs_its_own_search_and_the_matched_ones_need_all(config)
         needed = needed_by(job, jobs, config)
         if job.method == "cnn_matched":
             assert len(needed) == 8
-        elif job.kind == SVM:
-            assert [other.fold for other in needed] == [0] * job.fold, "the first computes what all hear"
         elif job.kind == TRAIN and job.method in config.search.methods:
             assert needed == [Job(SEARCH, job.method, job.search_seed, job.fold)]
         else:
             assert needed == []
-    config.baselines.parameters = 1000
+    config = replaced(config, {"baselines.parameters": 1000})
     assert needed_by(Job(TRAIN, "cnn_matched", None, 0, 0), jobs, config) == []
 
 
 def test_a_genotype_of_a_file_replaces_the_searches(config):
-    config.train.genotype = "genotype.json"
+    config = replaced(config, {"train.genotype": "genotype.json"})
     jobs = all_jobs(config, [0])
     assert not any(job.kind == SEARCH for job in jobs)
     assert Job(TRAIN, designs.GIVEN_GENOTYPE, None, 0, 0) in jobs
     assert Job(SVM, svm.METHOD, None, 0, svm.SEED) in jobs
 
 
-def test_a_job_is_done_when_it_says_so(config, tmp_path):
+def finish(job, workdir, *files):
+    """A job's job.json, and other files of it."""
+    record = {"kind": job.kind, "method": job.method, "seconds": 1.0, "wall": 2.0}
+    job.folder(workdir).mkdir(parents=True, exist_ok=True)
+    for name in files:
+        (job.folder(workdir) / name).write_text("{}")
+    (job.folder(workdir) / "job.json").write_text(json.dumps(record))
+    return record
+
+
+def test_a_search_is_done_when_its_record_is_there(config, tmp_path):
     job = all_jobs(config, [0])[0]
     job.folder(tmp_path).mkdir(parents=True)
     (job.folder(tmp_path) / "genotype.json").write_text("{}")
     assert job.done(tmp_path) is None
-    about = {"kind": SEARCH, "method": job.method, "seconds": 1.0, "wall": 2.0}
-    (job.folder(tmp_path) / "job.json").write_text(json.dumps(about))
-    assert job.done(tmp_path) == about
+    record = finish(job, tmp_path)
+    assert job.done(tmp_path) == job.record(tmp_path) == record
+
+
+@pytest.mark.parametrize("kind", [TRAIN, SVM])
+def test_what_is_trained_is_done_when_it_has_predicted(config, tmp_path, kind):
+    job = next(job for job in all_jobs(config, [0]) if job.kind == kind)
+    record = finish(job, tmp_path)
+    assert (job.record(tmp_path), job.done(tmp_path)) == (record, None)
+    finish(job, tmp_path, "predictions.json")
+    assert job.done(tmp_path) == record
+
+
+def test_each_mode_has_its_jobs_and_needs_those_of_the_modes_before(config, tmp_path):
+    folds, jobs = [0, 1], all_jobs(config, [0, 1])
+    searches = [job for job in jobs if job.kind == SEARCH]
+    trainings = [job for job in jobs if job.kind != SEARCH]
+    assert mode_jobs("search", config, folds, tmp_path) == searches
+    assert mode_jobs("all", config, folds, tmp_path) == mode_jobs("compare", config, folds, tmp_path) == jobs
+    for mode in ("train", "evaluate"):
+        with pytest.raises(ConfigError, match=r"fold_0/job\.json is missing: run --mode=search first"):
+            mode_jobs(mode, config, folds, tmp_path)
+    for job in searches:
+        finish(job, tmp_path)
+    assert mode_jobs("train", config, folds, tmp_path) == trainings
+    with pytest.raises(ConfigError, match=r"job\.json is missing\): run --mode=train first"):
+        mode_jobs("evaluate", config, folds, tmp_path)
+    for job in trainings:
+        finish(job, tmp_path)
+    assert mode_jobs("evaluate", config, folds, tmp_path) == trainings
+
+
+def test_a_genotype_of_a_file_is_trained_without_a_search_and_searches_can_be_done_beside_it(
+    config, tmp_path
+):
+    config = replaced(config, {"train.genotype": "genotype.json"})
+    assert {job.kind for job in mode_jobs("train", config, [0], tmp_path)} == {TRAIN, SVM}
+    assert {job.kind for job in mode_jobs("search", config, [0], tmp_path)} == {SEARCH}
 
 
 @pytest.mark.parametrize("text", ["{", '{"wall": 1.0}'])
-def test_a_damaged_job_is_told_with_its_name(config, tmp_path, text):
+def test_a_damaged_job_is_named(config, tmp_path, text):
     job = all_jobs(config, [0])[0]
     job.folder(tmp_path).mkdir(parents=True)
     (job.folder(tmp_path) / "job.json").write_text(text)
@@ -108,9 +156,9 @@ def test_a_damaged_job_is_told_with_its_name(config, tmp_path, text):
 def test_what_is_done_is_not_taken_for_what_another_setting_asks_for(config, tmp_path):
     cell = ((Edge("skip_connect", 0), Edge("avg_pool_3x3", 1)),)
     genotype = Genotype(normal=cell, reduction=cell)
-    config.train.genotype = str(tmp_path / "genotype.json")
-    genotype.save(config.train.genotype)
-    config.baselines.parameters = 1000
+    path = tmp_path / "genotype.json"
+    genotype.save(path)
+    config = replaced(config, {"train.genotype": str(path), "baselines.parameters": 1000})
     left = {
         Job(TRAIN, designs.GIVEN_GENOTYPE, None, 0, 0): ("network.json", {"genotype": genotype.to_json()}),
         Job(TRAIN, RANDOM, 1, 2, 0): ("network.json", {"random_seed": [config.seed, 1, 2]}),
@@ -121,8 +169,9 @@ def test_what_is_done_is_not_taken_for_what_another_setting_asks_for(config, tmp
         job.folder(tmp_path).mkdir(parents=True)
         (job.folder(tmp_path) / name).write_text(json.dumps(value))
         check_same(job, config, tmp_path)
-    Genotype(normal=cell, reduction=cell * 2).save(config.train.genotype)
-    config.baselines.parameters, config.baselines.svm_c, config.seed = 2000, (1.0, 10.0), config.seed + 1
+    Genotype(normal=cell, reduction=cell * 2).save(path)
+    changes = {"baselines.parameters": 2000, "baselines.svm_c": (1.0, 10.0), "seed": config.seed + 1}
+    config = replaced(config, changes)
     for job in left:
         with pytest.raises(ConfigError, match="use another --workdir"):
             check_same(job, config, tmp_path)
@@ -135,8 +184,8 @@ def test_a_matched_size_that_was_given_is_not_taken_for_that_of_the_found_networ
     (job.folder(tmp_path) / "network.json").write_text('{"matched_parameters": 1000}')
     for known in ("not known yet", 2000):
         if known == 2000:
-            (tmp_path / designs.MATCHED_FILE).write_text(json.dumps({"parameters": known}))
+            (tmp_path / layout.MATCHED_FILE).write_text(json.dumps({"parameters": known}))
         with pytest.raises(ConfigError, match=f"\\(1000\\) than that of the found networks \\({known};"):
             check_same(job, config, tmp_path)
-    (tmp_path / designs.MATCHED_FILE).write_text('{"parameters": 1000}')
+    (tmp_path / layout.MATCHED_FILE).write_text('{"parameters": 1000}')
     check_same(job, config, tmp_path)

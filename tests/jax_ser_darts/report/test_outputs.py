@@ -1,4 +1,4 @@
-"""The folder of a comparison: all its files of one summary, or none and why not (see test_kept.py for whole grids)."""
+"""The folder of a report: all its files of one summary, or none and why not (see test_store.py for whole grids)."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ import pytest
 
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.report import html, outputs
+from jax_ser_darts.settings import Settings
 
 ROWS = [{"method": "first", "ua": 0.5}, {"method": "svm", "ua": None}]
 LEFT_OUT = {
@@ -29,10 +30,10 @@ def results(monkeypatch):
     monkeypatch.setattr(outputs, "trainings", lambda *_: {})
     monkeypatch.setattr(outputs, "summarise", lambda *_, environment: example.summary())
     monkeypatch.setattr(html, "write", lambda *_, **__: None)
-    return types.SimpleNamespace(jobs=["a job"], config=types.SimpleNamespace(to_dict=dict))
+    return types.SimpleNamespace(jobs=["a job"], config=Settings())
 
 
-def test_the_files_say_the_same_and_name_what_is_left_out(results, tmp_path):
+def test_the_files_agree_and_name_what_is_left_out(results, tmp_path):
     text = outputs.write(tmp_path, results, environment={})
     assert {path.name for path in tmp_path.iterdir()} == {
         "results.csv",
@@ -50,6 +51,6 @@ def test_the_files_say_the_same_and_name_what_is_left_out(results, tmp_path):
 
 def test_without_a_whole_method_nothing_is_written(results, tmp_path):
     results.jobs = []
-    with pytest.raises(ConfigError, match="nothing to compare yet:\nsecond: 1 of 3 jobs are done"):
+    with pytest.raises(ConfigError, match="nothing to report yet:\nsecond: 1 of 3 jobs are done"):
         outputs.write(tmp_path, results, environment={})
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The report of a made-up comparison: tables that agree, figures in both forms, a page that needs nothing else."""
+"""The report of a made-up grid: tables that agree, figures in both forms, a page that needs nothing else."""
 
 import collections
 import itertools
@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jax_ser_darts.report import cells, figures, html, style, tables
+from jax_ser_darts.report import cells, figures, html, notes, style, tables
+from jax_ser_darts.report.latex import latex
+from jax_ser_darts.report.text import text
+from jax_ser_darts.scoring.text import aligned
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +42,12 @@ def test_the_page_loads_nothing(page):
     assert not re.findall(r'(?:src|href)="(?!#|data:,)[^"]*"|@import|url\((?!#)|https?://', without_names)
 
 
-def test_one_training_seed_is_told_where_a_network_has_one():
+def test_one_training_seed_is_noted_where_a_network_has_one():
     summary = example.summary()
     summary["methods"]["svm"] = {**summary["methods"]["random"], "parameters": None, "trainings": 1}
-    assert "With one training seed" not in " ".join(tables.about_variances(summary))
+    assert "With one training seed" not in " ".join(notes.about_variances(summary))
     summary["methods"]["first"]["trainings"] = 1
-    assert "With one training seed" in " ".join(tables.about_variances(summary))
+    assert "With one training seed" in " ".join(notes.about_variances(summary))
 
 
 def test_no_id_comes_twice_and_every_reference_has_its_target(page):
@@ -75,7 +78,14 @@ def test_every_figure_lies_beside_the_page_in_both_forms(folder, page):
 
 def test_the_page_has_every_number_of_the_tables(page):
     summary = example.summary()
-    for table in (tables.scores, tables.tests, tables.costs, tables.variances, tables.agreement):
+    for table in (
+        tables.scores,
+        tables.seeds,
+        tables.tests,
+        tables.costs,
+        tables.variances,
+        tables.agreement,
+    ):
         for row in table(summary):
             for cell in row:
                 assert f">{cell}<" in page
@@ -109,22 +119,22 @@ def test_the_alphas_of_the_slider_are_those_of_the_search(page):
     assert chosen == expected
 
 
-def test_the_page_says_with_what_each_job_was_run(page):
+def test_the_page_has_what_each_job_was_run_with(page):
     assert "<dt>20 job(s)</dt><dd>a machine; commit fedcba; Python 3.11, jax 0.10.2" in re.sub(
         r"\n", "", page
     )
     assert "<dt>2 job(s)</dt><dd>nothing is known" in page
 
 
-def test_a_search_that_was_stopped_says_why(page):
-    said = "Stopped early, after epoch 7: the dominant eigenvalue grew. The cells are those of epoch 3."
-    assert page.count("Stopped early") == page.count(said) == 1
+def test_a_search_that_was_stopped_has_the_reason(page):
+    sentence = "Stopped early, after epoch 7: the dominant eigenvalue grew. The cells are those of epoch 3."
+    assert page.count("Stopped early") == page.count(sentence) == 1
     one = example.searches()[1]
     one["genotype_epoch"] = one["stopped"]["epoch"]
     assert html.ending(one).endswith("grew. The cells are those of this epoch.")
 
 
-def test_cells_that_were_chosen_by_perturbation_are_not_said_to_be_read_off_an_epoch():
+def test_cells_that_were_chosen_by_perturbation_are_not_read_off_an_epoch():
     stopped, *_ = (one for one in example.searches() if one["stopped"])
     chosen = {**stopped, "by_perturbation": True, "genotype_epoch": stopped["stopped"]["epoch"]}
     perturbed = "The cells were then chosen by perturbation of the supernet, not by the alphas."
@@ -174,7 +184,7 @@ def test_the_weight_of_an_edge_is_part_of_what_is_shown():
 
 
 @pytest.mark.parametrize("name", ["page.png", "cell.png", "cell.svg", "cell.pdf"])
-def test_a_disk_that_a_figure_fills_is_told(small_disk, name):
+def test_a_disk_that_a_figure_fills_is_named(small_disk, name):
     path = small_disk.folder / name
     small_disk.fill()
     with pytest.raises(OSError, match="No space left on device; make space and start again") as caught:
@@ -201,7 +211,7 @@ def test_any_cell_is_drawn_with_all_its_operations(inputs):
 
 
 @pytest.mark.parametrize(
-    ("p_values", "said"),
+    ("p_values", "sentence"),
     [
         ([0.9] * 6, "no two methods differ by corrected test and interval, in 6 pairs"),
         ([0.01, 0.9, 0.9, 0.9, 0.9, 0.9], "above first at a corrected p of at most 0.05"),
@@ -211,11 +221,11 @@ def test_any_cell_is_drawn_with_all_its_operations(inputs):
         ),
     ],
 )
-def test_the_headline_claims_what_the_tests_do(p_values, said):
+def test_the_headline_claims_what_the_tests_do(p_values, sentence):
     summary = example.summary()
     for test, p in zip(summary["tests"], p_values, strict=True):
         test.update(p_holm=p, differs=p <= 0.05)
-    assert said in html.headline(summary)
+    assert sentence in html.headline(summary)
     assert html.headline(summary).startswith(
         "second has the highest UA of 4 methods on these test speakers, 0.750"
     )
@@ -226,13 +236,13 @@ def test_no_p_value_is_shown_as_0(p, shown):
     assert tables.p_text(p) == shown
 
 
-def test_captions_say_what_their_table_needs():
+def test_captions_have_what_their_table_needs():
     """The test and its limits below the tests, what RI is over below the scores, of a part of a grid too."""
     summary = example.summary()
     summary["left_out"] = [
         {"method": "x", "done": 3, "jobs": 9, "first": "search x seed 0 fold 1", "error": "50 %\nand more"}
     ]
-    scores, tests, variances, agreement, costs = re.findall(r"\\caption\{(.*)\}", tables.latex(summary))
+    scores, tests, variances, agreement, costs = re.findall(r"\\caption\{(.*)\}", latex(summary))
     assert "RI is the relative improvement" in scores
     assert r"not search x seed 0 fold 1 (50 \%)" in scores
     assert "sign-flip" in tests
@@ -281,29 +291,29 @@ def test_the_rate_that_the_second_orders_term_is_proportional_to_is_drawn_where_
     assert len(figures.orders(example.summary(), searches).axes) == 2
 
 
-def test_few_clusters_are_said_to_decide_nothing():
+def test_few_clusters_decide_nothing_and_the_notes_have_it():
     summary = example.summary()
-    assert any("no difference can reach" in note for note in tables.notes(summary))
+    assert any("no difference can reach" in note for note in notes.notes(summary))
     summary["test"]["smallest_p"] = 1e-5
-    assert not any("no difference can reach" in note for note in tables.notes(summary))
+    assert not any("no difference can reach" in note for note in notes.notes(summary))
 
 
 def test_a_part_of_a_grid_is_not_taken_for_the_whole():
     summary = example.summary()
-    assert not any("whole grid" in note for note in tables.notes(summary))
+    assert not any("whole grid" in note for note in notes.notes(summary))
     summary["left_out"] = [
         {"method": "implicit", "done": 3, "jobs": 9, "first": "search implicit seed 0 fold 1", "error": None}
     ]
-    assert "implicit: 3 of 9 jobs are done, and not search implicit seed 0 fold 1." in tables.text(summary)
-    assert "whole grid" in tables.latex(summary)
+    assert "implicit: 3 of 9 jobs are done, and not search implicit seed 0 fold 1." in text(summary)
+    assert "whole grid" in latex(summary)
 
 
 def test_latex_has_the_same_rows_and_escapes():
-    text = tables.latex(example.summary())
-    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 5
-    assert r"cnn\_lstm\_matched" in text
-    assert not re.search(r"(?<!\\)[_%](?!.*booktabs)", text.replace("% \\usepackage", ""))
-    for line in text.splitlines():
+    written = latex(example.summary())
+    assert written.count(r"\begin{tabular}") == written.count(r"\end{tabular}") == 5
+    assert r"cnn\_lstm\_matched" in written
+    assert not re.search(r"(?<!\\)[_%](?!.*booktabs)", written.replace("% \\usepackage", ""))
+    for line in written.splitlines():
         if line.endswith(r"\\") and "textbf" not in line:
             assert line.count("&") in (3, 5, 6, 7)
 
@@ -319,9 +329,66 @@ def test_a_kind_of_cell_that_only_some_methods_search_is_shown_for_these():
     assert labels["sequence cell: skip connections"] == ["second"]
 
 
-def test_text_is_aligned():
-    lines = tables.aligned(tables.scores(example.summary())).splitlines()
+@pytest.mark.parametrize("table", [tables.scores, tables.seeds, tables.costs])
+def test_text_is_aligned(table):
+    lines = aligned(table(example.summary())).splitlines()
     assert len({len(line) for line in lines}) == 1
+
+
+def test_the_text_has_every_table_and_the_confusions_of_all_methods():
+    summary = example.summary()
+    written = text(summary)
+    for table in (
+        tables.scores,
+        tables.seeds,
+        tables.tests,
+        tables.variances,
+        tables.agreement,
+        tables.costs,
+    ):
+        assert aligned(table(summary)) in written
+    for name in example.RIGHT:
+        assert f"Confusion of {name}, % of the true class (rows)" in written
+        first = summary["methods"][name]["shares"][0][0]
+        assert tables.interval({key: 100 * value for key, value in first.items()}, 0) in written
+
+
+def test_each_seed_has_a_row_and_several_have_their_mean():
+    rows = [row[0] for row in tables.seeds(example.summary())]
+    assert [name for name in rows if name.startswith("random")] == [
+        *(f"random, draw {r}, seed {s}" for r in range(3) for s in range(2)),
+        "random, mean of 3 (deviation)",
+    ]
+    assert [name for name in rows if name.startswith("cnn")] == [
+        "cnn_lstm_matched, seed 0",
+        "cnn_lstm_matched, seed 1",
+        "cnn_lstm_matched, mean of 2 (deviation)",
+    ]
+    summary = example.summary()
+    for method in summary["methods"].values():
+        method.update(searches=1, trainings=1, seeds=method["seeds"][:1])
+    assert [row[0] for row in tables.seeds(summary)][1:] == tables.ranked(summary)
+    summary["folds"] = summary["folds"][:1]
+    assert "By seed" not in text(summary), "it would be the first table again"
+
+
+def test_the_notes_warn_of_made_up_speech_absent_classes_and_a_search_beside_nothing():
+    summary = example.summary()
+    written = " ".join(notes.about_scores(summary))
+    assert "SYNTHETIC speech, which says nothing about people" in written
+    assert "240 test utterances, chance UA 0.250" in written
+    assert "baselines.random" not in written
+    summary["synthetic"], summary["absent_classes"] = False, ["happy"]
+    del summary["methods"]["random"]
+    for method in summary["methods"].values():
+        method["ri"] = None
+    written = " ".join(notes.about_scores(summary))
+    assert "SYNTHETIC" not in written
+    assert "UA and F1 are over 3 classes: no utterance of happy." in written
+    assert "--config.baselines.random=3 trains three" in written
+    left_out = {"method": "random", "done": 1, "jobs": 2, "first": "train random", "error": None}
+    summary["left_out"] = [left_out]
+    assert "baselines.random" not in " ".join(notes.about_scores(summary)), "they are on their way"
 
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -1,4 +1,4 @@
-"""The timeline: overlapping windows become stretches, each the mean of what was heard over it."""
+"""The timeline: overlapping windows become stretches, each the mean of the predictions over it."""
 
 import itertools
 
@@ -39,13 +39,13 @@ def test_an_envelope_holds_every_sample_and_no_others(samples):
     assert (bounds[:, 0].min(), bounds[:, 1].max()) == (waveform.min(), waveform.max())
 
 
-def test_a_drawing_has_the_colours_of_what_was_heard_and_silence_is_grey():
+def test_a_drawing_has_the_colours_of_what_was_predicted_and_silence_is_grey():
     waveform = np.sin(np.arange(1_000)).astype(np.float32)
     figure = timeline.draw(waveform, 100, OVERLAPPING, colours=COLOURS)
     loud, shares = figure.axes
-    heard = {tuple(np.round(255 * lines.get_color()[0][:3]).astype(int)) for lines in loud.collections}
+    drawn = {tuple(np.round(255 * lines.get_color()[0][:3]).astype(int)) for lines in loud.collections}
     grey = tuple(int(style.MUTED[i : i + 2], 16) for i in (1, 3, 5))
-    assert heard == {(0x11, 0x22, 0x33), (0x44, 0x55, 0x66), grey}
+    assert drawn == {(0x11, 0x22, 0x33), (0x44, 0x55, 0x66), grey}
     tops = np.max([area.get_paths()[0].vertices[:, 1].max() for area in shares.collections])
     assert tops == pytest.approx(1)
     assert shares.get_xlim() == (0, 10)

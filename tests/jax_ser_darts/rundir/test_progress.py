@@ -1,11 +1,14 @@
 """Progress: a bar on a terminal, a line now and then in a log, nothing for short work."""
 
 import io
+import logging
+import pathlib
 import re
 
 import pytest
 
-from jax_ser_darts.rundir.progress import Progress, duration
+import jax_ser_darts
+from jax_ser_darts.rundir.progress import Progress, duration, is_project_record
 
 
 class Clock:
@@ -93,3 +96,19 @@ def test_an_error_still_logs_how_far_it_came(log):
 @pytest.mark.parametrize(("seconds", "text"), [(3, "3 s"), (200, "3 min"), (11_100, "3 h 05 min")])
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("file", "level", "is_shown"),
+    [
+        ("jax_ser_darts/search/search.py", logging.INFO, True),
+        ("data_prep/compute.py", logging.INFO, True),
+        ("orbax/checkpoint/checkpoint_manager.py", logging.INFO, False),  # of the same site-packages
+        (".venv/lib/python3.11/site-packages/orbax/checkpoint_manager.py", logging.INFO, False),
+        ("orbax/checkpoint/checkpoint_manager.py", logging.WARNING, True),
+    ],
+)
+def test_the_log_is_of_this_code_and_libraries_warn_only(file, level, is_shown):
+    root = pathlib.Path(jax_ser_darts.__file__).parents[1]
+    record = logging.LogRecord("absl", level, str(root / file), 1, "text", (), None)
+    assert is_project_record(record) is is_shown

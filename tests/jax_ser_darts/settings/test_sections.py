@@ -6,11 +6,13 @@ import pytest
 
 from jax_ser_darts import bilevel
 from jax_ser_darts.devices import parallel
+from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.fields import all_fields, checked
 from jax_ser_darts.models.baselines import SIZES
 from jax_ser_darts.models.relaxed import EDGES
 from jax_ser_darts.search_space.sequence_operations import SEQUENCES
 from jax_ser_darts.settings import Settings
+from jax_ser_darts.settings.convert import replaced
 from jax_ser_darts.settings.sections import Order, Size
 
 FIELDS = {field.name: field for field in all_fields(Settings)}
@@ -48,7 +50,15 @@ def test_a_setting_of_the_grid_may_change_in_a_workdir():
 
 
 def test_a_method_changes_its_settings_and_no_others():
-    order, search = Settings().method("second_differences")
-    assert (order, search.hvp) == ("second", "finite_differences")
-    order, search = Settings().method("first")
-    assert (order, search) == ("first", Settings().search)
+    mine = {"order": "second", "hvp_epsilon": 1}
+    settings = replaced(Settings(), {"search.variants.mine": mine})
+    order, search = settings.method("mine")
+    assert (order, search) == ("second", replaced(settings, {"search.hvp_epsilon": 1.0}).search)
+    assert isinstance(search.hvp_epsilon, float), "as declared"
+    assert settings.method("first") == ("first", settings.search)
+
+
+def test_a_method_with_a_value_that_cannot_be_is_an_error():
+    settings = replaced(Settings(), {"search.variants.mine": {"order": "second", "hvp": "guess"}})
+    with pytest.raises(ConfigError, match=r"config\.search\.hvp = 'guess' must be one of"):
+        settings.method("mine")

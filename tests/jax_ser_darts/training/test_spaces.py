@@ -1,41 +1,45 @@
 """Each search space of a config has random architectures of its own, and the config's own keep their name."""
 
 import pytest
-from tiny import tiny_config
+from tiny import tiny_settings
 
-from jax_ser_darts.checks import validated
+from jax_ser_darts.checks import check
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.training.spaces import RANDOM, Space, random_method, random_spaces
+from jax_ser_darts.settings.convert import replaced
+from jax_ser_darts.training.spaces import RANDOM, Space, is_random, random_method, random_spaces
 
 
 @pytest.fixture
-def config():
-    c = tiny_config()
-    c.baselines.random = 2
-    c.search.variants.joint = {"order": "first", "sequence": "all"}
-    c.search.variants.other_joint = {"order": "second", "sequence": "all"}
-    c.search.variants.lstm = {"order": "first", "sequence": "lstm"}
-    c.search.variants.small = {"order": "first", "sequence": "lstm", "sequence_nodes": 2}
-    return c
+def settings():
+    return tiny_settings(
+        {
+            "baselines.random": 2,
+            "search.variants.joint": {"order": "first", "sequence": "all"},
+            "search.variants.other_joint": {"order": "second", "sequence": "all"},
+            "search.variants.lstm": {"order": "first", "sequence": "lstm"},
+            "search.variants.small": {"order": "first", "sequence": "lstm", "sequence_nodes": 2},
+        }
+    )
 
 
-def test_one_space_has_the_name_that_it_always_had(config):
-    assert random_spaces(config) == {RANDOM: Space("fixed", 0)}
-    config.search.sequence, config.search.methods = "all", ()
-    assert random_spaces(config) == {RANDOM: Space("all", 4)}
+def test_the_spaces_are_those_of_the_methods_that_run(settings):
+    assert random_spaces(settings) == {RANDOM: Space("fixed", 0)}
+    joint = replaced(settings, {"search.sequence": "all", "search.methods": ()})
+    assert random_spaces(joint) == {RANDOM: Space("all", 4)}
+    assert random_spaces(replaced(settings, {"baselines.random": 0})) == {}
 
 
-def test_each_further_space_has_one_row_whatever_the_number_of_its_variants(config):
-    config.search.methods = ("first", "joint", "other_joint", "lstm", "small")
-    assert random_spaces(config) == {
+def test_each_further_space_has_one_row_whatever_the_number_of_its_variants(settings):
+    methods = ("first", "joint", "other_joint", "lstm", "small")
+    settings = replaced(settings, {"search.methods": methods})
+    assert random_spaces(settings) == {
         RANDOM: Space("fixed", 0),
         "random_all": Space("all", 4),
         "random_lstm": Space("lstm", 4),
         "random_lstm_nodes_2": Space("lstm", 2),
     }
-    compared = {
-        method: random_method(config, method) for method in (*config.search.methods, "svm", "cnn_paper")
-    }
+    assert all(is_random(method) for method in random_spaces(settings))
+    compared = {method: random_method(settings, method) for method in (*methods, "svm", "cnn_paper")}
     assert compared == {
         "first": RANDOM,
         "joint": "random_all",
@@ -47,19 +51,18 @@ def test_each_further_space_has_one_row_whatever_the_number_of_its_variants(conf
     }
 
 
-def test_what_a_fixed_part_does_not_use_makes_no_other_space(config):
-    config.search.variants.same = {"order": "first", "sequence_nodes": 9}
-    config.search.methods = ("first", "same")
-    assert set(random_spaces(config)) == {RANDOM}
+def test_what_a_fixed_part_does_not_use_makes_no_other_space(settings):
+    same = {"order": "first", "sequence_nodes": 9}
+    settings = replaced(settings, {"search.variants.same": same, "search.methods": ("first", "same")})
+    assert set(random_spaces(settings)) == {RANDOM}
 
 
-def test_a_genotype_instead_of_searches_leaves_the_configs_own_space(config):
-    config.search.methods, config.train.genotype = ("joint",), "genotype.json"
-    assert set(random_spaces(config)) == {RANDOM}
+def test_a_genotype_instead_of_searches_leaves_the_configs_own_space(settings):
+    settings = replaced(settings, {"search.methods": ("joint",), "train.genotype": "genotype.json"})
+    assert set(random_spaces(settings)) == {RANDOM}
 
 
-def test_no_search_can_be_taken_for_random_architectures(config):
-    config.search.variants.random_lstm = {"order": "first"}
-    config.search.methods = ("random_lstm",)
+def test_no_search_can_be_taken_for_random_architectures(settings):
+    variant = {"search.variants.random_lstm": {"order": "first"}, "search.methods": ("random_lstm",)}
     with pytest.raises(ConfigError, match="random architectures are called so"):
-        validated(config)
+        check(replaced(settings, variant))

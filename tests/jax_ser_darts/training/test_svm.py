@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from changes import changed
 from random_corpora import random_corpus
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -11,22 +12,18 @@ from jax_ser_darts.data.records import subset
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import set_up
 from jax_ser_darts.scoring.scores import score
-from jax_ser_darts.settings import default_config
+from jax_ser_darts.settings import Settings
+from jax_ser_darts.settings.convert import replaced
 from jax_ser_darts.training import svm
+
+LEAVE_ONE_OUT = {"folds.count": 0, "folds.validation_groups": 1, "baselines.svm_c": (0.01, 1.0)}
 
 
 @pytest.fixture
 def experiment(tmp_path):
-    """Five groups or more, one out; C to be chosen."""
-    for seed in range(100):
-        corpus = random_corpus(seed)
-        c = default_config()
-        c.folds.count = 0
-        c.folds.validation_groups = 1
-        c.baselines.svm_c = (0.01, 1.0)
-        if len(corpus.groups) >= 5:
-            return set_up(c, tmp_path, corpus)
-    raise AssertionError("no usable random corpus")
+    """Five groups or more, each a fold's test; C to be chosen."""
+    seed = next(seed for seed in range(100) if len(random_corpus(seed).groups) >= 5)
+    return set_up(replaced(Settings(), LEAVE_ONE_OUT), tmp_path, random_corpus(seed))
 
 
 def learnable(corpus, noise=0.3):
@@ -39,11 +36,11 @@ def learnable(corpus, noise=0.3):
 def test_it_learns_what_there_is_to_learn(experiment):
     values = learnable(experiment.corpus)
     for fold in experiment.folds:
-        result = svm.result(experiment, values, fold)
+        predictions = svm.evaluate(experiment, values, fold)
         test = subset(experiment.corpus, fold.test)
-        assert list(result.answers.ids) == experiment.corpus.id[test.indices].tolist()
-        assert list(result.answers.labels) == test.labels.tolist()
-        assert score(result.answers, resamples=2).ua.value > 0.8
+        assert list(predictions.ids) == experiment.corpus.id[test.indices].tolist()
+        assert list(predictions.labels) == test.labels.tolist()
+        assert score(predictions, resamples=2).ua.value > 0.8
 
 
 def test_nothing_but_the_training_speakers_matters_to_it(experiment):
@@ -51,27 +48,27 @@ def test_nothing_but_the_training_speakers_matters_to_it(experiment):
     fold = experiment.folds[0]
     values = learnable(experiment.corpus)
     train, test = (subset(experiment.corpus, part) for part in (fold.train, fold.test))
-    changed = np.full_like(values, 1e6)
-    changed[train.indices] = values[train.indices]
-    one, other = (svm.fit(of, train, 1.0) for of in (values, changed))
-    np.testing.assert_array_equal(
-        one.decision_function(values[test.indices]), other.decision_function(values[test.indices])
-    )
+    others = np.full_like(values, 1e6)
+    others[train.indices] = values[train.indices]
+    scores = [
+        svm.fit(sound, train, 1.0).decision_function(values[test.indices]) for sound in (values, others)
+    ]
+    np.testing.assert_array_equal(*scores)
 
 
 def test_it_is_fitted_to_each_folds_training_part(experiment, monkeypatch):
-    heard, fit = [], svm.fit
+    fitted, fit = [], svm.fit
 
-    def listening(values, data, c):
-        heard.append(set(data.corpus.group[data.indices].tolist()))
+    def recording_fit(values, data, c):
+        fitted.append(set(data.corpus.group[data.indices].tolist()))
         return fit(values, data, c)
 
-    monkeypatch.setattr(svm, "fit", listening)
+    monkeypatch.setattr(svm, "fit", recording_fit)
     for fold in experiment.folds:
-        heard.clear()
-        svm.result(experiment, learnable(experiment.corpus), fold)
-        assert len(heard) == 4, "each C, the chosen one, and once more for the answers"
-        assert all(groups == set(fold.train) for groups in heard)
+        fitted.clear()
+        svm.evaluate(experiment, learnable(experiment.corpus), fold)
+        assert len(fitted) == 4, "each C, the chosen one, and once more for the predictions"
+        assert all(groups == set(fold.train) for groups in fitted)
 
 
 def test_the_validation_speakers_choose_c(experiment):
@@ -84,29 +81,29 @@ def test_the_validation_speakers_choose_c(experiment):
     assert ua[1.0] > ua[0.01], "or this test shows nothing"
 
 
-def test_one_c_is_taken_as_it_is(experiment):
-    experiment.config.baselines.svm_c = (0.5,)
+def test_a_single_c_is_taken_as_it_is(experiment):
+    experiment = changed(experiment, {"baselines.svm_c": (0.5,)})
     summary = svm.train(experiment, learnable(experiment.corpus), experiment.folds[0])
     assert (summary["c"], summary["validation_ua"]) == (0.5, [])
 
 
 def test_what_is_done_is_not_done_again(experiment, monkeypatch):
     values, fold = learnable(experiment.corpus), experiment.folds[0]
-    first = svm.result(experiment, values, fold)
+    summary, predictions = svm.train(experiment, values, fold), svm.evaluate(experiment, values, fold)
     monkeypatch.setattr(svm, "fit", None)
-    assert svm.result(experiment, values, fold) == first
+    assert svm.train(experiment, values, fold) == summary
+    assert svm.evaluate(experiment, values, fold) == predictions
 
 
-def test_other_settings_in_the_place_of_one_that_is_done(experiment):
+def test_another_c_in_the_place_of_a_finished_svm_is_an_error(experiment):
     values, fold = learnable(experiment.corpus), experiment.folds[0]
     svm.train(experiment, values, fold)
-    experiment.config.baselines.svm_c = (3.0,)
     with pytest.raises(ConfigError, match="another setup"):
-        svm.train(experiment, values, fold)
+        svm.train(changed(experiment, {"baselines.svm_c": (3.0,)}), values, fold)
 
 
 def test_rare_classes_count_as_much(experiment):
-    """Where classes overlap, the rarest is answered more often than by an SVM to which every utterance is one."""
+    """Where classes overlap, the rarest is predicted more often than by an SVM that weighs each utterance alike."""
     train = subset(experiment.corpus, experiment.folds[0].train)
     rarest = np.argmin(np.bincount(train.labels))
     values = learnable(experiment.corpus, noise=1.0)

@@ -9,7 +9,13 @@ import sys
 import time
 
 import pytest
+<<<<<<< HEAD:tests/jax_ser_darts/grid/test_workers.py
 from jax_ser_darts.grid.workers import JobError, run, shares, time_left
+=======
+
+from jax_ser_darts.grid.board import Board, JobError
+from jax_ser_darts.grid.processes import run, shares
+>>>>>>> main:tests/jax_ser_darts/grid/test_processes.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +43,7 @@ def make(folder):
 
 def do(folder, tasks, *, needs=None, done=None, count=1):
     run(
-        tasks,
-        needs=needs or {},
-        done=done or {},
+        Board(tasks, needs=needs or {}, done=done or {}, workers=count),
         make=make,
         arguments=(folder,),
         count=count,
@@ -79,7 +83,7 @@ def test_a_kill_leaves_no_process_behind(tmp_path):
     """The next run must not find an earlier one's process at work in its folders."""
     here = pathlib.Path(__file__)
     script = (
-        f"import pathlib, sys\nsys.path.insert(0, {str(here.parent)!r})\nfrom test_workers import Task, do\n"
+        f"import pathlib, sys\nsys.path.insert(0, {str(here.parent)!r})\nfrom test_processes import Task, do\n"
         f"if __name__ == '__main__':\n    do(pathlib.Path({str(tmp_path)!r}), [Task('slow')])\n"
     )
     (tmp_path / "script.py").write_text(script)
@@ -109,7 +113,7 @@ def alive(pid):
 
 def test_gpus_and_cores_are_divided():
     four = [share.environment for share in shares(2, gpus=["0", "1", "2", "3"], cores={0, 1})]
-    assert [of["CUDA_VISIBLE_DEVICES"] for of in four] == ["0,2", "1,3"]
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in four] == ["0,2", "1,3"]
     shared = shares(3, gpus=["7"], cores={0})
     assert {share.environment["CUDA_VISIBLE_DEVICES"] for share in shared} == {"7"}
     assert all(share.environment["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false" for share in shared)
@@ -117,14 +121,3 @@ def test_gpus_and_cores_are_divided():
     assert cores == [{3, 5}, {4, 6}]
     assert all(not share.cores for share in shares(3, gpus=[], cores={0, 1})), "more processes than cores"
     assert not shares(1, gpus=[], cores={0, 1})[0].cores
-
-
-def test_the_time_left_is_that_of_jobs_like_those_done():
-    left = [Task("a", "short"), Task("b", "short"), Task("c", "long")]
-    took = {"short": [2.0, 4.0], "long": [100.0]}
-    assert time_left(left[:2], took, 2) == pytest.approx(3.0)
-    assert time_left(left, took, 2) == pytest.approx(100.0), "one job is not divided"
-    assert time_left(left, took, 1) == pytest.approx(106.0)
-    assert time_left([Task("d", "unknown")], took, 1) == pytest.approx(4.0)
-    assert time_left(left, {}, 1) is None
-    assert time_left([], took, 1) == 0
