@@ -33,12 +33,8 @@ from jax_ser_darts.rundir.checkpoints import Checkpoints
 from jax_ser_darts.rundir.manifest import read_object
 from jax_ser_darts.rundir.metrics import MetricsWriter
 from jax_ser_darts.rundir.progress import Progress
-<<<<<<< HEAD
-from jax_ser_darts.scoring.metrics import unweighted_accuracy
-from jax_ser_darts.settings.sections import Train
-=======
 from jax_ser_darts.scoring.confusion import unweighted_accuracy
->>>>>>> main
+from jax_ser_darts.settings.sections import Train
 from jax_ser_darts.training.train_step import TrainState, TrainSteps, make_train_steps
 
 

@@ -9,13 +9,9 @@ import sys
 import time
 
 import pytest
-<<<<<<< HEAD:tests/jax_ser_darts/grid/test_workers.py
-from jax_ser_darts.grid.workers import JobError, run, shares, time_left
-=======
 
 from jax_ser_darts.grid.board import Board, JobError
 from jax_ser_darts.grid.processes import run, shares
->>>>>>> main:tests/jax_ser_darts/grid/test_processes.py
 
 
 @dataclasses.dataclass(frozen=True)
