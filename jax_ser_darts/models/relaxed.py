@@ -386,7 +386,7 @@ class RelaxedCell(nn.Module):
             tree = {}
             for i, name in enumerate(candidates.custom):
                 for stride, edges, valid in kinds:
-                    one = functools.partial(
+                    init_edge = functools.partial(
                         own.init_params,
                         name,
                         channels=self.channels // self.partial_channels,
@@ -395,8 +395,8 @@ class RelaxedCell(nn.Module):
                         dtype=self.dtype,
                     )
                     keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, i), stride), edges)
-                    if edges and jax.tree.leaves(jax.eval_shape(one, key)):
-                        tree.setdefault(name, {})[f"stride_{stride}"] = jax.vmap(one)(keys)
+                    if edges and jax.tree.leaves(jax.eval_shape(init_edge, key)):
+                        tree.setdefault(name, {})[f"stride_{stride}"] = jax.vmap(init_edge)(keys)
             return tree
 
         if not candidates.custom or not jax.eval_shape(init, jax.random.key(0)):

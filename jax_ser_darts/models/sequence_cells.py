@@ -192,7 +192,7 @@ class _ScannedNode(nn.Module):
 class RelaxedSequenceCell(nn.Module):
     """A relaxed cell: (outputs of the two cells before it) -> (output of the one before, its own output).
 
-    A loop needs nodes of one shape, so each has weights for the sources of the last one. Those of edges that
+    A loop needs nodes of one shape, so each has params for the sources of the last one. Those of edges that
     do not exist (6 of 20 with 4 nodes) have the share 0: they change nothing and are never trained.
 
     Attributes:
@@ -264,11 +264,11 @@ class SequenceCell(nn.Module):
         return _finish(states[:, 2:].transpose(1, 0, 2, 3), before, self)
 
     def _drop_path(self, edges, rate, utterances):
-        """Factors `[edges, 1, B]`: 0 for a dropped edge, 1 / (1 - rate) for a kept one, 1 for an identity."""
+        """Factors `[edges, 1, B]`: 0 for a dropped edge, 1 / (1 - rate) for one that stays, 1 for an identity."""
         keep = 1 - jnp.asarray(rate, self.dtype)
-        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (len(edges), 1, utterances))
+        stays = jax.random.bernoulli(self.make_rng("dropout"), keep, (len(edges), 1, utterances))
         identity = np.array([edge.operations == (SKIP,) for edge in edges])[:, None, None]
-        return jnp.where(identity, jnp.ones((), self.dtype), kept.astype(self.dtype) / keep)
+        return jnp.where(identity, jnp.ones((), self.dtype), stays.astype(self.dtype) / keep)
 
 
 def _finish(y, before, cell):

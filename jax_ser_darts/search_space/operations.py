@@ -140,8 +140,8 @@ def specification(name: str) -> Operation | None:
 
 def of_kind(kind: type, operations: Sequence[str]) -> Mapping[str, Any]:
     """Name -> specification of those of the operations that are a Convolution, a Pooling or Custom, in their order."""
-    found = {name: _registered[name] for name in operations if name in _registered}
-    return {name: spec for name, spec in found.items() if isinstance(spec, kind)}
+    specs = {name: specification(name) for name in operations}
+    return {name: spec for name, spec in specs.items() if isinstance(spec, kind)}
 
 
 def is_learnable(name: str) -> bool:
