@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jax_ser_darts.errors import ConfigError
+from jax_ser_darts.extensions import load_extensions
 from jax_ser_darts.models import baselines as networks
 from jax_ser_darts.models.baselines import MATCHED
-from jax_ser_darts.search_space.operations import CONVOLUTIONS, SKIP, check_operations
+from jax_ser_darts.search_space.operations import SKIP, check_operations, is_learnable
+from jax_ser_darts.search_space.reductions import reduction_cells, smallest_side
 from jax_ser_darts.settings import Search, Settings, resolve
 from jax_ser_darts.settings.sections import Train
 from jax_ser_darts.training.spaces import is_random
@@ -26,11 +28,13 @@ def validated(config: Mapping[str, Any]) -> Settings:
 
 
 def check(settings: Settings) -> Settings:
-    """The settings, if they can work together.
+    """The settings, if they can work together; their extensions are loaded.
 
     Raises:
-        ConfigError: they cannot; the message names a setting and says what would do.
+        ExtensionError: an extension cannot be loaded.
+        ConfigError: the settings cannot work together; the message names a setting and says what would do.
     """
+    load_extensions(settings.extensions)
     _check_folds(settings)
     _check_sizes(settings)
     _check_optimisation(settings)
@@ -82,8 +86,8 @@ def _check_sizes(s: Settings) -> None:
 
 def _smallest_side(s: Settings, section: Search | Train) -> int:
     """Coefficients that are left after all reductions."""
-    reductions = len(set(section.reductions) or {section.cells // 3, 2 * section.cells // 3})
-    return s.features.coefficients // 2 ** (reductions + (s.model.stem_stride == 2))
+    reductions = reduction_cells(section.cells, section.reductions or None)
+    return smallest_side(s.features.coefficients, stem_stride=s.model.stem_stride, reductions=reductions)
 
 
 def _check_optimisation(s: Settings) -> None:
@@ -173,7 +177,7 @@ def _check_remedies(s: Settings, method: str) -> None:
     operations = s.space.operations
     if search.auxiliary_skip and SKIP not in operations:
         raise ConfigError(f"config.search.auxiliary_skip, of {method}: config.space.operations has no {SKIP}")
-    if search.stop_stable and sum(name in CONVOLUTIONS for name in operations) < 2:
+    if search.stop_stable and sum(map(is_learnable, operations)) < 2:
         raise ConfigError(
             f"config.search.stop_stable, of {method}: fewer than two of config.space.operations are learnable, "
             "so their ranking never changes"

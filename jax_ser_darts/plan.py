@@ -243,8 +243,8 @@ def train_step(experiment: Experiment, devices: Sequence[jax.Device], compiler: 
     def need(size):
         batch = _batch(experiment, size, devices)
         analysis = compiler("the training step", trainer.steps.train, size, state, batch, rate)
-        kept = _bytes(state.variables)
-        return _need({"training step": analysis}, state, kept, _bytes(batch) // len(devices))
+        best = _bytes(state.variables)
+        return _need({"training step": analysis}, state, best, _bytes(batch) // len(devices))
 
     return "train", Step("train", count_parameters(state.variables), need)
 
@@ -314,7 +314,7 @@ def _batch(experiment: Experiment, size: int, devices: Sequence[jax.Device]) -> 
     """Shapes of a batch of `size` utterances a device, as `parallel.shard` lays it out."""
     mesh = jax.sharding.Mesh(np.asarray(devices), (parallel.AXIS,))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(parallel.AXIS))
-    one = {
+    utterance = {
         "features": ((experiment.frames, experiment.corpus.coefficients), jnp.float32),
         "num_frames": ((), jnp.int32),
         "label": ((), jnp.int32),
@@ -323,19 +323,19 @@ def _batch(experiment: Experiment, size: int, devices: Sequence[jax.Device]) -> 
     }
     return {
         name: jax.ShapeDtypeStruct((len(devices), size, *shape), dtype, sharding=sharding)
-        for name, (shape, dtype) in one.items()
+        for name, (shape, dtype) in utterance.items()
     }
 
 
 def _bytes(tree: Any) -> int:
     """Of arrays or their shapes, as one array each."""
 
-    def of(leaf):
+    def size(leaf):
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.eval_shape(jax.random.key_data, leaf)
         return leaf.size * np.dtype(leaf.dtype).itemsize
 
-    return sum(map(of, jax.tree.leaves(tree)))
+    return sum(map(size, jax.tree.leaves(tree)))
 
 
 def table(

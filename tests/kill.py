@@ -34,7 +34,7 @@ TINY = (
 COMPARED = ("genotype.json", "metrics.jsonl", "network.json", "predictions.json")
 PRELOADED = ("jax_ser_darts.run", "tensorflow", "tensorflow_datasets")
 FORKS = multiprocessing.get_context("forkserver")
-MEASURED = frozenset(("seconds", "outside", "compiling", "peak_memory"))  # these differ from run to run
+MEASURED = frozenset(("seconds", "overhead_s", "compiling", "peak_memory"))  # these differ from run to run
 
 
 def start(folder: pathlib.Path, name: str, flags) -> multiprocessing.Process:

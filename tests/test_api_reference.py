@@ -1,4 +1,4 @@
-"""The API reference: README's command makes a page of every module, and a warning would have ended it."""
+"""The API reference: the command of docs/code.md makes a page of every module, and a warning would have ended it."""
 
 import importlib.util
 import os
@@ -13,10 +13,12 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def test_the_command_of_the_readme_makes_a_page_of_every_module(tmp_path):
+def test_the_command_of_the_docs_makes_a_page_of_every_module(tmp_path):
     if importlib.util.find_spec("pdoc") is None:
         pytest.skip("pdoc is not installed: pip install -e '.[docs]'")
-    command = re.search(r"^python (-W error -m pdoc .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)[1]
+    command = re.search(
+        r"^python (-W error -m pdoc .*)$", (ROOT / "docs" / "code.md").read_text(), re.MULTILINE
+    )[1]
     done = subprocess.run(
         [sys.executable, *shlex.split(command)],
         cwd=tmp_path,

@@ -15,7 +15,6 @@ import importlib, pathlib, pkgutil, sys, warnings
 sys.modules |= {"fcntl": None, "resource": None}
 warnings.filterwarnings("ignore", "only soft file lock")  # filelock's, of a Unix without fcntl
 import data_prep, jax_ser_darts
-from jax_ser_darts.settings import default_config
 
 for package in (data_prep, jax_ser_darts):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -24,11 +23,12 @@ for package in (data_prep, jax_ser_darts):
 from data_prep.prepare import prepare
 from jax_ser_darts.devices import memory
 from jax_ser_darts.rundir.manifest import lock_workdir
+from jax_ser_darts.settings import Settings
+from jax_ser_darts.settings.convert import replaced
 
 folder = pathlib.Path(sys.argv[1])
-settings = default_config()
-settings.data.source = str(folder / "manifest.csv")
-settings.data.workers = 2
+changes = {"data.source": str(folder / "manifest.csv"), "data.workers": 2}
+settings = replaced(Settings(), changes)
 with lock_workdir(folder / "run"):
     records = prepare(data=settings.data, features=settings.features, records=folder / "records")
 assert memory.peak_memory() == 0

@@ -1,7 +1,7 @@
 """Times the steps of the search and of a found network, at a size of your choice, on random numbers.
 
     python -m jax_ser_darts.benchmark
-    python -m jax_ser_darts.benchmark --what=first,second --batch=64 --edges=unroll --json=figures.json
+    python -m jax_ser_darts.benchmark --what=first,second --batch=64 --edges=unroll --json=benchmark.json
 
 What: `first` and `second` (exact) and `second_differences` are whole search steps, alphas and weights; `train` is a
 training step of a found network and `evaluate` its predictions. Each is measured in a process of its own, with an empty
@@ -15,7 +15,7 @@ compilation cache, or that of --cache. Columns:
                    over time (LSTMs, --sequence) are counted as one frame, so it is too low by theirs
     GFLOP/s        that over the step's seconds; the machine's own rate, of a float32 matrix product, is above the table
     GB             read and written by all kernels of a step, each array once a kernel (see traffic.py); counted only
-                   where no edge is looped (--edges=unroll); the machine's own rate is above the table
+                   with --edges=unroll; the machine's own rate is above the table
     temp           the largest temporary memory of one program, GB, by XLA
     peak           of the process, compiler included, or of the fullest GPU or TPU, GB
 
@@ -74,9 +74,9 @@ _CACHE = flags.DEFINE_string(
     "",
     "A compilation cache that stays; once it is full, the column cold is not cold.",
 )
-_JSON = flags.DEFINE_string("json", "", "Where the figures go as JSON, besides the table.")
+_JSON = flags.DEFINE_string("json", "", "Where the measurements go as JSON, besides the table.")
 
-# (heading, figure); those of the peer are there only with --peer.
+# (heading, measurement); those of the peer are there only with --peer.
 COLUMNS = (
     ("cold", "cold"),
     ("cached", "cached"),
@@ -129,7 +129,7 @@ def cache_folder():
 
 
 def measure(what: str) -> dict:
-    """The figures of one step, in this process."""
+    """The measurements of one step, in this process."""
     memory.keep_freed_memory()
     here = setting()
     rates = {"gemm_gflop_per_second": gemm_rate(), "memory_gb_per_second": memory_rate()}
@@ -145,12 +145,12 @@ def measure(what: str) -> dict:
                 theirs += [peer.step()] if peer else []
         peak = memory.peak_memory()
         temporary, moved = analyse(case.programs)
-    looped = what in SEARCHES and here.edges != UNROLL
+    scans = what in SEARCHES and here.edges != UNROLL
     return {
         "what": what,
         **ready,
         **per_second(seconds, batch=here.batch, gflop=case.gflop()),
-        **({} if looped else {"gigabytes": moved / 1e9}),
+        **({} if scans else {"gigabytes": moved / 1e9}),
         **rates,
         "temporary_gb": temporary / 1e9,
         "peak_gb": peak / 1e9,
@@ -159,7 +159,7 @@ def measure(what: str) -> dict:
 
 
 def per_second(seconds: list[float], *, batch: int, gflop: float) -> dict:
-    """Figures of the steps that took these seconds."""
+    """Measurements of the steps that took these seconds."""
     median = statistics.median(seconds)
     return {
         "seconds": seconds,
@@ -171,7 +171,7 @@ def per_second(seconds: list[float], *, batch: int, gflop: float) -> dict:
 
 
 def measure_apart(what: str) -> dict:
-    """The figures of one step and of the authors', turn by turn, each turn of either in a fresh process.
+    """The measurements of one step and of the authors', turn by turn, each turn of either in a fresh process.
 
     The first turn compiles, unless --cache holds it already; the others find what it has compiled. Seconds and the
     machine's rates are medians over the turns. No device is touched here: they are the other processes'.
@@ -197,7 +197,7 @@ def measure_apart(what: str) -> dict:
 
 
 def compare(seconds: list[float], theirs: list[dict]) -> dict:
-    """Figures of the authors' code, and of ours over theirs, of steps made in turns."""
+    """Measurements of the authors' code, and of ours over theirs, of steps made in turns."""
     their_seconds = [step["seconds"] for step in theirs]
     return {
         "peer_seconds": their_seconds,
@@ -208,13 +208,13 @@ def compare(seconds: list[float], theirs: list[dict]) -> dict:
 
 
 def in_own_process(what: str, *others: str) -> dict:
-    """The figures of one step by a fresh process, with this one's flags and, over them, `others`.
+    """The measurements of one step by a fresh process, with this one's flags and, over them, `others`.
 
     Raises:
         RuntimeError: it failed; what it said is on standard error.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "figures.json"
+        path = pathlib.Path(folder) / "benchmark.json"
         command = [
             sys.executable,
             "-m",
@@ -232,25 +232,25 @@ def in_own_process(what: str, *others: str) -> dict:
                 else "failed"
             )
             raise RuntimeError(f"the benchmark of {what!r} {how}")
-        return json.loads(path.read_text())["figures"][0]
+        return json.loads(path.read_text())["steps"][0]
 
 
-def table(figures: list[dict]) -> str:
-    """The figures, a line each; columns that nobody has are left out."""
-    columns = [(head, name) for head, name in COLUMNS if any(name in row for row in figures)]
+def table(rows: list[dict]) -> str:
+    """The measurements, a line each; columns that nobody has are left out."""
+    columns = [(head, name) for head, name in COLUMNS if any(name in row for row in rows)]
 
     def show(value):
         return "-" if value is None else f"{value:.{2 if value < 100 else 0}f}"
 
     lines = [f"{'':<20}" + "".join(f"{head:>11}" for head, _ in columns)]
-    for row in figures:
+    for row in rows:
         lines.append(f"{row['what']:<20}" + "".join(f"{show(row.get(name)):>11}" for _, name in columns))
     return "\n".join(lines)
 
 
-def describe(figures: list[dict]) -> dict:
+def describe(rows: list[dict]) -> dict:
     """The machine, the versions and the flags."""
-    torch = {row["torch"] for row in figures if "torch" in row}
+    torch = {row["torch"] for row in rows if "torch" in row}
     return {
         **sizes.given(),
         **{flag.name: flag.value for flag in (_DEVICES, _STEPS)},
@@ -270,30 +270,30 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments {argv[1:]}")
     if unknown := set(_WHAT.value) - set(WHAT):
         raise app.UsageError(f"--what: {', '.join(sorted(unknown))} is not one of {', '.join(WHAT)}")
-    figures = []
+    rows = []
     try:
         if _PEER.value:
             check(_PEER_PYTHON.value, _PEER.value)
         elif _APART.value:
             raise PeerError("--apart is for steps beside --peer, which is not given")
         if len(_WHAT.value) == 1:
-            figures.append((measure_apart if _APART.value else measure)(*_WHAT.value))
+            rows.append((measure_apart if _APART.value else measure)(*_WHAT.value))
         else:
             for i, what in enumerate(_WHAT.value):
                 print(
                     f"{what} ({i + 1} of {len(_WHAT.value)}): compiles for a minute or two, then steps",
                     file=sys.stderr,
                 )
-                figures.append(in_own_process(what))
+                rows.append(in_own_process(what))
     except (genotypes.GenotypeError, OSError, PeerError, RuntimeError, ValueError) as error:
         sys.exit(f"error: {error}")
-    found = describe(figures)
+    setup = describe(rows)
     if _JSON.value:
-        write_json(pathlib.Path(_JSON.value), {**found, "figures": figures})
-    settings = ", ".join(f"{name} {value}" for name, value in found.items())
+        write_json(pathlib.Path(_JSON.value), {**setup, "steps": rows})
+    settings = ", ".join(f"{name} {value}" for name, value in setup.items())
     print(
-        f"{settings}\nfloat32 matrix product: {figures[0]['gemm_gflop_per_second']:.0f} GFLOP/s, "
-        f"memory: {figures[0]['memory_gb_per_second']:.0f} GB/s\n\n{table(figures)}"
+        f"{settings}\nfloat32 matrix product: {rows[0]['gemm_gflop_per_second']:.0f} GFLOP/s, "
+        f"memory: {rows[0]['memory_gb_per_second']:.0f} GB/s\n\n{table(rows)}"
     )
 
 

@@ -103,7 +103,7 @@ def _random_batch(setting, seed):
     )
 
 
-def _one(batch):
+def _one_utterance(batch):
     """Shapes of one utterance of a sharded batch, as a model takes them."""
     return tuple(
         jax.ShapeDtypeStruct((1, *batch[x].shape[2:]), batch[x].dtype) for x in ("features", "num_frames")
@@ -141,7 +141,7 @@ def _search(what, setting):
         remat=setting.remat,
         axis_name=parallel.AXIS,
     )
-    both = {
+    optimiser = {
         "tx": optimisers.sgd(
             schedule=optimisers.cosine(start=0.025, end=0.001, steps=1000),
             momentum=0.9,
@@ -155,7 +155,7 @@ def _search(what, setting):
         devices=setting.devices,
         hvp=hvp,
         compiler_options=setting.compiler_options,
-        **both,
+        **optimiser,
     )
     alphas = init_alphas(
         jax.random.key(0),
@@ -167,8 +167,10 @@ def _search(what, setting):
     )
     train, val = (_random_batch(setting, seed) for seed in range(2))
     alone = model.clone(axis_name=None, edges=UNROLL, remat=False)
-    params = init_variables(alone, 0, *_one(train), alphas, train=False)["params"]
-    state = init_state(params=params, alphas=alphas, key=jax.random.key(0), devices=setting.devices, **both)
+    params = init_variables(alone, 0, *_one_utterance(train), alphas, train=False)["params"]
+    state = init_state(
+        params=params, alphas=alphas, key=jax.random.key(0), devices=setting.devices, **optimiser
+    )
 
     def step():
         nonlocal state
@@ -220,7 +222,7 @@ def _network(what, setting):
         compiler_options=setting.compiler_options,
     )
     batch = _random_batch(setting, 0)
-    variables = init_variables(network.clone(axis_name=None), 0, *_one(batch), train=False)
+    variables = init_variables(network.clone(axis_name=None), 0, *_one_utterance(batch), train=False)
     state = parallel.replicate(
         TrainState(
             variables=variables,

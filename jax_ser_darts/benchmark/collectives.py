@@ -1,4 +1,4 @@
-"""What devices tell each other in a compiled program: how many messages, and of how many bytes.
+"""What devices send to each other in a compiled program: how many messages, and of how many bytes.
 
 Gradients are averaged once a program; batch-norm statistics are summed over the devices wherever an activation is
 normalised, forward and back, so that they are those of the global batch.
@@ -44,14 +44,14 @@ def collectives(text: str) -> Collectives:
     computations, entry = hlo.parse(text)
 
     @functools.cache
-    def of(name):
+    def count(name):
         total = NOTHING
         for _, shape, operation, rest in computations[name]:
             if operation in hlo.CALLS:
-                inside = sum((of(called) for called in hlo.called(rest)), NOTHING)
+                inside = sum((count(called) for called in hlo.called(rest)), NOTHING)
                 total += inside * (hlo.trips(rest) if operation == "while" else 1)
             elif operation in _MESSAGES:
                 total += Collectives(1, hlo.size(shape))
         return total
 
-    return of(entry)
+    return count(entry)

@@ -39,5 +39,5 @@ def called(rest: str) -> list[str]:
 
 def trips(rest: str) -> int:
     """How often a loop runs its body, from the rest of its line; 1 where the compiler does not say."""
-    found = _TRIPS.search(rest)
-    return int(found[1]) if found else 1
+    trips = _TRIPS.search(rest)
+    return int(trips[1]) if trips else 1

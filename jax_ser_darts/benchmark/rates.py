@@ -13,12 +13,12 @@ REPEATS = 5
 
 def seconds_of(step: Callable, repeats: int) -> list[float]:
     """How long each of some calls took, results waited for."""
-    found = []
+    seconds = []
     for _ in range(repeats):
         started = time.perf_counter()
         jax.block_until_ready(step())
-        found.append(time.perf_counter() - started)
-    return found
+        seconds.append(time.perf_counter() - started)
+    return seconds
 
 
 def seconds_until_ready(step: Callable) -> dict[str, float]:

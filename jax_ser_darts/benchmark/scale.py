@@ -9,7 +9,7 @@ is seen is the cost of dividing. Columns:
 
     steps/s        of whole search steps, alphas and weights; median of --steps
     messages       collectives of a step, each of which all devices wait for, counted in the compiled programs
-    MB told        bytes of their results on one device
+    MB sent        bytes of their results on one device
     MB needed      of the gradients alone, which any data parallelism has to average
 
 The rest are batch-norm statistics of the global batch: small, and many, because each layer waits for those before it.
@@ -44,7 +44,7 @@ _PROCESSES = flags.DEFINE_list("processes", ["2", "4"], "Numbers of processes, a
 _STEPS = flags.DEFINE_integer(
     "steps", 5, "Measured steps, after one that is not; 0 counts the messages only.", lower_bound=0
 )
-_JSON = flags.DEFINE_string("json", "", "Where the figures go as JSON, besides the table.")
+_JSON = flags.DEFINE_string("json", "", "Where the measurements go as JSON, besides the table.")
 _CASE = flags.DEFINE_string("case", "", "Of the processes that this command starts.")
 
 # Gradients of (weights, alphas) that a step has to average: of the virtual step, at it, of the product, of the weights.
@@ -69,13 +69,13 @@ class Machine:
     latency: float
     rate: float
 
-    def seconds(self, told: Collectives) -> float:
+    def seconds(self, messages: Collectives) -> float:
         """Of a step's messages, one after the other, each as a ring."""
-        return told.count * self.latency + 2 * (1 - 1 / self.devices) * told.bytes / self.bandwidth
+        return messages.count * self.latency + 2 * (1 - 1 / self.devices) * messages.bytes / self.bandwidth
 
-    def efficiency(self, told: Collectives, flop: float) -> float:
+    def efficiency(self, messages: Collectives, flop: float) -> float:
         """Share of the time that computes, for a step of `flop` on each device."""
-        return flop / self.rate / (flop / self.rate + self.seconds(told))
+        return flop / self.rate / (flop / self.rate + self.seconds(messages))
 
 
 MACHINES = (
@@ -84,11 +84,11 @@ MACHINES = (
 )
 
 
-def expected(what: str, told: Collectives, gflop: float) -> list[str]:
+def expected(what: str, messages: Collectives, gflop: float) -> list[str]:
     """A line a machine: the seconds of its messages, and the efficiency."""
     return [
-        f"{what:<20}{machine.name:<20}{1e3 * machine.seconds(told):>10.2f} ms of messages,"
-        f"{100 * machine.efficiency(told, 1e9 * gflop):>5.0f} % efficient "
+        f"{what:<20}{machine.name:<20}{1e3 * machine.seconds(messages):>10.2f} ms of messages,"
+        f"{100 * machine.efficiency(messages, 1e9 * gflop):>5.0f} % efficient "
         f"({1e6 * machine.latency:.0f} us a message, {machine.bandwidth / 1e9:.0f} GB/s, "
         f"{machine.rate / 1e12:.0f} TFLOP/s of this network)"
         for machine in MACHINES
@@ -96,27 +96,27 @@ def expected(what: str, told: Collectives, gflop: float) -> list[str]:
 
 
 def measure(case: dict) -> dict:
-    """The figures of one case, in one of its processes."""
+    """The measurements of one case, in one of its processes."""
     compilation.cache_compilations(case["cache"])
     if case["processes"] > 1:
         hosts.initialise(f"127.0.0.1:{case['port']}", case["processes"], case["index"])
     setting = sizes.setting(parallel.devices_of_all(case["devices"]))
-    made, seconds = make_case(case["what"], setting), []
+    measured, seconds = make_case(case["what"], setting), []
     if _STEPS.value:
-        jax.block_until_ready(made.step())
-        seconds = [seconds_of(made.step, 1)[0] for _ in range(_STEPS.value)]
-    told = NOTHING
-    for program, (arguments, calls) in made.programs.items():
-        told += collectives(program.lower(*arguments).compile().as_text()) * calls
-    weights, alphas = (_bytes(tree) for tree in next(iter(made.programs.values()))[0][:2])
+        jax.block_until_ready(measured.step())
+        seconds = [seconds_of(measured.step, 1)[0] for _ in range(_STEPS.value)]
+    messages = NOTHING
+    for program, (arguments, calls) in measured.programs.items():
+        messages += collectives(program.lower(*arguments).compile().as_text()) * calls
+    params, alphas = (_bytes(tree) for tree in next(iter(measured.programs.values()))[0][:2])
     passes = NEEDED[case["what"]]
     return {
         **{name: case[name] for name in ("what", "devices", "processes")},
         "seconds": seconds,
-        "messages": told.count,
-        "bytes": told.bytes,
-        "needed_bytes": passes[0] * weights + passes[1] * alphas,
-        **({"gflop": made.gflop()} if case["gflop"] else {}),
+        "messages": messages.count,
+        "bytes": messages.bytes,
+        "needed_bytes": passes[0] * params + passes[1] * alphas,
+        **({"gflop": measured.gflop()} if case["gflop"] else {}),
     }
 
 
@@ -133,7 +133,7 @@ def in_own_processes(case: dict) -> dict:
     virtual = f" --xla_force_host_platform_device_count={case['devices']}"
     environment = {**os.environ, "XLA_FLAGS": os.environ.get("XLA_FLAGS", "") + virtual}
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "figures.json"
+        path = pathlib.Path(folder) / "benchmark.json"
         case = {**case, "port": free_port(), "path": str(path)}
         command = [sys.executable, "-m", "jax_ser_darts.benchmark.scale", *sys.argv[1:]]
         started = [
@@ -152,14 +152,14 @@ def in_own_processes(case: dict) -> dict:
 
 def free_port() -> int:
     """One of this machine that nobody listens to."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        return port.getsockname()[1]
 
 
 def table(rows: Sequence[dict]) -> str:
-    """The figures, a line each."""
-    heads = ("processes", "devices", "steps/s", "messages", "MB told", "MB needed")
+    """The measurements, a line each."""
+    heads = ("processes", "devices", "steps/s", "messages", "MB sent", "MB needed")
     lines = [f"{'':<20}" + "".join(f"{head:>11}" for head in heads)]
     for row in rows:
         rate = f"{1 / statistics.median(row['seconds']):.2f}" if row["seconds"] else "-"
@@ -212,7 +212,7 @@ def main(argv: list[str]) -> None:
             except RuntimeError as error:
                 sys.exit(f"error: {error}")
     if _JSON.value:
-        write_json(pathlib.Path(_JSON.value), {**sizes.given(), "jax": jax.__version__, "figures": rows})
+        write_json(pathlib.Path(_JSON.value), {**sizes.given(), "jax": jax.__version__, "cases": rows})
     settings = ", ".join(f"{name} {value}" for name, value in sizes.given().items())
     print(f"{settings}, jax {jax.__version__}, {os.cpu_count()} cores\n\n{table(rows)}\n")
     for row in rows:

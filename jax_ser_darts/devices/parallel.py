@@ -49,9 +49,10 @@ def devices_of_all(count: int = 0) -> list[jax.Device]:
         return here
     everywhere = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     each = [[d for d in everywhere if d.process_index == i][: len(here)] for i in range(hosts.count())]
-    if any(len(one) != len(here) for one in each):
-        raise ValueError(f"the processes have {[len(one) for one in each]} devices: give config.devices")
-    return [device for one in each for device in one]
+    counts = [len(devices) for devices in each]
+    if set(counts) != {len(here)}:
+        raise ValueError(f"the processes have {counts} devices: give config.devices")
+    return [device for devices in each for device in devices]
 
 
 def mean(tree: Any) -> Any:
@@ -110,14 +111,14 @@ def _shard_mapped(function, devices, layout, out):
     is_axis = lambda x: x is REPLICATED or x == SHARDED
     specs = lambda tree: jax.tree.map(spec, tree, is_leaf=is_axis)
 
-    def one(axis, argument):
+    def share(axis, argument):
         """What a device has of an argument: without the device axis, which is of length 1 here."""
         if isinstance(axis, tuple):
-            return tuple(map(one, axis, argument))
+            return tuple(map(share, axis, argument))
         return argument if axis is REPLICATED else jax.tree.map(lambda x: x[0], argument)
 
     def on_device(*arguments):
-        result = function(*map(one, layout, arguments))
+        result = function(*map(share, layout, arguments))
         return result if out is REPLICATED else jax.tree.map(lambda x: x[None], result)
 
     return jax.shard_map(

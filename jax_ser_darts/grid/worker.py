@@ -10,6 +10,7 @@ from absl import logging
 from jax_ser_darts.data import records
 from jax_ser_darts.devices import compilation, memory
 from jax_ser_darts.experiment import Experiment, check_devices, set_up
+from jax_ser_darts.extensions import load_extensions
 from jax_ser_darts.files import write_json
 from jax_ser_darts.grid.jobs import SEARCH, SVM, TRAIN, Job, check_searched, search_jobs, train_jobs
 from jax_ser_darts.models.cost import flops
@@ -95,6 +96,7 @@ def make_worker(
     memory.keep_freed_memory()
     compilation.cache_compilations(cache)
     settings = from_json(config)
+    load_extensions(settings.extensions)
     check_devices(settings)
     return Worker(set_up(settings, workdir, records.load_records(folder)), predict=predict)
 

@@ -10,8 +10,11 @@ from jax_ser_darts.errors import UserError
 from jax_ser_darts.models.baselines import WIDTH, Baseline, registered
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.search_space import genotype as genotypes
+from jax_ser_darts.search_space import operations
+from jax_ser_darts.search_space.operations import OperationError
 
 MODEL = "model"  # the entry that names which of these it is, or REGISTERED
+OPERATIONS = "operations"  # the entry of operations that an extension has registered, if the genotype has any
 MODELS = {"genotype": Network, "baseline": Baseline}
 REGISTERED = "registered"  # a baseline of the user: its name and module are entries beside its sizes
 _OF_TRAINING = ("dropout", "auxiliary", "momentum")
@@ -30,15 +33,17 @@ def describe(network: nn.Module) -> dict[str, Any]:
             sizes = {key: getattr(network, key) for key in ("classes", WIDTH) if hasattr(network, key)}
             return {MODEL: REGISTERED, "name": name, "module": module.__module__, **sizes}
     (model,) = (name for name, made in MODELS.items() if type(network) is made)
-    sizes = {name: getattr(network, name) for name in _fields(type(network))}
-    return {MODEL: model, **{name: _plain(value) for name, value in sizes.items()}}
+    values = {name: _plain(getattr(network, name)) for name in _fields(type(network))}
+    own = operations.describe(network.genotype.cnn_operations()) if isinstance(network, Network) else {}
+    return {MODEL: model, **values, **({OPERATIONS: own} if own else {})}
 
 
 def build(description: Mapping[str, Any]) -> nn.Module:
     """The network that `describe` described, without what only training needs.
 
     Raises:
-        DescriptionError: unknown model, unknown or missing entries, or a size that is none.
+        DescriptionError: unknown model, unknown or missing entries, a size that is none, or an operation that cannot be
+            registered here.
         GenotypeError: of the genotype.
     """
     model = description.get(MODEL) if isinstance(description, Mapping) else None
@@ -47,7 +52,14 @@ def build(description: Mapping[str, Any]) -> nn.Module:
     if not isinstance(model, str) or model not in MODELS:
         raise DescriptionError(f'the network\'s "{MODEL}" is not one of {", ".join(MODELS)}')
     kind = MODELS[model]
-    entries = {name: value for name, value in description.items() if name != MODEL}
+    entries = {name: value for name, value in description.items() if name not in (MODEL, OPERATIONS)}
+    own = description.get(OPERATIONS, {})
+    if not isinstance(own, Mapping):
+        raise DescriptionError(f"the network's {OPERATIONS} are {own!r}, and not an object")
+    try:
+        operations.register_described(own)
+    except OperationError as error:
+        raise DescriptionError(str(error)) from error
     if unknown := sorted(set(entries) - set(_fields(kind))):
         raise DescriptionError(
             f"the network has unknown entries {', '.join(unknown)}: a newer version made it"

@@ -1,17 +1,23 @@
-"""Initial weights, drawn on the host.
+"""Initial params, drawn on the host: this module alone says what they are.
 
-`model.init` would compile a random generator for each of a supernet's hundreds of parameters: 90 s where this
-took 3 to 5 s, both on busy cores. Here only shapes are traced, and the numbers are the same on every kind of device.
+`model.init` would compile a random generator for each of a supernet's hundreds of params: 90 s where this took 3 to
+5 s, both on busy cores. Here only shapes are traced, and the numbers are the same on every kind of device. Modules
+declare their params with `drawn`; what Flax's own layers declare is not used either. Only modules that a user has
+registered as operations are initialised by themselves.
 """
 
 import math
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import flax.traverse_util
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+from jax_ser_darts.models.own import OWN
 
 CONSTANTS = {"bias": 0.0, "scale": 1.0, "mean": 0.0, "variance": 1.0}
 GAIN = 2.0  # He et al. (2015): most kernels follow a ReLU
@@ -19,8 +25,16 @@ GAIN = 2.0  # He et al. (2015): most kernels follow a ReLU
 LINEAR_GAIN = 1.0
 LINEAR = frozenset(("recurrent", "attend"))
 
+Path = tuple[str, ...]
 
-def fan_in(path: tuple[str, ...], shape: tuple[int, ...]) -> int:
+
+def drawn(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+    """What a module declares a param with whose values `init_variables` draws; by itself it is 0."""
+    del key
+    return jnp.zeros(shape, dtype)
+
+
+def fan_in(path: Path, shape: tuple[int, ...]) -> int:
     """Inputs that one output sums.
 
     All axes but the last of a Flax layer's "kernel" (of a convolution `[k, k, in, out]`); k * k of a depthwise
@@ -31,25 +45,41 @@ def fan_in(path: tuple[str, ...], shape: tuple[int, ...]) -> int:
     return math.prod(shape[-2:]) if "depthwise" in path[-1] else shape[-2]
 
 
+def draw(path: Path, shape: tuple[int, ...], dtype: np.dtype, seed: int) -> np.ndarray:
+    """The values of one variable; they depend on the seed and on its path."""
+    if path[-1] in CONSTANTS:
+        return np.full(shape, CONSTANTS[path[-1]], dtype)
+    rng = np.random.default_rng([seed, zlib.crc32("/".join(path).encode())])
+    gain = LINEAR_GAIN if path[-1] in LINEAR else GAIN
+    return ((gain / fan_in(path, shape)) ** 0.5 * rng.standard_normal(shape)).astype(dtype)
+
+
 def init_variables(model: nn.Module, seed: int, *inputs: Any, **options: Any) -> dict:
-    """The variables of a model: normal with variance gain / fan-in (see GAIN), biases 0, normalisation's scales 1.
+    """The variables of a model, see `draw`.
 
     Args:
         model: its parameters named "bias" and "scale", and statistics "mean" and "variance", start as CONSTANTS.
-        seed: of this model's weights; a parameter's values depend on it and on the parameter's own path.
+        seed: of this model's params.
         inputs, options: what the model is called with (arrays or `jax.ShapeDtypeStruct`s).
 
     Returns:
         The tree of NumPy arrays that `model.init` would have.
     """
-    shapes = jax.eval_shape(lambda *a: model.init(jax.random.key(0), *a, **options), *inputs)
-    variables = {}
-    for path, leaf in flax.traverse_util.flatten_dict(shapes).items():
-        if path[-1] in CONSTANTS:
-            variables[path] = np.full(leaf.shape, CONSTANTS[path[-1]], leaf.dtype)
-        else:
-            rng = np.random.default_rng([seed, zlib.crc32("/".join(path).encode())])
-            gain = LINEAR_GAIN if path[-1] in LINEAR else GAIN
-            scale = (gain / fan_in(path, leaf.shape)) ** 0.5
-            variables[path] = (scale * rng.standard_normal(leaf.shape)).astype(leaf.dtype)
-    return flax.traverse_util.unflatten_dict(variables)
+
+    def init(seed, *inputs):
+        return flax.traverse_util.flatten_dict(model.init(jax.random.key(seed), *inputs, **options))
+
+    shapes = jax.eval_shape(init, seed, *inputs)
+    variables = {
+        path: draw(path, leaf.shape, leaf.dtype, seed) for path, leaf in shapes.items() if OWN not in path
+    }
+    if own := [path for path in shapes if OWN in path]:
+        variables |= _initialised(init, own, seed, inputs)
+    return flax.traverse_util.unflatten_dict({path: variables[path] for path in shapes})
+
+
+def _initialised(init, paths, seed, inputs) -> Mapping[Path, np.ndarray]:
+    """The variables of the user's modules; of all others nothing is compiled, since nothing of them is asked for."""
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), inputs)
+    chosen = jax.jit(lambda seed, *inputs: {path: init(seed, *inputs)[path] for path in paths})
+    return jax.device_get(chosen(seed, *zeros))

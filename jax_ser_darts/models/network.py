@@ -10,17 +10,17 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jax_ser_darts.models.relaxed import KERNEL_INIT, ReluConv, depthwise_init
-from jax_ser_darts.models.sequence import SequencePart
-from jax_ser_darts.models.sequence_cells import SequenceCells, chosen_nodes
-from jax_ser_darts.models.supernet import reduction_cells
-from jax_ser_darts.ops.backend import CUSTOM, Backend
+from jax_ser_darts.models.cell_network import CellNetwork
+from jax_ser_darts.models.initialise import drawn
+from jax_ser_darts.models.own import OWN, OwnOperation
+from jax_ser_darts.models.relaxed import ReluConv
+from jax_ser_darts.models.sequence_cells import chosen_nodes
+from jax_ser_darts.ops.backend import Backend
 from jax_ser_darts.ops.batch_norm import moments
-from jax_ser_darts.ops.masks import ValidPositions, halved, valid_positions
-from jax_ser_darts.ops.pooling import on_valid
+from jax_ser_darts.ops.masks import ValidPositions
 from jax_ser_darts.ops.primitives import BN_EPSILON, a_channel, pointwise
 from jax_ser_darts.search_space.genotype import Edge, Genotype
-from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_POOL, SKIP
+from jax_ser_darts.search_space.operations import SKIP, Convolution, Pooling, specification
 
 
 def count_parameters(variables: dict) -> int:
@@ -59,8 +59,8 @@ class Norm(nn.Module):
         shape = y.shape[:1]
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, self.dtype)
         variance = self.variable("batch_stats", "variance", jnp.ones, shape, self.dtype)
-        scale = self.param("scale", nn.initializers.ones, shape, self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, shape, self.dtype)
+        scale = self.param("scale", drawn, shape, self.dtype)
+        bias = self.param("bias", drawn, shape, self.dtype)
         if not train:
             slope = scale * lax.rsqrt(variance.value + BN_EPSILON)
             return (a_channel(slope) * y + a_channel(bias - slope * mean.value)) * valid.mask
@@ -89,19 +89,17 @@ class ReluConvNorm(nn.Module):
 class SeparableConv(nn.Module):
     """Stages of ReLU, depthwise and 1x1 convolution, affine normalisation; the first stage has the stride."""
 
-    operation: str
+    spec: Convolution
     norm: dict
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, before: ValidPositions, after: ValidPositions, stride: int, train: bool
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, after: ValidPositions, stride: int, train: bool) -> jax.Array:
         """`[C, T, F, B]` -> `[C, T', F', B]`."""
-        spec, c = CONVOLUTIONS[self.operation], x.shape[0]
+        spec, c = self.spec, x.shape[0]
         backend, dtype = self.norm["backend"], self.norm["dtype"]
         for stage in range(spec.stages):
-            dw = self.param(f"depthwise_{stage}", depthwise_init, (c, spec.kernel, spec.kernel), dtype)
-            pw = self.param(f"pointwise_{stage}", KERNEL_INIT, (c, c), dtype)
+            dw = self.param(f"depthwise_{stage}", drawn, (c, spec.kernel, spec.kernel), dtype)
+            pw = self.param(f"pointwise_{stage}", drawn, (c, c), dtype)
             padded = backend.pad(nn.relu(x), spec.pad, stride)
             (z,) = backend.depthwise(padded, (dw,), (spec.dilation,), after.size)
             x = Norm(**self.norm, name=f"norm_{stage}")(pointwise(z, pw), after, train)
@@ -120,16 +118,17 @@ class Operation(nn.Module):
         self, x: jax.Array, before: ValidPositions, after: ValidPositions, stride: int, train: bool
     ) -> jax.Array:
         """`[C, T, F, B]`, zero on padding -> `[C, T', F', B]`, zero on padding."""
-        backend = self.norm["backend"]
-        if self.operation == MAX_POOL:
-            return on_valid(backend.max_pool(x, before.mask, 3, stride, after.size), after.mask)
-        if self.operation == AVG_POOL:
-            return backend.average_pool(x, 3, stride, before, after) * after.mask
         if self.operation == SKIP:
             if stride == 1:
                 return x
             return ReluConvNorm(x.shape[0], self.norm, name="reduce")(x, after, stride, train)
-        return SeparableConv(self.operation, self.norm, name="conv")(x, before, after, stride, train)
+        spec = specification(self.operation)
+        if isinstance(spec, Pooling):
+            return self.norm["backend"].pool(spec, x, stride, before, after)
+        if isinstance(spec, Convolution):
+            return SeparableConv(spec, self.norm, name="conv")(x, after, stride, train)
+        y = OwnOperation(self.operation, name=OWN)(x, stride, before, after)
+        return Norm(**self.norm, name="norm")(y, after, train)
 
 
 class Cell(nn.Module):
@@ -191,7 +190,7 @@ class Stem(nn.Module):
     ) -> jax.Array:
         """`[1, T, F, B]` -> `[channels, T', F', B]`."""
         backend = self.norm["backend"]
-        w = self.param("depthwise", depthwise_init, (self.channels, 3, 3), self.norm["dtype"])
+        w = self.param("depthwise", drawn, (self.channels, 3, 3), self.norm["dtype"])
         (y,) = backend.depthwise(backend.pad(features, 1, stride), (w,), (1,), after.size)
         return Norm(**self.norm, name="norm")(y, after, train)
 
@@ -210,7 +209,7 @@ class AuxiliaryHead(nn.Module):
         return nn.Dense(self.classes, param_dtype=self.dtype, name="classify")(mean.T)
 
 
-class Network(nn.Module):
+class Network(CellNetwork, kw_only=True):
     """The network of a genotype.
 
     Training changes the collection "batch_stats" and draws from the rng "dropout":
@@ -219,39 +218,15 @@ class Network(nn.Module):
             drop_path_rate=rate, mutable=["batch_stats"], rngs={"dropout": key})
 
     Attributes:
-        classes: number of emotions.
-        genotype: operations and edges of the two kinds of cell.
-        cells: CNN cells; two of them reduce (`reductions`, by default at 1/3 and 2/3).
-        channels: C of the first cell, doubled at each reduction.
-        stem_multiplier: stem channels / C.
-        stem_stride: 1, or 2 to halve T and F before the first cell.
-        dropout: after each cell, and in the sequence part.
+        genotype: operations and edges of each kind of cell.
         auxiliary: whether there is a second classifier, after the cell at two thirds of the depth.
         momentum: of the running averages: the share that each step keeps.
-        project, hidden, attention: widths of the fixed sequence part, see `SequencePart`.
-        sequence_cells, sequence_width: see `SequenceCells`; for a genotype that has a sequence cell.
-        backend: CUSTOM or REFERENCE.
-        axis_name: mapped axis of devices that share the statistics, or None.
+        others: see `CellNetwork`.
     """
 
-    classes: int
     genotype: Genotype
-    cells: int
-    channels: int
-    stem_multiplier: int = 3
-    stem_stride: int = 1
-    reductions: frozenset[int] | None = None
-    dropout: float = 0.0
     auxiliary: bool = False
     momentum: float = 0.9
-    project: int = 64
-    hidden: int = 64
-    attention: int = 64
-    sequence_cells: int = 4
-    sequence_width: int = 16
-    backend: Backend = CUSTOM
-    axis_name: str | None = None
-    dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(
@@ -280,41 +255,22 @@ class Network(nn.Module):
             "axis_name": self.axis_name,
             "dtype": self.dtype,
         }
-        reductions = reduction_cells(self.cells) if self.reductions is None else self.reductions
-        whole = valid_positions(num_frames, features.shape[1:], self.dtype, self.axis_name)
-        valid = whole if self.stem_stride == 1 else halved(whole, self.axis_name)
-        x = features.transpose(1, 2, 0)[None] * whole.mask
+        x, before, valid = self.start(features, num_frames)
         stem = Stem(self.stem_multiplier * self.channels, norm, name="stem")
-        s0 = s1 = stem(x, whole, valid, self.stem_stride, train)
-        channels, s0_stride, auxiliary = self.channels, 1, None
-        for i in range(self.cells):
-            reduction = i in reductions
-            channels *= 2 if reduction else 1
-            after = halved(valid, self.axis_name) if reduction else valid
-            edges = self.genotype.reduction if reduction else self.genotype.normal
-            cell = Cell(edges, channels, reduction, norm, name=f"cell_{i}")
-            s0, s1 = s1, cell(s0, s1, s0_stride, valid, after, train, drop_path_rate)
-            s0_stride, valid = (2 if reduction else 1), after
-            # Made at initialisation too, so that a network initialised with train=False has its weights.
-            if self.auxiliary and i == 2 * self.cells // 3 and (train or self.is_initializing()):
+        s0 = s1 = stem(x, before, valid, self.stem_stride, train)
+        auxiliary = None
+        for place in self.places():
+            after = self.after(valid, place.reduction)
+            edges = self.genotype.reduction if place.reduction else self.genotype.normal
+            cell = Cell(edges, place.channels, place.reduction, norm, name=f"cell_{place.index}")
+            s0, s1 = s1, cell(s0, s1, place.s0_stride, valid, after, train, drop_path_rate)
+            valid = after
+            # Made at initialisation too, so that a network initialised with train=False has its params.
+            if self.auxiliary and place.index == 2 * self.cells // 3 and (train or self.is_initializing()):
                 auxiliary = AuxiliaryHead(self.classes, self.dtype, name="auxiliary")(s1, valid)
             s1 = nn.Dropout(self.dropout, deterministic=not train)(s1)
-        return self._logits(s1, valid.num_frames, train, drop_path_rate), auxiliary
-
-    def _logits(self, x, num_frames, train, drop_path_rate):
         if self.genotype.sequence is None:
-            widths = self.project, self.hidden, self.attention
-            part = SequencePart(self.classes, *widths, self.dropout, self.dtype, name="sequence")
-            return part(x, num_frames, train)
-        part = SequenceCells(
-            classes=self.classes,
-            cells=self.sequence_cells,
-            width=self.sequence_width,
-            attention=self.attention,
-            dropout=self.dropout,
-            dtype=self.dtype,
-            chosen=chosen_nodes(self.genotype.sequence),
-            name="sequence",
-        )
+            return self.sequence_part()(s1, valid.num_frames, train), auxiliary
+        part = self.sequence_part(chosen=chosen_nodes(self.genotype.sequence))
         rate = None if never_dropped(train, drop_path_rate) else jnp.asarray(drop_path_rate, self.dtype)
-        return part(x, num_frames, train, drop_path_rate=rate)
+        return part(s1, valid.num_frames, train, drop_path_rate=rate), auxiliary

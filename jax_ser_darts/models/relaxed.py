@@ -6,29 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jax_ser_darts.models import own
+from jax_ser_darts.models.initialise import drawn
+from jax_ser_darts.models.own import OWN
 from jax_ser_darts.ops import sweep
 from jax_ser_darts.ops.backend import Backend
 from jax_ser_darts.ops.depthwise import Padded
 from jax_ser_darts.ops.masks import ValidPositions
-from jax_ser_darts.ops.pooling import halved_maximum, on_valid
+from jax_ser_darts.ops.pooling import halved_maximum
 from jax_ser_darts.ops.primitives import half_widths, halves, pointwise, pointwise_parts, shuffled
 from jax_ser_darts.ops.remat import remat
 from jax_ser_darts.search_space.genotype import edge_index, num_edges
-from jax_ser_darts.search_space.operations import AVG_POOL, CONVOLUTIONS, MAX_POOL, SKIP, Convolution
+from jax_ser_darts.search_space.operations import SKIP, Convolution, Custom, Pooling, of_kind
 
-KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal", in_axis=-2, out_axis=-1)
 SCAN, UNROLL = "scan", "unroll"
 EDGES = (SCAN, UNROLL)
 OP_WEIGHTS, EDGE_WEIGHTS = "op_weights", "edge_weights"
-
-
-def depthwise_init(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
-    """He-normal for `[..., k, k]`: each output reads one channel, k * k values."""
-    return jax.random.normal(key, shape, dtype) * (2.0 / (shape[-1] * shape[-2])) ** 0.5
+REDUCING = tuple(f"{SKIP}_pointwise_{i}" for i in range(2))  # params of a skip connection of stride 2
+ALL, FROM_INPUTS, FROM_NODES = "all", "from_inputs", "from_nodes"  # which edges of a cell have some param
 
 
 class ReluConv(nn.Module):
@@ -46,7 +46,7 @@ class ReluConv(nn.Module):
             ([x], [self.channels]) if self.stride == 1 else (halves(x, size), half_widths(self.channels))
         )
         ws = [
-            self.param(f"pointwise_{i}", KERNEL_INIT, (x.shape[0], width), self.dtype)
+            self.param(f"pointwise_{i}", drawn, (x.shape[0], width), self.dtype)
             for i, width in enumerate(widths)
         ]
         return pointwise_parts(parts, ws)
@@ -74,13 +74,28 @@ class State(NamedTuple):
         padded: ReLU of the state, for the convolutions; None if there are none.
         shared: candidates without params of their own, by name: pools (normalised) and identity.
         halves: of the ReLU, for the skip connection of stride 2; empty with stride 1.
+        x: the state itself, for the user's own operations; None if there are none.
         bypass: the channels that no candidate sees, at the size of the output; None if there are none.
     """
 
     padded: Padded | None
     shared: Mapping[str, jax.Array]
     halves: Sequence[jax.Array]
+    x: jax.Array | None
     bypass: jax.Array | None
+
+
+class Place(NamedTuple):
+    """How an edge changes the size.
+
+    Attributes:
+        stride: 1 or 2.
+        before, after: positions of its source and of its node.
+    """
+
+    stride: int
+    before: ValidPositions
+    after: ValidPositions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,12 +115,18 @@ class Candidates:
     part: int = 1
 
     @property
-    def convolutions(self) -> list[tuple[str, Convolution]]:
+    def convolutions(self) -> Mapping[str, Convolution]:
         """Those that convolve, in the order of the operations."""
-        return [(name, CONVOLUTIONS[name]) for name in self.operations if name in CONVOLUTIONS]
+        return of_kind(Convolution, self.operations)
 
-    def prepare(self, x: jax.Array, stride: int, before: ValidPositions, after: ValidPositions) -> State:
+    @property
+    def custom(self) -> Mapping[str, Custom]:
+        """The user's own modules and functions."""
+        return of_kind(Custom, self.operations)
+
+    def prepare(self, x: jax.Array, place: Place) -> State:
         """What all edges that leave a state `[C, T, F, B]` share."""
+        stride, before, after = place
         backend = self.backend
         bypass = None
         if self.part > 1:
@@ -113,19 +134,18 @@ class Candidates:
             x, bypass = x[:seen], x[seen:]
             bypass = bypass if stride == 1 else halved_maximum(bypass, before, after)
         relu = nn.relu(x)
-        reach = max((spec.pad for _, spec in self.convolutions), default=0)
-        shared = {}
-        if MAX_POOL in self.operations:
-            shared[MAX_POOL] = on_valid(backend.max_pool(x, before.mask, 3, stride, after.size), after.mask)
-        if AVG_POOL in self.operations:
-            shared[AVG_POOL] = backend.average_pool(x, 3, stride, before, after)
-        shared = {name: backend.normalise(y, after, self.axis_name) for name, y in shared.items()}
+        reach = max((spec.pad for spec in self.convolutions.values()), default=0)
+        shared = {
+            name: backend.normalise(backend.pool(spec, x, stride, before, after), after, self.axis_name)
+            for name, spec in of_kind(Pooling, self.operations).items()
+        }
         if SKIP in self.operations and stride == 1:
             shared[SKIP] = x
         return State(
-            padded=backend.pad(relu, reach, stride) if reach else None,
+            padded=backend.pad(relu, reach, stride) if self.convolutions else None,
             shared=shared,
             halves=halves(relu, after.size) if SKIP in self.operations and stride == 2 else [],
+            x=x if self.custom else None,
             bypass=bypass,
         )
 
@@ -135,7 +155,7 @@ class Candidates:
         params: Mapping[str, jax.Array],
         op_weights: jax.Array,
         edge_weight: jax.Array,
-        after: ValidPositions,
+        place: Place,
     ) -> jax.Array:
         """The sum of all candidates of one edge, weighted, with what goes past them.
 
@@ -144,19 +164,21 @@ class Candidates:
             params: of the operations on this edge.
             op_weights: softmax weights `[operations]`.
             edge_weight: of the edge in its node, `[]`: it multiplies all.
-            after: positions of the output.
+            place: the edge's.
 
         Returns:
             `[C, T', F', B]`.
         """
-        ys = self._convolve(state.padded, params, after)
+        ys = self._convolve(state.padded, params, place.after)
         if state.halves:
-            ys[SKIP] = pointwise_parts(state.halves, [params[f"{SKIP}_pointwise_{i}"] for i in range(2)])
+            ys[SKIP] = pointwise_parts(state.halves, [params[name] for name in REDUCING])
+        for name in self.custom:
+            ys[name] = own.apply(name, own_params(params, name, place.stride), state.x, *place)
         weights = edge_weight * jnp.stack(
             [op_weights[self.operations.index(name)] for name in (*ys, *state.shared)]
         )
         xs = tuple(state.shared.values())
-        mixed = self.backend.mixture(tuple(ys.values()), xs, weights, after, self.axis_name)
+        mixed = self.backend.mixture(tuple(ys.values()), xs, weights, place.after, self.axis_name)
         return mixed if state.bypass is None else shuffled([mixed, edge_weight * state.bypass], self.part)
 
     def _convolve(self, padded, params, after):
@@ -164,10 +186,10 @@ class Candidates:
         if not self.convolutions:
             return {}
         backend, outputs = self.backend, {}
-        first = [params[f"{name}_depthwise_0"] for name, _ in self.convolutions]
-        dilations = [spec.dilation for _, spec in self.convolutions]
+        first = [params[f"{name}_depthwise_0"] for name in self.convolutions]
+        dilations = [spec.dilation for spec in self.convolutions.values()]
         zs = backend.depthwise(padded, first, dilations, after.size)
-        for (name, spec), z in zip(self.convolutions, zs, strict=True):
+        for (name, spec), z in zip(self.convolutions.items(), zs, strict=True):
             y = pointwise(z, params[f"{name}_pointwise_0"])
             for stage in range(1, spec.stages):
                 h = backend.normalised_relu(y, after, spec.pad, self.axis_name)
@@ -177,6 +199,13 @@ class Candidates:
                 y = pointwise(z, params[f"{name}_pointwise_{stage}"])
             outputs[name] = y
         return outputs
+
+
+def own_params(params: Mapping[str, jax.Array], name: str, stride: int) -> dict:
+    """The tree of a user's operation among the flat params of an edge; see `RelaxedCell._own_params`."""
+    start = f"{OWN}/{name}/stride_{stride}/"
+    flat = {path.removeprefix(start): w for path, w in params.items() if path.startswith(start)}
+    return flax.traverse_util.unflatten_dict(flat, sep="/")
 
 
 class RelaxedCell(nn.Module):
@@ -237,7 +266,7 @@ class RelaxedCell(nn.Module):
             ReluConvNorm(self.channels, name="preprocess_1", **common)(s1, before),
         ]
         candidates = Candidates(self.operations, self.backend, self.axis_name, self.partial_channels)
-        edge_params = self._edge_params(candidates.convolutions)
+        edge_params = {**self._edge_params(candidates), **self._own_params(candidates, before, after)}
         connect = self._scan if self.edges == SCAN else self._unroll
 
         def nodes(arguments, positions):
@@ -252,8 +281,8 @@ class RelaxedCell(nn.Module):
         return remat(nodes, arguments, positions, turns)
 
     def _unroll(self, candidates, inputs, edge_params, op_weights, edge_weights, before, after):
-        stride = 2 if self.reduction else 1
-        states = [candidates.prepare(x, stride, before, after) for x in inputs]
+        from_input, from_node = Place(self._stride, before, after), Place(1, after, after)
+        states = [candidates.prepare(x, from_input) for x in inputs]
         rows = {name: unstack(stack) for name, stack in edge_params.items()}
         op_rows = unstack(op_weights)
         nodes = []
@@ -265,20 +294,19 @@ class RelaxedCell(nn.Module):
                     for name, row in rows.items()
                     if self._has(name, source)
                 }
-                edge = edge_index(node, source)
-                total = total + candidates.mix(state, params, op_rows[edge], edge_weights[edge], after)
+                edge, place = edge_index(node, source), from_input if source < 2 else from_node
+                total = total + candidates.mix(state, params, op_rows[edge], edge_weights[edge], place)
             nodes.append(total)
             if node < self.nodes - 1:
-                states.append(candidates.prepare(total, 1, after, after))
+                states.append(candidates.prepare(total, from_node))
         return jnp.concatenate(nodes, axis=0)
 
     def _scan(self, candidates, inputs, edge_params, op_weights, edge_weights, before, after):
-        positions = before, after
         c, *_, b = inputs[0].shape
         stacks = jnp.stack(inputs), sweep.zeros((self.nodes, c, *after.size, b), inputs[0])
         sources = 2 + self.nodes - 1
-        weights = {OP_WEIGHTS: op_weights, EDGE_WEIGHTS: edge_weights}
-        run = functools.partial(self._sweep, candidates, {**edge_params, **weights}, positions)
+        per_edge = {**edge_params, OP_WEIGHTS: op_weights, EDGE_WEIGHTS: edge_weights}
+        run = functools.partial(self._sweep, candidates, per_edge, (before, after))
         if self.reduction:  # the inputs have another size than the nodes
             from_inputs = run(stacks, 0, 2, stride=2, node_row=0)
             nodes = run((from_inputs,), 2, sources, stride=1, node_row=0)
@@ -289,44 +317,92 @@ class RelaxedCell(nn.Module):
     def _sweep(self, candidates, per_edge, positions, stacks, first, last, *, stride, node_row):
         """The nodes with what comes from sources first..last - 1, see sweep.py."""
 
-        def prepare(x, positions):
+        def place(positions):
             before, after = positions
-            return candidates.prepare(x, stride, before if stride == 2 else after, after)
+            return Place(stride, before if stride == 2 else after, after)
+
+        def prepare(x, positions):
+            return candidates.prepare(x, place(positions))
 
         def mix(prepared, edge, positions):
             params = {name: w for name, w in edge.items() if name not in (OP_WEIGHTS, EDGE_WEIGHTS)}
-            return candidates.mix(prepared, params, edge[OP_WEIGHTS], edge[EDGE_WEIGHTS], positions[1])
+            return candidates.mix(prepared, params, edge[OP_WEIGHTS], edge[EDGE_WEIGHTS], place(positions))
 
         loop = sweep.Sweep(prepare, mix, first, last, self.nodes, node_row, self._row)
         used = {name: stack for name, stack in per_edge.items() if self._has(name, first)}
         return sweep.run(loop, stacks, used, positions)
 
-    @staticmethod
-    def _has(name, source):
-        """Whether the edges that leave a source have this param: only those from the inputs reduce."""
-        return source < 2 or not name.startswith(SKIP)
+    @property
+    def _stride(self):
+        return 2 if self.reduction else 1
 
-    @staticmethod
-    def _row(name, source, node):
+    def _edges_with(self, name):
+        """Which edges have a param: only those from the inputs reduce."""
+        if name in REDUCING:
+            return FROM_INPUTS
+        if self.reduction and name.startswith(f"{OWN}/"):
+            return FROM_INPUTS if "/stride_2/" in name else FROM_NODES
+        return ALL
+
+    def _has(self, name, source):
+        """Whether the edges that leave a source have this param."""
+        return self._edges_with(name) in (ALL, FROM_INPUTS if source < 2 else FROM_NODES)
+
+    def _row(self, name, source, node):
         """Where the param of an edge stands in its stack."""
-        return 2 * node + source if name.startswith(SKIP) else node * (node + 3) // 2 + source
+        edges = self._edges_with(name)
+        if edges == FROM_INPUTS:
+            return 2 * node + source
+        if edges == FROM_NODES:
+            return node * (node - 1) // 2 + source - 2
+        return node * (node + 3) // 2 + source
 
-    def _edge_params(self, convolutions):
-        """{name: stack `[edges, ...]`} of every operation that has params."""
+    def _edge_params(self, candidates):
+        """{name: stack `[edges, ...]`} of the convolutions and of skip connections that reduce."""
         c, stacks = self.channels // self.partial_channels, {}
 
-        def add(name, init, edges, *shape):
-            stacks[name] = self.param(name, init, (edges, *shape), self.dtype)
+        def add(name, edges, *shape):
+            stacks[name] = self.param(name, drawn, (edges, *shape), self.dtype)
 
         edges = num_edges(self.nodes)
-        for name, spec in convolutions:
+        for name, spec in candidates.convolutions.items():
             for stage in range(spec.stages):
-                add(f"{name}_depthwise_{stage}", depthwise_init, edges, c, spec.kernel, spec.kernel)
-                add(f"{name}_pointwise_{stage}", KERNEL_INIT, edges, c, c)
+                add(f"{name}_depthwise_{stage}", edges, c, spec.kernel, spec.kernel)
+                add(f"{name}_pointwise_{stage}", edges, c, c)
         if SKIP in self.operations and self.reduction:
-            for i, width in enumerate(half_widths(c)):
-                add(f"{SKIP}_pointwise_{i}", KERNEL_INIT, 2 * self.nodes, c, width)
+            for name, width in zip(REDUCING, half_widths(c), strict=True):
+                add(name, 2 * self.nodes, c, width)
         return stacks
+
+    def _own_params(self, candidates, before, after):
+        """{path: stack `[edges, ...]`} of the user's operations, as own/OPERATION/stride_S/PATH."""
+        from_inputs = 2 * self.nodes
+        all_edges = num_edges(self.nodes)
+        kinds = [(1, all_edges, after)]
+        if self.reduction:
+            kinds = [(2, from_inputs, before), (1, all_edges - from_inputs, after)]
+
+        def init(key):
+            tree = {}
+            for i, name in enumerate(candidates.custom):
+                for stride, edges, valid in kinds:
+                    init_edge = functools.partial(
+                        own.init_params,
+                        name,
+                        channels=self.channels // self.partial_channels,
+                        stride=stride,
+                        size=valid.size,
+                        dtype=self.dtype,
+                    )
+                    keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, i), stride), edges)
+                    if edges and jax.tree.leaves(jax.eval_shape(init_edge, key)):
+                        tree.setdefault(name, {})[f"stride_{stride}"] = jax.vmap(init_edge)(keys)
+            return tree
+
+        if not candidates.custom or not jax.eval_shape(init, jax.random.key(0)):
+            return {}
+        tree = self.param(OWN, init)
+        return flax.traverse_util.flatten_dict({OWN: tree}, sep="/")
 
 
 def unstack(x: jax.Array) -> list[jax.Array]:

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jax_ser_darts.models.initialise import drawn
 from jax_ser_darts.models.sequence import AttentionPooling
 from jax_ser_darts.ops.recurrence import LayerParams, attend, recur
 from jax_ser_darts.search_space.genotype import Edge, edge_index
@@ -27,7 +28,6 @@ from jax_ser_darts.search_space.operations import SKIP
 from jax_ser_darts.search_space.sequence_operations import FAMILIES, RECURRENCES
 
 NORM_EPSILON = 1e-5
-INIT = nn.initializers.lecun_normal(in_axis=-2, out_axis=-1)
 
 
 class MixedEdge(NamedTuple):
@@ -74,8 +74,8 @@ class Layer(nn.Module):
         spec = FAMILIES[self.family]
         shape = recurrences, spec.directions
         outputs = spec.gates * self.width
-        kernel = self.param("recurrent", INIT, (*shape, inputs + self.width, outputs), self.dtype)
-        return LayerParams(kernel, self.param("bias", nn.initializers.zeros, (*shape, outputs), self.dtype))
+        kernel = self.param("recurrent", drawn, (*shape, inputs + self.width, outputs), self.dtype)
+        return LayerParams(kernel, self.param("bias", drawn, (*shape, outputs), self.dtype))
 
 
 class SelfAttention(nn.Module):
@@ -88,7 +88,7 @@ class SelfAttention(nn.Module):
     def __call__(self, x: jax.Array, valid: jax.Array) -> jax.Array:
         """`[T, N, B, 2 H]`, bool `[T, B]` -> `[T, N, B, H]`."""
         t, n, b, inputs = x.shape
-        w = self.param("attend", INIT, (n, inputs, 3 * self.width), self.dtype)
+        w = self.param("attend", drawn, (n, inputs, 3 * self.width), self.dtype)
         projected = jnp.einsum("nmi,nih->nmh", x.transpose(1, 2, 0, 3).reshape(n, b * t, inputs), w)
         query, key, value = jnp.split(projected.reshape(n, b, t, -1), 3, axis=-1)
         return attend(query, key, value, valid.T).transpose(2, 0, 1, 3)
@@ -168,7 +168,7 @@ class _Inputs(nn.Module):
     def __call__(self, before, valid):
         """Two arrays `[T, B, I]` -> `[T, 2, B, H]`, zero on padding."""
         states = [
-            frame_norm(x @ self.param(f"project_{i}", INIT, (x.shape[-1], self.width), self.dtype))
+            frame_norm(x @ self.param(f"project_{i}", drawn, (x.shape[-1], self.width), self.dtype))
             for i, x in enumerate(before)
         ]
         states = jnp.stack(states, axis=1)
@@ -192,7 +192,7 @@ class _ScannedNode(nn.Module):
 class RelaxedSequenceCell(nn.Module):
     """A relaxed cell: (outputs of the two cells before it) -> (output of the one before, its own output).
 
-    A loop needs nodes of one shape, so each has weights for the sources of the last one. Those of edges that
+    A loop needs nodes of one shape, so each has params for the sources of the last one. Those of edges that
     do not exist (6 of 20 with 4 nodes) have the share 0: they change nothing and are never trained.
 
     Attributes:
@@ -264,11 +264,11 @@ class SequenceCell(nn.Module):
         return _finish(states[:, 2:].transpose(1, 0, 2, 3), before, self)
 
     def _drop_path(self, edges, rate, utterances):
-        """Factors `[edges, 1, B]`: 0 for a dropped edge, 1 / (1 - rate) for a kept one, 1 for an identity."""
+        """Factors `[edges, 1, B]`: 0 for a dropped edge, 1 / (1 - rate) for one that stays, 1 for an identity."""
         keep = 1 - jnp.asarray(rate, self.dtype)
-        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (len(edges), 1, utterances))
+        stays = jax.random.bernoulli(self.make_rng("dropout"), keep, (len(edges), 1, utterances))
         identity = np.array([edge.operations == (SKIP,) for edge in edges])[:, None, None]
-        return jnp.where(identity, jnp.ones((), self.dtype), kept.astype(self.dtype) / keep)
+        return jnp.where(identity, jnp.ones((), self.dtype), stays.astype(self.dtype) / keep)
 
 
 def _finish(y, before, cell):

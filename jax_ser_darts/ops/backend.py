@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jax_ser_darts.ops import batch_norm, depthwise, pooling
 from jax_ser_darts.ops.masks import ValidPositions
+from jax_ser_darts.search_space.operations import MAX, Pooling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,26 +25,30 @@ class Backend:
         """Batch normalisation without an affine part of `[C, T, F, B]`, zero on padding."""
         return self.mixture((y,), (), jnp.ones(1, y.dtype), valid, axis_name)
 
-    def average_pool(
-        self, x: jax.Array, window: int, stride: int, before: ValidPositions, after: ValidPositions
+    def pool(
+        self, spec: Pooling, x: jax.Array, stride: int, before: ValidPositions, after: ValidPositions
     ) -> jax.Array:
-        """Mean over the valid positions of each window.
+        """The largest, or the mean, of the valid positions of each window.
 
         Args:
+            spec: which of them, and the window.
             x: `[C, T, F, B]`, zero on padding.
-            window: positions a side, odd.
             stride: 1 or 2.
             before, after: of x and of the output.
 
         Returns:
-            `[C, T', F', B]`.
+            `[C, T', F', B]`, zero on padding.
         """
+        if spec.kind == MAX:
+            return pooling.on_valid(
+                self.max_pool(x, before.mask, spec.window, stride, after.size), after.mask
+            )
 
         def total(y):
-            ones = jnp.ones((y.shape[0], window, window), y.dtype)
-            return self.depthwise(self.pad(y, window // 2, stride), (ones,), (1,), after.size)[0]
+            ones = jnp.ones((y.shape[0], spec.window, spec.window), y.dtype)
+            return self.depthwise(self.pad(y, spec.window // 2, stride), (ones,), (1,), after.size)[0]
 
-        return total(x) / jnp.maximum(total(before.mask), 1)
+        return total(x) / jnp.maximum(total(before.mask), 1) * after.mask
 
 
 # Written for this job: fast on a CPU. Each can be differentiated in reverse, and then forward.

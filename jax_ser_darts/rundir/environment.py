@@ -9,8 +9,7 @@ import subprocess
 import sys
 from typing import Any
 
-import jax_ser_darts
-
+PACKAGE = pathlib.Path(__file__).parents[1]
 CODE = (
     "jax_ser_darts",
     "data_prep",
@@ -31,7 +30,7 @@ def environment(module: str = "main") -> dict[str, Any]:
 def run_with() -> dict[str, Any]:
     """What is the same for all that this process does: commit (None where it is not known), machine, versions."""
     return {
-        "commit": commit(pathlib.Path(jax_ser_darts.__file__)),
+        "commit": commit(PACKAGE / "__init__.py"),
         "machine": f"{_processor()}, {os.cpu_count()} core(s), {platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},

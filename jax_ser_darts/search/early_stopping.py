@@ -1,6 +1,6 @@
-"""When a search has begun to collapse, or has nothing left to decide: rules that read what its epochs left.
+"""When a search has begun to collapse, or has nothing left to decide: rules that read the metrics of its epochs.
 
-Each is a function of the lines of metrics.jsonl, so a search that was stopped and goes on decides as one that was not.
+Each is a function of the lines of metrics.jsonl, so a search that is resumed decides as one that was never stopped.
 
     skips       the normal cell holds as many skip connections            (DARTS+, Liang et al. 2019, criterion 1)
     ranking     the learnable candidates rank the same on each edge       (DARTS+, criterion 2)
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jax_ser_darts.search_space.genotype import SEQUENCE
-from jax_ser_darts.search_space.operations import CONVOLUTIONS, SKIP
+from jax_ser_darts.search_space.operations import SKIP, is_learnable
 from jax_ser_darts.search_space.sequence_operations import RECURRENCES
 
 Line = Mapping[str, Any]
@@ -74,9 +74,9 @@ class Rules:
         return None
 
     def _by_skips(self, lines):
-        found = sum(operation == SKIP for node in lines[-1]["genotype"]["normal"] for operation, _ in node)
-        if self.skips and found >= self.skips:
-            return _now("skips", lines, f"{found} skip connections in the normal cell")
+        skips = sum(operation == SKIP for node in lines[-1]["genotype"]["normal"] for operation, _ in node)
+        if self.skips and skips >= self.skips:
+            return _now("skips", lines, f"{skips} skip connections in the normal cell")
         return None
 
     def _by_ranking(self, lines):
@@ -90,9 +90,8 @@ class Rules:
     def _by_eigenvalue(self, lines):
         if not self.ratio or lines[-1]["epoch"] < self.start or len(lines) < self.window + self.delay:
             return None
-        values = np.abs(
-            np.array([line["eigenvalue"] for line in lines], float)
-        )  # null, which was not finite, is NaN
+        # null, which was not finite, is NaN
+        values = np.abs(np.array([line["eigenvalue"] for line in lines], float))
         now, before = (
             values[len(values) - self.window - ago :][: self.window].mean() for ago in (0, self.delay)
         )
@@ -105,12 +104,12 @@ class Rules:
 
     def _ranking(self, alphas):
         """Of each kind and edge: the learnable candidates, the strongest first."""
-        found = {}
+        ranking = {}
         for kind, rows in alphas.items():
             names = self.sequence_operations if kind == SEQUENCE else self.operations
-            columns = [k for k, name in enumerate(names) if name in CONVOLUTIONS or name in RECURRENCES]
-            found[kind] = np.argsort(-np.asarray(rows)[:, columns], axis=1, kind="stable").tolist()
-        return found
+            columns = [k for k, name in enumerate(names) if is_learnable(name) or name in RECURRENCES]
+            ranking[kind] = np.argsort(-np.asarray(rows)[:, columns], axis=1, kind="stable").tolist()
+        return ranking
 
 
 def _now(rule, lines, reason):

@@ -1,9 +1,9 @@
-"""Selection by perturbation (DARTS-PT, Wang et al. 2021, algorithm 1): keep what the supernet misses most.
+"""Selection by perturbation (DARTS-PT, Wang et al. 2021, algorithm 1): choose what the supernet misses most.
 
 Alphas are a poor measure of what a candidate contributes. Here, edge by edge, each candidate's share is set to 0, and
 the one without which the validation loss is largest is decided for; then, node by node, the two edges that are missed
-most are kept. After each decision the supernet is trained a little further. Nothing here knows the supernet: there are
-shares of mixtures, and somebody who tells the loss of them.
+most stay. After each decision the supernet is trained a little further. Nothing here knows the supernet: there are
+op weights (here shares, since they are set to 0 and 1), and a function that evaluates them.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ def decisions(shares: Shares, seed: int) -> list[Decision]:
             nodes.append(Decision(kind, node=node))
             node += 1
     rng = np.random.default_rng(seed)
-    return [some[i] for some in (edges, nodes) for i in rng.permutation(len(some))]
+    return [group[i] for group in (edges, nodes) for i in rng.permutation(len(group))]
 
 
 def decide(

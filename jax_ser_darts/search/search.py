@@ -1,4 +1,4 @@
-"""The search loop: for each method, seed and fold, from fresh weights and even alphas to a genotype."""
+"""The search loop: for each method, seed and fold, from fresh params and even alphas to a genotype."""
 
 import dataclasses
 import time
@@ -15,9 +15,10 @@ from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.devices import hosts, memory, parallel
 from jax_ser_darts.files import write_json
 from jax_ser_darts.losses import DivergedError
-from jax_ser_darts.rundir import metrics
 from jax_ser_darts.rundir.checkpoints import Checkpoints
+from jax_ser_darts.rundir.metrics import FILE_NAME as METRICS_FILE
 from jax_ser_darts.rundir.metrics import MetricsWriter
+from jax_ser_darts.rundir.metrics import read as read_metrics
 from jax_ser_darts.rundir.progress import Progress
 from jax_ser_darts.search import selection
 from jax_ser_darts.search.lanczos import dominant_eigenvalue
@@ -35,10 +36,10 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
         searcher: the method's, see `make_searchers`.
         method: a name of config.search.variants.
         fold: its test part is not touched.
-        seed: of the weights, the alphas, the dropout and the order of the batches.
+        seed: of the params, the alphas, the dropout and the order of the batches.
 
     Returns:
-        The genotype of the last epoch's alphas, or of the epoch that a rule of collapse.py names; also in
+        The genotype of the last epoch's alphas, or of the epoch that a rule of early_stopping.py names; also in
         genotype.json of the search's folder.
 
     Raises:
@@ -59,12 +60,12 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
         epochs = stop.epoch + 1 if stop else s.epochs
         if s.perturbation:
             shares = selection.select(run, state, times, checkpoints, epochs=epochs, extra=extra)
-            found = searcher.derive(shares)
+            genotype = searcher.derive(shares)
         elif stop:
             (line,) = (line for line in lines if line["epoch"] == stop.genotype_epoch)
-            found = genotypes.from_json(line["genotype"])
+            genotype = genotypes.from_json(line["genotype"])
         else:
-            found = searcher.derive(jax.device_get(state.alphas))
+            genotype = searcher.derive(jax.device_get(state.alphas))
     write_json(
         run.folder / "search.json",
         {
@@ -79,19 +80,19 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
             "peak_memory": memory.peak_memory(),
         },
     )
-    found.save(run.folder / "genotype.json")
-    return found
+    genotype.save(run.folder / "genotype.json")
+    return genotype
 
 
 def _start(run: SearchRun, checkpoints: Checkpoints) -> tuple[int, SearchState, Times, dict]:
     """The last checkpoint's epochs, state, times, and what else is in it; or what a search starts from."""
-    state = run.searcher.fresh_state(run.seed)
-    restored = checkpoints.restore_latest(state)
+    fresh = run.searcher.fresh_state(run.seed)
+    restored = checkpoints.restore_latest(fresh)
     if restored is None:
-        return 0, state, Times(), {}
+        return 0, fresh, Times(), {}
     epoch, state, extra = restored
     epoch = extra.get("epochs", epoch)  # later steps are the decisions of a selection
-    logging.info("%s: goes on after epoch %d", run.name, epoch)
+    logging.info("%s: resumes after epoch %d", run.name, epoch)
     return epoch, state, Times.of(extra), extra
 
 
@@ -126,30 +127,30 @@ def _epochs(
     probe = run.first_pair(0)[1] if s.eigenvalue else None
     batches = run.batches(first_step)
     with MetricsWriter(run.folder, start=start) as writer, progress:
-        lines = metrics.read(run.folder / metrics.FILE_NAME)
+        lines = read_metrics(run.folder / METRICS_FILE)
         for epoch in range(start, s.epochs):
             if searcher.rules(lines):
                 break
             started = time.monotonic()
-            state, figures, waited = _epoch(run, state, batches, epoch, progress)
-            alphas, figures = jax.device_get((state.alphas, figures))
-            summary = summarise(alphas, figures, searcher.derive(alphas))
+            state, metrics, waited = _epoch(run, state, batches, epoch, progress)
+            alphas, metrics = jax.device_get((state.alphas, metrics))
+            summary = summarise(alphas, metrics, searcher.derive(alphas))
             _check_finite(summary, alphas, run.name, epoch)
             summary["learning_rate"] = float(searcher.learning_rate(epoch * searcher.steps_per_epoch))
             if probe is not None:
                 summary["eigenvalue"] = _eigenvalue(searcher, state, probe)
             lines.append({"epoch": epoch, **summary})
             stepped = time.monotonic()
-            so_far = {"seconds": times.seconds + stepped - started, "outside": times.outside + waited}
+            so_far = {"seconds": times.seconds + stepped - started, "overhead_s": times.overhead_s + waited}
             writer.write(epoch, {**summary, **so_far})
             progress.update(0, loss=summary["train"]["loss"])
             written = time.monotonic()
             times.seconds += written - started
-            times.outside += waited + written - stepped
+            times.overhead_s += waited + written - stepped
             checkpoints.save(epoch + 1, state, dataclasses.asdict(times))
             saving = time.monotonic() - written
             times.seconds += saving
-            times.outside += saving
+            times.overhead_s += saving
     batches.close()
     return state, lines
 
@@ -157,20 +158,20 @@ def _epochs(
 def _epoch(
     run: SearchRun, state: SearchState, batches: Iterator, epoch: int, progress: Progress
 ) -> tuple[SearchState, list[dict], float]:
-    """One epoch's steps: the state after them, the figures of each, and the seconds they waited for batches."""
+    """One epoch's steps: the state after them, the metrics of each, and the seconds they waited for batches."""
     steps, order, collected, waited = run.searcher.steps, run.order, [], 0.0
     for step in range(run.searcher.steps_per_epoch):
         asked = time.monotonic()
         train_data, val_data = next(batches)
         waited += time.monotonic() - asked
-        figures = {}
+        metrics = {}
         if epoch >= run.searcher.settings.warmup_epochs:
             log_cosine = step == 0 and order != FIRST  # once an epoch: it costs a gradient
-            state, figures["val"] = steps.update_alphas(state, train_data, val_data, order, log_cosine)
+            state, metrics["val"] = steps.update_alphas(state, train_data, val_data, order, log_cosine)
             if log_cosine:
-                figures["agreement"] = {"cosine": figures["val"].pop("cosine")}
-        state, figures["train"] = steps.update_params(state, train_data)
-        collected.append(figures)
+                metrics["agreement"] = {"cosine": metrics["val"].pop("cosine")}
+        state, metrics["train"] = steps.update_params(state, train_data)
+        collected.append(metrics)
         progress.update()
     return state, collected, waited
 
@@ -190,32 +191,32 @@ def _eigenvalue(searcher: Searcher, state: SearchState, val_data) -> float:
     return value
 
 
-def summarise(alphas: dict, figures: Sequence[dict], found: Genotype) -> dict:
+def summarise(alphas: dict, metrics: Sequence[dict], genotype: Genotype) -> dict:
     """What an epoch leaves in metrics.jsonl.
 
     Args:
         alphas: after the epoch.
-        figures: of each step: "train" and, after the warm-up, "val" and (of some) "agreement", dicts of numbers.
-        found: the genotype they stand for.
+        metrics: of each step: "train" and, after the warm-up, "val" and (of some) "agreement", dicts of numbers.
+        genotype: what they stand for.
 
     Returns:
-        Means of the figures; alphas, and betas if there are any; genotype; entropy of the softmax weights in nats, a
-        mean over edges; share of skip connections in each cell of the genotype.
+        Means of the metrics; alphas, and betas if there are any; genotype; entropy of the op weights in nats, a mean
+        over edges; share of skip connections in each cell of the genotype.
     """
     kinds = genotypes.kinds_of(alphas)
     betas = {BETAS: alphas[BETAS]} if BETAS in alphas else {}
-    weights = {name: genotypes.softmax(np.asarray(a, np.float64)) for name, a in kinds.items()}
-    entropy = {name: float(-(w * np.log(w)).sum(axis=-1).mean()) for name, w in weights.items()}
+    op_weights = {kind: genotypes.softmax(np.asarray(a, np.float64)) for kind, a in kinds.items()}
+    entropy = {kind: float(-(w * np.log(w)).sum(axis=-1).mean()) for kind, w in op_weights.items()}
     means = {
-        part: jax.tree.map(lambda *x: float(np.mean(x)), *(f[part] for f in figures if part in f))
+        part: jax.tree.map(lambda *x: float(np.mean(x)), *(step[part] for step in metrics if part in step))
         for part in ("train", "val", "agreement")
-        if any(part in f for f in figures)
+        if any(part in step for step in metrics)
     }
     return {
         **means,
         "entropy": entropy,
-        "skip_share": {name: found.skip_share(name) for name in found.cells},
-        "genotype": found.to_json(),
+        "skip_share": {kind: genotype.skip_share(kind) for kind in genotype.cells},
+        "genotype": genotype.to_json(),
         **jax.tree.map(lambda a: np.asarray(a).tolist(), {"alphas": kinds, **betas}),
     }
 
@@ -224,7 +225,6 @@ def _check_finite(summary, alphas, name, epoch):
     losses = [summary[part]["loss"] for part in ("train", "val") if part in summary]
     if not np.isfinite(losses).all() or not all(np.isfinite(a).all() for a in jax.tree.leaves(alphas)):
         raise DivergedError(
-            f"{name}, epoch {epoch}: losses {losses} or the alphas are not finite. "
-            " The last good epoch is in its checkpoints; lower config.search.learning_rate or "
-            "config.search.clip, in another workdir."
+            f"{name}, epoch {epoch}: the losses {losses} or the alphas are not finite. The last good epoch is in its "
+            "checkpoints; lower config.search.learning_rate or config.search.clip, in another workdir"
         )

@@ -22,8 +22,8 @@ class SearchRun:
     Attributes:
         searcher: the method's, with what is compiled.
         method: a name of config.search.variants.
-        fold: whose speakers it hears, but for the test part.
-        seed: of the weights, the alphas, the dropout and the order of the batches.
+        fold: its test part is not touched.
+        seed: of the params, the alphas, the dropout and the order of the batches.
     """
 
     searcher: Searcher
@@ -47,7 +47,7 @@ class SearchRun:
         return f"search, {self.method}, seed {self.seed}, fold {self.fold.index}"
 
     def batches(self, first_step: int) -> Iterator:
-        """Pairs of batches on the devices: (weights' part, alphas' part), from a step on, without end."""
+        """Pairs of batches on the devices: (params' part, alphas' part), from a step on, without end."""
         searcher = self.searcher
         streams = [
             train_batches(
@@ -81,12 +81,12 @@ class Times:
 
     Attributes:
         seconds: of all epochs and decisions, without compilation.
-        outside: those of the epochs that are not spent in their steps: waiting for batches, figures, checkpoints.
+        overhead_s: those of the epochs outside their steps: waiting for batches, metrics, checkpoints.
         compiling: of compilation.
     """
 
     seconds: float = 0.0
-    outside: float = 0.0
+    overhead_s: float = 0.0
     compiling: float = 0.0
 
     @classmethod

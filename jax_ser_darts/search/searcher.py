@@ -12,6 +12,7 @@ from jax_ser_darts.data.batches import steps_per_epoch
 from jax_ser_darts.data.records import subset
 from jax_ser_darts.devices import compilation, parallel
 from jax_ser_darts.experiment import Experiment
+from jax_ser_darts.models.cell_network import sizes
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.supernet import Supernet, auxiliary_skip, init_alphas
 from jax_ser_darts.ops import backend
@@ -31,24 +32,19 @@ from jax_ser_darts.settings import Search, Settings
 
 def make_supernet(config: Settings, *, classes: int, axis_name: str | None) -> Supernet:
     """The supernet of a config, or of one with a variant's section `search`."""
+    s = config.search
     return Supernet(
         classes=classes,
-        operations=tuple(config.space.operations),
+        operations=config.space.operations,
         nodes=config.space.nodes,
-        cells=config.search.cells,
-        channels=config.search.channels,
-        reductions=frozenset(config.search.reductions) or None,
-        dropout=config.search.dropout,
-        sequence_operations=sequence_operations(config.search.sequence),
-        sequence_cells=config.search.sequence_cells,
-        sequence_nodes=config.search.sequence_nodes,
-        sequence_width=config.search.sequence_width,
-        partial_channels=config.search.partial_channels,
-        backend=backend.choose(config.search.custom_kernels),
-        edges=config.search.edges,
-        remat=config.search.remat,
+        sequence_operations=sequence_operations(s.sequence),
+        sequence_nodes=s.sequence_nodes,
+        partial_channels=s.partial_channels,
+        backend=backend.choose(s.custom_kernels),
+        edges=s.edges,
+        remat=s.remat,
         axis_name=axis_name,
-        **dataclasses.asdict(config.model),
+        **sizes(s, config.model),
     )
 
 
@@ -59,8 +55,8 @@ class Searcher:
     Both orders of the same settings share one, so that neither compiles what the other has.
 
     Attributes:
-        learning_rate: step -> that of the weights, which is the second order's xi.
-        added: step -> what it adds to the softmax weights; None is nothing.
+        learning_rate: step -> that of the params, which is the second order's xi.
+        added: step -> what it adds to the op weights; None is nothing.
     """
 
     experiment: Experiment
@@ -95,14 +91,14 @@ class Searcher:
 
 def make_searchers(experiment: Experiment) -> Callable[[str], Searcher]:
     """Method -> its searcher; methods that differ in their order alone have the same one."""
-    made = {}
+    searchers = {}
 
     def searcher_of(method: str) -> Searcher:
         _, settings = experiment.config.method(method)
         key = json.dumps(dataclasses.asdict(settings), sort_keys=True)
-        if key not in made:
-            made[key] = make_searcher(experiment, settings)
-        return made[key]
+        if key not in searchers:
+            searchers[key] = make_searcher(experiment, settings)
+        return searchers[key]
 
     return searcher_of
 
@@ -117,12 +113,12 @@ def make_searcher(experiment: Experiment, settings: Search) -> Searcher:
     config, s = dataclasses.replace(experiment.config, search=settings), settings
     devices = parallel.devices_of_all(config.devices)
     model = make_supernet(config, classes=len(experiment.corpus.classes), axis_name=parallel.AXIS)
-    sizes = [
+    steps_of_folds = [
         steps_per_epoch(subset(experiment.corpus, experiment.search_groups(fold)[0]), batch_size=s.batch_size)
         for fold in experiment.all_folds
     ]
     schedule = optimisers.cosine(
-        start=s.learning_rate, end=s.final_learning_rate, steps=max(sizes) * s.epochs
+        start=s.learning_rate, end=s.final_learning_rate, steps=max(steps_of_folds) * s.epochs
     )
     tx = optimisers.sgd(schedule=schedule, momentum=s.momentum, weight_decay=s.weight_decay, clip=s.clip)
     alphas_tx = optimisers.adam_with_l2(
@@ -130,7 +126,7 @@ def make_searcher(experiment: Experiment, settings: Search) -> Searcher:
         betas=tuple(s.alphas_betas),
         weight_decay=s.alphas_weight_decay,
     )
-    decay = optimisers.linear(start=s.auxiliary_skip, end=0.0, steps=max(sizes) * s.epochs)
+    decay = optimisers.linear(start=s.auxiliary_skip, end=0.0, steps=max(steps_of_folds) * s.epochs)
     names = {"operations": model.operations, "sequence_operations": model.sequence_operations}
 
     def skips(step: jax.Array) -> dict:
@@ -177,4 +173,6 @@ def make_searcher(experiment: Experiment, settings: Search) -> Searcher:
             devices=devices,
         )
 
-    return Searcher(experiment, settings, devices, model, steps, max(sizes), fresh_state, schedule, added)
+    return Searcher(
+        experiment, settings, devices, model, steps, max(steps_of_folds), fresh_state, schedule, added
+    )

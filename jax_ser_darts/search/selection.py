@@ -64,8 +64,8 @@ def select(
 
     def evaluate(shares):
         instead = added(shares)
-        figures = [searcher.steps.evaluate(state, batch, instead)["loss"] for batch in val_batches]
-        return float(np.mean(jax.device_get(figures)))
+        losses = [searcher.steps.evaluate(state, batch, instead)["loss"] for batch in val_batches]
+        return float(np.mean(jax.device_get(losses)))
 
     with Progress(total=len(plan), initial=decided, description=f"{run.name}, selection") as progress:
         for done, decision in enumerate(plan[decided:], decided + 1):
@@ -74,8 +74,11 @@ def select(
             for _ in range(s.perturbation_steps):
                 state, _ = searcher.steps.update_params(state, next(batches)[0], instead)
             times.seconds = before + time.monotonic() - started
-            kept = {kind: rows.tolist() for kind, rows in shares.items()}
-            decisions = {"epochs": epochs, "shares": kept, "decided": done}
+            decisions = {
+                "epochs": epochs,
+                "shares": {kind: rows.tolist() for kind, rows in shares.items()},
+                "decided": done,
+            }
             checkpoints.save(epochs + done, state, {**dataclasses.asdict(times), **decisions})
             progress.update()
     batches.close()

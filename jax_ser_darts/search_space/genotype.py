@@ -11,7 +11,8 @@ import numpy as np
 
 from jax_ser_darts.errors import UserError
 from jax_ser_darts.files import write_json
-from jax_ser_darts.search_space.operations import NONE, OPERATIONS
+from jax_ser_darts.search_space import operations
+from jax_ser_darts.search_space.operations import NONE
 from jax_ser_darts.search_space.sequence_operations import SEQUENCE_OPERATIONS
 
 EDGES_PER_NODE = 2
@@ -21,7 +22,7 @@ BETAS = "betas"
 _FORM = (
     'a genotype is an object with the keys "normal" and "reduction", and "sequence" if it has sequence cells'
 )
-ALLOWED = {**dict.fromkeys(CNN_CELLS, OPERATIONS), SEQUENCE: SEQUENCE_OPERATIONS}
+CELLS = (*CNN_CELLS, SEQUENCE)
 
 
 def num_edges(nodes: int) -> int:
@@ -40,6 +41,12 @@ def incoming(edges: int) -> list[slice]:
     return [slice(edge_index(node, 0), edge_index(node + 1, 0)) for node in range(nodes)]
 
 
+def allowed(cell: str) -> list[str]:
+    """The operations that a kind of cell may have."""
+    names = SEQUENCE_OPERATIONS if cell == SEQUENCE else operations.names()
+    return [name for name in names if name != NONE]
+
+
 class GenotypeError(UserError):
     """A genotype that no network can be built from; the message says where and why."""
 
@@ -49,7 +56,7 @@ class Edge:
     """A chosen edge.
 
     Attributes:
-        operation: a name of OPERATIONS, or of SEQUENCE_OPERATIONS in a sequence cell; not `none`.
+        operation: a registered one (see operations.py), or of SEQUENCE_OPERATIONS in a sequence cell; not `none`.
         source: 0 and 1 are the cell's inputs, 2 + i is the output of node i.
     """
 
@@ -80,9 +87,11 @@ class Genotype:
                 if not edges:
                     raise GenotypeError(f"{where}: no incoming edge")
                 for edge in edges:
-                    if edge.operation == NONE or edge.operation not in ALLOWED[cell_name]:
-                        allowed = ", ".join(o for o in ALLOWED[cell_name] if o != NONE)
-                        raise GenotypeError(f"{where}: operation {edge.operation!r} is not one of {allowed}")
+                    if edge.operation not in allowed(cell_name):
+                        raise GenotypeError(
+                            f"{where}: operation {edge.operation!r} is not one of {', '.join(allowed(cell_name))}, "
+                            "nor registered by an extension"
+                        )
                     if not 0 <= edge.source < 2 + node:
                         raise GenotypeError(f"{where}: source {edge.source} is not in 0..{1 + node}")
                 sources = [edge.source for edge in edges]
@@ -108,6 +117,10 @@ class Genotype:
     def operations(self, cell: str) -> list[str]:
         """Operations of a cell ("normal", "reduction" or "sequence"), in order."""
         return [edge.operation for node in getattr(self, cell) for edge in node]
+
+    def cnn_operations(self) -> set[str]:
+        """Operations of the CNN's cells."""
+        return {name for cell in CNN_CELLS for name in self.operations(cell)}
 
     def skip_share(self, cell: str = "normal") -> float:
         """Share of skip connections among a cell's edges: the sign of a collapsed search."""

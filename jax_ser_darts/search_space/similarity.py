@@ -1,9 +1,9 @@
 """Where two genotypes differ, edge by edge."""
 
-from jax_ser_darts.search_space.genotype import ALLOWED, Genotype, source_name
+from jax_ser_darts.search_space.genotype import CELLS, Genotype, source_name
 
 
-def differences(one: Genotype, other: Genotype) -> list[str]:
+def differences(first: Genotype, second: Genotype) -> list[str]:
     """A line for each edge that the two do not share; none where they are the same.
 
     Edges are told apart by where they start and end: the order in which a file names them does not matter.
@@ -13,13 +13,13 @@ def differences(one: Genotype, other: Genotype) -> list[str]:
         "sequence cell, n0 <- c-1: lstm_2 in the first, no edge in the second".
     """
     lines = []
-    for cell in ALLOWED:
-        edges = [_edges(genotype, cell) for genotype in (one, other)]
+    for cell in CELLS:
+        edges = [_edges(genotype, cell) for genotype in (first, second)]
         for node, source in sorted(set(edges[0]) | set(edges[1])):
-            first, second = (found.get((node, source), "no edge") for found in edges)
-            if first != second:
+            before, after = (cell_edges.get((node, source), "no edge") for cell_edges in edges)
+            if before != after:
                 where = f"{cell} cell, n{node} <- {source_name(source)}"
-                lines.append(f"{where}: {first} in the first, {second} in the second")
+                lines.append(f"{where}: {before} in the first, {after} in the second")
     return lines
 
 

@@ -1,6 +1,5 @@
 """Every network that a config asks for: found, drawn at random, designed by hand; all are trained alike."""
 
-import dataclasses
 import functools
 import pathlib
 import statistics
@@ -12,6 +11,7 @@ from absl import logging
 from jax_ser_darts.devices import parallel
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.files import write_json
+from jax_ser_darts.models import cell_network
 from jax_ser_darts.models.baselines import (
     PAPER,
     make,
@@ -57,7 +57,7 @@ def random_design(experiment: Experiment, draw: int, fold: int, method: str = RA
 
 
 def random_seed(config: Settings, draw: int, fold: int) -> list[int]:
-    """The seed of one random architecture, kept beside its network."""
+    """The seed of one random architecture, as its network.json has it."""
     return [config.seed, draw, fold]
 
 
@@ -94,14 +94,14 @@ def baseline_design(
 def matched_parameters(experiment: Experiment, found: Mapping[str, Sequence[Genotype]]) -> int:
     """How many parameters the matched size aims at: baselines.parameters, or the mean of the found networks.
 
-    The mean is taken once and kept in the workdir, so that what a later run adds is matched to the same number.
+    The mean is taken once and written to the workdir, so that what a later run adds is matched to the same number.
     """
-    if known := known_size(experiment.config, experiment.workdir):
-        return known
+    if size := known_size(experiment.config, experiment.workdir):
+        return size
     count = functools.cache(
         lambda genotype: parameters(_network(experiment, genotype, None), *experiment.shapes)
     )
-    mean = round(statistics.fmean(count(genotype) for of_folds in found.values() for genotype in of_folds))
+    mean = round(statistics.fmean(count(genotype) for genotypes in found.values() for genotype in genotypes))
     write_json(experiment.workdir / MATCHED_FILE, {"parameters": mean, "methods": sorted(found)})
     return mean
 
@@ -119,18 +119,12 @@ def known_size(config: Settings, workdir: pathlib.Path) -> int:
 
 
 def _network(experiment: Experiment, genotype: Genotype, axis_name: str | None) -> Network:
-    config = experiment.config
+    t = experiment.config.train
     return Network(
         classes=len(experiment.corpus.classes),
         genotype=genotype,
-        cells=config.train.cells,
-        channels=config.train.channels,
-        reductions=frozenset(config.train.reductions) or None,
-        dropout=config.train.dropout,
-        auxiliary=config.train.auxiliary > 0,
-        momentum=config.train.bn_momentum,
-        sequence_cells=config.train.sequence_cells,
-        sequence_width=config.train.sequence_width,
+        auxiliary=t.auxiliary > 0,
+        momentum=t.bn_momentum,
         axis_name=axis_name,
-        **dataclasses.asdict(config.model),
+        **cell_network.sizes(t, experiment.config.model),
     )

@@ -1,6 +1,6 @@
 """The search spaces of a config: each has random architectures, and a search is worth what it adds to its own.
 
-A space is told by the recurrent part that is searched: the CNN's cells are the same for all variants of a search.
+A space is known by the recurrent part that is searched: the CNN's cells are the same for all variants of a search.
 """
 
 import dataclasses
@@ -37,11 +37,11 @@ def random_method(config: Settings, method: str) -> str:
     """
     if config.train.genotype or method not in config.search.methods:
         return RANDOM
-    base, ours = Space.of(config.search), Space.of(config.method(method)[1])
-    if ours == base:
+    base, space = Space.of(config.search), Space.of(config.method(method)[1])
+    if space == base:
         return RANDOM
-    nodes = f"_nodes_{ours.nodes}" if ours.nodes not in (0, config.search.sequence_nodes) else ""
-    return f"{RANDOM}_{ours.sequence}{nodes}"
+    nodes = f"_nodes_{space.nodes}" if space.nodes not in (0, config.search.sequence_nodes) else ""
+    return f"{RANDOM}_{space.sequence}{nodes}"
 
 
 def random_spaces(config: Settings) -> dict[str, Space]:

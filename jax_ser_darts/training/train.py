@@ -34,6 +34,7 @@ from jax_ser_darts.rundir.manifest import read_object
 from jax_ser_darts.rundir.metrics import MetricsWriter
 from jax_ser_darts.rundir.progress import Progress
 from jax_ser_darts.scoring.confusion import unweighted_accuracy
+from jax_ser_darts.settings.sections import Train
 from jax_ser_darts.training.train_step import TrainState, TrainSteps, make_train_steps
 
 
@@ -43,7 +44,7 @@ class Design:
 
     Attributes:
         kind: "genotype" or "baseline": its entry in network.json, and the file beside its weights.
-        value: what tells it from any other of its kind, as JSON has it.
+        value: what identifies it among its kind, as JSON has it.
         network: called as `models.network.Network`; its axis_name is parallel.AXIS.
         notes: further entries of network.json.
     """
@@ -87,12 +88,12 @@ def make_trainer(experiment: Experiment, design: Design) -> Trainer:
     """Builds optimiser and steps, the same for every design; nothing is compiled before the first step."""
     config, t = experiment.config, experiment.config.train
     devices = parallel.devices_of_all(config.devices)
-    sizes = [
+    steps_of_folds = [
         steps_per_epoch(subset(experiment.corpus, fold.train), batch_size=t.batch_size)
         for fold in experiment.all_folds
     ]
     schedule = optimisers.cosine(
-        start=t.learning_rate, end=t.final_learning_rate, steps=max(sizes) * t.epochs
+        start=t.learning_rate, end=t.final_learning_rate, steps=max(steps_of_folds) * t.epochs
     )
     if t.optimiser == "adamw":
         tx = optimisers.adamw(schedule=schedule, weight_decay=t.weight_decay, clip=t.clip)
@@ -108,7 +109,7 @@ def make_trainer(experiment: Experiment, design: Design) -> Trainer:
         mapping=config.parallel,
         compiler_options=compilation.options(devices[0].platform, fast_math=config.fast_math),
     )
-    return Trainer(experiment, devices, design, tx, steps, max(sizes))
+    return Trainer(experiment, devices, design, tx, steps, max(steps_of_folds))
 
 
 def predict(trainer: Trainer, variables: dict, data: Subset, part: Part) -> np.ndarray:
@@ -142,10 +143,10 @@ def predict(trainer: Trainer, variables: dict, data: Subset, part: Part) -> np.n
 
 
 def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
-    """Trains one network, or goes on with it, or returns the summary of one that is done.
+    """Trains one network, or resumes its training, or returns the summary of one that is done.
 
-    The best variables are those of the epoch with the best UA on the validation speakers (the first of
-    equals); without validation groups, of the last epoch.
+    Its best epoch is the one with the best UA on the validation speakers (the first of equals); without validation
+    groups, the last one.
 
     Returns:
         What network.json holds: epoch, validation UA, parameters, seconds, normalisation, classes, the design.
@@ -154,89 +155,87 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
         DivergedError: a loss is not finite.
         ConfigError: the folder holds the training of another design.
     """
-    experiment, t = trainer.experiment, trainer.experiment.config.train
+    experiment, design, t = trainer.experiment, trainer.design, trainer.experiment.config.train
+    name = f"train, {method}, fold {fold.index}, seed {seed}"
     folder = experiment.train_folder(method, fold, seed)
-    design = trainer.design
     claim(folder, design.kind, design.value)
-    done = folder / "network.json"
-    if done.exists():
-        logging.info("Training %s, fold %d, seed %d is done", method, fold.index, seed)
+    if (folder / "network.json").exists():
+        logging.info("%s: done", name)
         return read_network(folder)
 
     part = experiment.train_part(fold)
     validation = subset(experiment.corpus, fold.validation) if fold.validation else None
     state = trainer.fresh_state(seed)
-    chosen = {"ua": -1.0, "epoch": -1}
-    best = jax.tree.map(jnp.copy, state.variables)
+    best, best_epoch, epoch, seconds = (
+        jax.tree.map(jnp.copy, state.variables),
+        {"epoch": -1, "ua": -1.0},
+        0,
+        0.0,
+    )
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        epoch, seconds = 0, 0.0
         if restored := checkpoints.restore_latest({"state": state, "best": best}):
             epoch, trees, extra = restored
-            state, best, chosen, seconds = trees["state"], trees["best"], extra["chosen"], extra["seconds"]
-            logging.info(
-                "Training %s, fold %d, seed %d goes on after epoch %d", method, fold.index, seed, epoch
-            )
+            state, best = trees["state"], trees["best"]
+            best_epoch, seconds = extra["best_epoch"], extra["seconds"]
+            logging.info("%s: resumes after epoch %d", name, epoch)
         batches = _batches(trainer, part, seed, first_step=epoch * trainer.steps_per_epoch)
         progress = Progress(
-            total=t.epochs,
-            initial=epoch,
-            unit="epoch",
-            description=f"train, {method}, fold {fold.index}, seed {seed}",
-            enabled=hosts.is_primary(),
+            total=t.epochs, initial=epoch, unit="epoch", description=name, enabled=hosts.is_primary()
         )
         with MetricsWriter(folder, start=epoch) as writer, progress:
-            while epoch < t.epochs and not _patience_is_over(epoch, chosen, t.patience):
+            while not _is_over(t, epoch, best_epoch):
                 started = time.monotonic()
-                state, figures = _epoch(trainer, state, batches, epoch)
-                if not np.isfinite(figures["train"]["loss"]):
+                state, metrics = _epoch(trainer, state, batches, epoch)
+                if not np.isfinite(metrics["train"]["loss"]):
                     raise DivergedError(
-                        f"training of {method}, fold {fold.index}, epoch {epoch}: the loss is not finite; "
-                        "lower config.train.learning_rate, in another workdir"
+                        f"{name}, epoch {epoch}: the loss is not finite; lower config.train.learning_rate, in another "
+                        "workdir"
                     )
                 ua = 0.0
                 if validation is not None:
                     ua = _unweighted_accuracy(trainer, state.variables, validation, part)
-                    figures["validation"] = {"ua": ua}
-                if validation is None or ua > chosen["ua"]:
-                    chosen, best = {"ua": ua, "epoch": epoch}, jax.tree.map(jnp.copy, state.variables)
+                    metrics["validation"] = {"ua": ua}
+                if validation is None or ua > best_epoch["ua"]:
+                    best, best_epoch = jax.tree.map(jnp.copy, state.variables), {"epoch": epoch, "ua": ua}
                 seconds += time.monotonic() - started
-                writer.write(epoch, {**figures, "seconds": seconds})
+                writer.write(epoch, {**metrics, "seconds": seconds})
                 epoch += 1
-                progress.update(1, loss=figures["train"]["loss"], ua=ua)
-                if epoch % t.checkpoint_epochs == 0 or epoch == t.epochs:
-                    checkpoints.save(
-                        epoch, {"state": state, "best": best}, {"chosen": chosen, "seconds": seconds}
-                    )
+                progress.update(1, loss=metrics["train"]["loss"], ua=ua)
+                if epoch % t.checkpoint_epochs == 0 or _is_over(t, epoch, best_epoch):
+                    extra = {"best_epoch": best_epoch, "seconds": seconds}
+                    checkpoints.save(epoch, {"state": state, "best": best}, extra)
         batches.close()
-        if not checkpoints.steps or checkpoints.steps[-1] < epoch:
-            checkpoints.save(epoch, {"state": state, "best": best}, {"chosen": chosen, "seconds": seconds})
-    write_json(
-        done,
-        {
-            "method": method,
-            "fold": dataclasses.asdict(fold),
-            "seed": seed,
-            "epoch": chosen["epoch"],
-            "validation_ua": chosen["ua"] if fold.validation else None,
-            "parameters": count_parameters(best),
-            "seconds": seconds,
-            "peak_memory": memory.peak_memory(),
-            "classes": list(experiment.corpus.classes),
-            design.kind: design.value,
-            **design.notes,
-            "normalisation": part.normalisation.to_json(),
-        },
-    )
+    summary = {
+        "method": method,
+        "fold": dataclasses.asdict(fold),
+        "seed": seed,
+        "epoch": best_epoch["epoch"],
+        "validation_ua": best_epoch["ua"] if fold.validation else None,
+        "parameters": count_parameters(best),
+        "seconds": seconds,
+        "peak_memory": memory.peak_memory(),
+        "classes": list(experiment.corpus.classes),
+        design.kind: design.value,
+        **design.notes,
+        "normalisation": part.normalisation.to_json(),
+    }
+    write_json(folder / "network.json", summary)
     return read_network(folder)
 
 
+def _is_over(t: Train, epoch: int, best_epoch: dict) -> bool:
+    """Whether a training has had all its epochs, or as many without a better one as its patience allows."""
+    is_patient = not t.patience or best_epoch["epoch"] < 0 or epoch - 1 - best_epoch["epoch"] < t.patience
+    return epoch >= t.epochs or not is_patient
+
+
 def _epoch(trainer: Trainer, state: TrainState, batches: Iterator, epoch: int) -> tuple[TrainState, dict]:
-    """The state after an epoch, and the means of its figures."""
+    """The state after an epoch, and the means of its metrics."""
     t, collected = trainer.experiment.config.train, []
     rate = np.float32(t.drop_path * epoch / t.epochs)  # grows with the epochs, as in DARTS
     for _ in range(trainer.steps_per_epoch):
-        state, figures = trainer.steps.train(state, next(batches), rate)
-        collected.append(figures)
+        state, metrics = trainer.steps.train(state, next(batches), rate)
+        collected.append(metrics)
     means = jax.tree.map(lambda *x: float(np.mean(x)), *jax.device_get(collected))
     return state, {"train": means}
 
@@ -275,13 +274,10 @@ def best_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
         restored = checkpoints.restore_latest({"state": state, "best": state.variables})
     if restored is None:
         raise FileNotFoundError(
-            f"{folder} has no checkpoint, such as a network of kept results: remove the folder and run --mode=train"
+            f"{folder} has no checkpoint, as a network restored from an archive: remove the folder and run "
+            "--mode=train"
         )
     return restored[1]["best"]
-
-
-def _patience_is_over(epoch: int, chosen: dict, patience: int) -> bool:
-    return patience > 0 and chosen["epoch"] >= 0 and epoch - 1 - chosen["epoch"] >= patience
 
 
 def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int):

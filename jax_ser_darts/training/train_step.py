@@ -39,7 +39,7 @@ class TrainSteps:
     """The compiled functions of a network on some devices.
 
     Attributes:
-        train: (state, batch, drop-path rate) -> state, figures.
+        train: (state, batch, drop-path rate) -> state, metrics.
         predict: (variables, batch) -> class probabilities `[devices, B / devices, K]`.
     """
 
@@ -80,8 +80,9 @@ def make_train_steps(
         mapping: see `parallel.mapped`.
         compiler_options: see `compilation.options`.
     """
-    how = {"devices": devices, "mapping": mapping, "compiler_options": compiler_options}
-    mapped = functools.partial(parallel.mapped, **how)
+    mapped = functools.partial(
+        parallel.mapped, devices=devices, mapping=mapping, compiler_options=compiler_options
+    )
 
     def train(state, batch, drop_path_rate):
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), lax.axis_index(parallel.AXIS))
@@ -97,19 +98,19 @@ def make_train_steps(
                 mutable=["batch_stats"],
                 rngs={"dropout": key},
             )
-            value, figures = classification_loss(logits, batch, parallel.AXIS)
+            value, metrics = classification_loss(logits, batch, parallel.AXIS)
             value = smoothed(value, logits, batch, label_smoothing, parallel.AXIS)
             if auxiliary is not None:
                 value = value + auxiliary_weight * classification_loss(auxiliary, batch, parallel.AXIS)[0]
-            return value, (figures, changed)
+            return value, (metrics, changed)
 
-        gradient, (figures, changed) = jax.grad(loss, has_aux=True)(state.variables["params"])
-        gradient, figures = parallel.mean((gradient, figures))
+        gradient, (metrics, changed) = jax.grad(loss, has_aux=True)(state.variables["params"])
+        gradient, metrics = parallel.mean((gradient, metrics))
         params = state.variables["params"]
         updates, opt_state = tx.update(gradient, state.opt_state, params)
         variables = {**changed, "params": optax.apply_updates(params, updates)}
         state = state.replace(variables=variables, opt_state=opt_state, step=state.step + 1)
-        return state, figures
+        return state, metrics
 
     def predict(variables, batch):
         logits, _ = network.apply(variables, batch["features"], batch["num_frames"], train=False)

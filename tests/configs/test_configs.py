@@ -1,6 +1,5 @@
 """Configs: every file loads and is valid, and has what its docstring says."""
 
-import functools
 import importlib
 import pathlib
 
@@ -9,6 +8,7 @@ import pytest
 from jax_ser_darts.checks import validated
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.rundir.manifest import check_manifest, write_manifest
+from jax_ser_darts.settings.convert import flat, value_of
 
 CONFIGS = sorted(p.stem for p in (pathlib.Path(__file__).parents[2] / "configs").glob("[a-z]*.py"))
 
@@ -31,15 +31,9 @@ def test_every_config_has_a_quick_variant_and_names_unknown_ones(name):
 @pytest.mark.parametrize("name", [n for n in CONFIGS if n not in ("demo", "joint", "cnn_search", "compare")])
 def test_every_corpus_has_the_joint_search(name):
     get_config = importlib.import_module(f"jax_ser_darts.configs.{name}").get_config
-    apart, together = get_config("quick"), get_config("quick,joint")
-    validated(together)
+    apart, together = validated(get_config("quick")), validated(get_config("quick,joint"))
     assert (apart.search.sequence, together.search.sequence) == ("fixed", "all")
-    differ = {
-        f"{section}.{key}"
-        for section in ("data", "folds", "space", "model", "search", "train")
-        for key, value in together[section].items()
-        if value != apart[section][key]
-    }
+    differ = {name for name, value in flat(together).items() if value != flat(apart)[name]}
     assert {name for name in differ if "sequence" not in name} == set()
     with pytest.raises(ValueError, match="nonsense"):
         get_config("nonsense,joint")
@@ -87,22 +81,18 @@ JOINT = {"search.sequence": "all", "search.sequence_nodes": 4, "search.sequence_
     ],
 )
 def test_the_papers_hyperparameters_are_those_that_were_published(name, variant, published):
-    c = importlib.import_module(f"jax_ser_darts.configs.{name}").get_config(variant)
-    found = {
-        setting: functools.reduce(lambda at, key: at[key], setting.split("."), c) for setting in published
-    }
-    assert found == published
+    c = validated(importlib.import_module(f"jax_ser_darts.configs.{name}").get_config(variant))
+    assert {setting: value_of(c, setting) for setting in published} == published
     assert set(c.space.operations) == {
         *("max_pool_3x3", "avg_pool_3x3", "skip_connect", "none"),
         *("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"),
     }
-    assert c.baselines.random >= 3, "what a search is worth is told from random architectures"
+    assert c.baselines.random >= 3, "random architectures show what a search is worth"
 
 
 @pytest.mark.parametrize(("variant", "classes"), [("joint", 4), ("joint,8", 8)])
 def test_the_comparison_of_both_papers_has_two_searches_of_either_kind_and_every_baseline(variant, classes):
-    c = importlib.import_module("jax_ser_darts.configs.compare").get_config(variant)
-    c = validated(c)
+    c = validated(importlib.import_module("jax_ser_darts.configs.compare").get_config(variant))
     sequences = [c.method(method)[1].sequence for method in c.search.methods]
     orders = [c.method(method)[0] for method in c.search.methods]
     assert sequences == ["fixed", "fixed", "all", "all"]
@@ -120,8 +110,7 @@ def test_eight_classes_have_twice_the_utterances_and_half_the_epochs():
 
 
 def test_the_comparison_of_hypergradients_has_enough_seeds_and_folds_to_tell_their_variance():
-    c = importlib.import_module("jax_ser_darts.configs.compare").get_config()
-    c = validated(c)
+    c = validated(importlib.import_module("jax_ser_darts.configs.compare").get_config())
     ways = [(order, s.hvp) for order, s in (c.method(method) for method in c.search.methods)]
     assert ways[:3] == [("first", "exact"), ("second", "exact"), ("second", "finite_differences")]
     assert ways[3][0] == "implicit"
@@ -140,8 +129,7 @@ def test_comparisons_on_the_same_classes_take_over_each_others_jobs(tmp_path, fi
 
 
 def test_the_comparison_against_a_collapse_has_every_way_and_time_to_collapse():
-    c = importlib.import_module("jax_ser_darts.configs.compare").get_config("collapse")
-    c = validated(c)
+    c = validated(importlib.import_module("jax_ser_darts.configs.compare").get_config("collapse"))
     settings = [c.method(method)[1] for method in c.search.methods]
     assert {c.method(method)[0] for method in c.search.methods} == {"first"}
     plain, *against = settings

@@ -10,7 +10,6 @@ import pytest
 
 from jax_ser_darts import cli, main
 from jax_ser_darts.search_space.genotype import GenotypeError
-from jax_ser_darts.settings import default_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUN = "import runpy; runpy.run_module('jax_ser_darts.{}', run_name='__main__', alter_sys=True)"
@@ -58,18 +57,24 @@ def command(*arguments, module="main", cwd=ROOT, code=None):
     ],
 )
 def test_the_command_says_what_is_wrong(tmp_path, arguments, message):
-    """One clear message, no traceback of ours, an exit status that tells."""
+    """One clear message, no traceback, and an exit status that is not 0."""
     done = command("--config=configs/demo.py", f"--workdir={tmp_path}", *arguments)
     assert done.returncode != 0
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_genotype_is_told_before_any_work(tmp_path):
-    c = default_config()
-    c.train.genotype = "nowhere.json"
+def test_settings_are_shown_with_their_source():
+    done = command("--config=demo", "--config.search.epochs=7", "--show")
+    assert done.returncode == 0, done.stderr
+    assert "\n  search.epochs = 7  [command line]\n" in done.stdout
+    assert "\n  data.corpus = 'demo'  [config]\n" in done.stdout
+    assert "\n  search.momentum = 0.9  [default]\n" in done.stdout
+
+
+def test_a_missing_genotype_is_named_before_any_work(tmp_path):
     with pytest.raises(GenotypeError, match=r"no genotype file nowhere\.json"):
-        main.run(c, tmp_path, "all")
+        main.run({"train": {"genotype": "nowhere.json"}}, tmp_path, "all")
     assert not list(tmp_path.iterdir())
 
 

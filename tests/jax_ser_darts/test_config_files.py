@@ -1,4 +1,4 @@
-"""Configs by name: found from any folder, listed with their variants, shown with their settings."""
+"""Configs by name: found from any folder, listed with their variants."""
 
 import pathlib
 
@@ -26,7 +26,7 @@ def test_a_file_is_itself(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("given", ["ravdes", "ravdess.py", "configs/ravdess.py:quick", "", ":quick"])
-def test_what_is_neither_is_an_error_that_names_the_configs(tmp_path, monkeypatch, given):
+def test_what_is_no_name_and_no_file_is_an_error_that_names_the_configs(tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         ConfigError, match=r"there is no config .*by name there are: cnn_search, compare, .*tess"
@@ -45,7 +45,7 @@ def test_the_list_has_every_config_with_a_line_and_its_variants():
 
 
 @pytest.mark.parametrize("name", config_files.names())
-def test_every_listed_variant_and_choice_is_one(name):
+def test_every_listed_variant_and_choice_is_taken(name):
     about = config_files.summary(name)
     get_config = config_files._module(name).get_config
     assert get_config().data.corpus

@@ -92,7 +92,7 @@ class TestGoingOn:
         )
         for line in (*mine, *whole):
             del line["seconds"]
-            line.pop("outside", None)  # seconds too; a search has them
+            line.pop("overhead_s", None)  # seconds too; a search has them
         assert mine == whole
         result = "genotype.json" if kind == "search" else "predictions.json"
         assert (tmp_path / resumed / result).read_text() == (finished / uninterrupted / result).read_text()
@@ -122,7 +122,7 @@ class TestGoingOn:
         where = "search/first/seed_0/fold_0"
         mine, whole = (read(root / where / "metrics.jsonl") for root in (small_disk.folder, finished))
         for line in (*mine, *whole):
-            del line["seconds"], line["outside"]
+            del line["seconds"], line["overhead_s"]
         assert mine == whole
         genotype = f"{where}/genotype.json"
         assert (small_disk.folder / genotype).read_text() == (finished / genotype).read_text()
@@ -199,7 +199,7 @@ class TestGoingOn:
             folder = tmp_path / run / "search" / method / "seed_0/fold_0"
             lines = read(folder / "metrics.jsonl")
             for line in lines:
-                del line["seconds"], line["outside"]
+                del line["seconds"], line["overhead_s"]
             with Checkpoints(folder / "checkpoints") as checkpoints:
                 steps = checkpoints.steps
             about = json.loads((folder / "search.json").read_text())
@@ -233,7 +233,7 @@ class TestGoingOn:
         where = "search/pc_darts/seed_0/fold_0"
         stopped, whole = (read(tmp_path / run / where / "metrics.jsonl") for run in ("stopped", "whole"))
         for line in (*stopped, *whole):
-            del line["seconds"], line["outside"]
+            del line["seconds"], line["overhead_s"]
             assert {kind: len(betas) for kind, betas in line["betas"].items()} == {
                 "normal": 2,
                 "reduction": 2,

@@ -2,12 +2,13 @@
 
 import jax
 import pytest
-from tiny import tiny_config
+from tiny import tiny_settings
 
 from jax_ser_darts import main, plan
 from jax_ser_darts.devices import parallel
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.plan import Need, largest_size
+from jax_ser_darts.settings.convert import replaced
 
 
 def need_of(slope, fixed):
@@ -48,11 +49,8 @@ def test_the_batch_of_a_step_that_needs_nothing_more_has_an_end():
 
 @pytest.fixture(scope="module")
 def tiny():
-    """A config with little to compile."""
-    config = tiny_config()
-    config.space.operations = ("avg_pool_3x3", "skip_connect")
-    config.train.auxiliary = 0.0
-    return config
+    """Settings with little to compile."""
+    return tiny_settings({"space.operations": ("avg_pool_3x3", "skip_connect"), "train.auxiliary": 0.0})
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +77,8 @@ class TestNeed:
     def test_no_activation_of_a_batch_is_larger_than_the_temporary_memory(self, steps, tiny):
         """What a step must hold at the least: the stem's output for each utterance."""
         frames, coefficients = plan.stand_in(tiny).frames, tiny.features.coefficients
-        one = 4 * frames * coefficients * tiny.model.stem_multiplier * tiny.search.channels
-        assert steps["first"].need(16).temporary > 16 * one
+        stem = 4 * frames * coefficients * tiny.model.stem_multiplier * tiny.search.channels
+        assert steps["first"].need(16).temporary > 16 * stem
 
     def test_the_second_order_takes_more(self, steps):
         assert steps["second"].need(16).total > steps["first"].need(16).total
@@ -88,14 +86,13 @@ class TestNeed:
 
 def test_the_table_names_what_does_not_fit_and_what_does(tiny, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(plan, "ROUNDS", 0)  # what is compiled at the config's own batch says enough here
-    config = tiny.copy_and_resolve_references()
-    config.search.methods = ("first",)
-    config.search.batch_size = config.train.batch_size = 32
-    main.run(config, tmp_path, "plan", memory=1e-4)
+    changes = {"search.methods": ("first",), "search.batch_size": 32, "train.batch_size": 32}
+    settings = replaced(tiny, changes)
+    main.run(settings, tmp_path, "plan", memory=1e-4)
     text = capsys.readouterr().out
     assert "first does NOT fit: config.search.batch_size = 32" in text
     assert "none seen" in text
-    main.run(config, tmp_path, "plan", memory=4.0)
+    main.run(settings, tmp_path, "plan", memory=4.0)
     text = capsys.readouterr().out
     assert "NOT fit" not in text
     row = next(line.split() for line in text.splitlines() if line.startswith("first"))
@@ -105,8 +102,6 @@ def test_the_table_names_what_does_not_fit_and_what_does(tiny, tmp_path, capsys,
 
 def test_devices_that_are_not_here_take_their_share_of_the_batch(tiny, monkeypatch):
     seen = []
-    config = tiny.copy_and_resolve_references()
-    config.devices = 64
     monkeypatch.setattr(
         plan,
         "_row",
@@ -115,12 +110,12 @@ def test_devices_that_are_not_here_take_their_share_of_the_batch(tiny, monkeypat
             or plan.Row(step.name, 1, batch, Need(0, 0, 0, 0, 0, "any"), 0, None)
         ),
     )
-    assert f"64 device(s), compiled for {jax.local_device_count()} x" in plan.plan(config)
+    assert f"64 device(s), compiled for {jax.local_device_count()} x" in plan.plan(
+        replaced(tiny, {"devices": 64})
+    )
     assert set(seen) == {1}
 
 
 def test_a_batch_that_cannot_be_divided_is_an_error(tiny):
-    config = tiny.copy_and_resolve_references()
-    config.devices = 7
     with pytest.raises(ConfigError, match=r"config\.search\.batch_size = 64 cannot be divided over 7"):
-        plan.plan(config)
+        plan.plan(replaced(tiny, {"devices": 7}))

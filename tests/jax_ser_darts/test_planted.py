@@ -8,7 +8,7 @@ period, and there is noise: what little a pool lets through is worth less than w
 
 import numpy as np
 import pytest
-from tiny import tiny_config
+from tiny import tiny_settings
 
 from jax_ser_darts.bilevel import ORDERS
 from jax_ser_darts.data.records import Corpus
@@ -51,22 +51,21 @@ def striped_corpus(shuffled: bool) -> Corpus:
     )
 
 
-def config():
-    c = tiny_config()
-    c.devices = 1
-    c.folds.count = 0
-    c.folds.run = (0,)
-    c.folds.validation_groups = 0
-    c.space.operations = OPERATIONS
-    c.search.cells = 1
-    c.search.reductions = (0,)
-    c.search.channels = 4
-    c.search.epochs = 8
-    c.search.batch_size = 32
-    c.search.learning_rate = 0.1
-    c.search.alphas_learning_rate = 0.05
-    c.search.dropout = 0.0
-    return c
+SETTINGS = {
+    "devices": 1,
+    "folds.count": 0,
+    "folds.run": (0,),
+    "folds.validation_groups": 0,
+    "space.operations": OPERATIONS,
+    "search.cells": 1,
+    "search.reductions": (0,),
+    "search.channels": 4,
+    "search.epochs": 8,
+    "search.batch_size": 32,
+    "search.learning_rate": 0.1,
+    "search.alphas_learning_rate": 0.05,
+    "search.dropout": 0.0,
+}
 
 
 def strongest(alphas):
@@ -76,11 +75,12 @@ def strongest(alphas):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def winners(tmp_path_factory):
     """(order, shuffled) -> of each seed, the strongest candidate."""
     results = {}
     for shuffled in (False, True):
-        experiment = set_up(config(), tmp_path_factory.mktemp("planted"), striped_corpus(shuffled))
+        workdir = tmp_path_factory.mktemp("planted")
+        experiment = set_up(tiny_settings(SETTINGS), workdir, striped_corpus(shuffled))
         searcher_of = make_searchers(experiment)
         (fold,) = experiment.folds
         for order in ORDERS:
@@ -94,14 +94,14 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_search_finds_what_was_planted_from_every_seed(found, order):
-    assert found[order, False] == [PLANTED] * len(SEEDS)
+def test_the_search_finds_what_was_planted_from_every_seed(winners, order):
+    assert winners[order, False] == [PLANTED] * len(SEEDS)
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_it_does_so_because_of_the_labels(found, order):
+def test_it_does_so_because_of_the_labels(winners, order):
     """Without them it has no reason to, and does not."""
-    assert found[order, True] != [PLANTED] * len(CONTROLS)
+    assert winners[order, True] != [PLANTED] * len(CONTROLS)
 
 
 def test_a_random_ranking_does_not():

@@ -2,7 +2,6 @@
 
 import logging
 
-import ml_collections
 import pytest
 from trees import iemocap, msp_improv, msp_podcast, podcast_rows
 
@@ -14,9 +13,20 @@ from jax_ser_darts.configs import msp_podcast as msp_podcast_config
 from jax_ser_darts.data.folds import FoldError
 from jax_ser_darts.data.records import load_records
 from jax_ser_darts.experiment import set_up
+from jax_ser_darts.settings import resolve
+from jax_ser_darts.settings.convert import replaced
 
 BOTH = {f"0{i}{sex}" for i in "12345" for sex in "FM"}
 MAKE = {"iemocap": iemocap, "msp_improv": msp_improv, "msp_podcast": msp_podcast}
+SMALL = {
+    "data.workers": 1,
+    "features.kind": "logmel",
+    "features.coefficients": 8,
+    "features.sampling_rate": 8_000,
+    "features.n_fft": 512,
+    "features.hop": 160,
+    "folds.run": (),
+}
 
 
 @pytest.fixture(scope="session")
@@ -24,15 +34,12 @@ def trees(tmp_path_factory):
     return {name: make(tmp_path_factory.mktemp(name)) for name, make in MAKE.items()}
 
 
-def experiment(config, tree, folder):
-    """Prepares the tree, with features as small as they can be, and sets up every fold."""
-    c = ml_collections.ConfigDict(config.to_dict())
-    c.data.source = str(tree)
-    c.data.workers = 1
-    c.features.update({"kind": "logmel", "coefficients": 8, "sampling_rate": 8_000, "n_fft": 512, "hop": 160})
-    c.folds.run = ()
-    records = prepare(data=c.data, features=c.features, records=folder / "records")
-    return set_up(c, folder, load_records(records))
+def experiment(config, tree, folder, **data):
+    """Prepares the tree, with features as small as they can be, and sets up every fold; `data` are settings of it."""
+    data = {f"data.{name}": value for name, value in {**data, "source": str(tree)}.items()}
+    settings = replaced(resolve(config), {**SMALL, **data})
+    records = prepare(data=settings.data, features=settings.features, records=folder / "records")
+    return set_up(settings, folder, load_records(records))
 
 
 def speakers(experiment, groups):
@@ -47,12 +54,12 @@ def check_disjoint(experiment):
         assert not test & validation
         assert not test & train
         assert not validation & train
-        heard = [
+        halves = [
             set(experiment.corpus.speaker[part.data.indices].tolist())
             for part in experiment.search_parts(fold)
         ]
-        assert not heard[0] & heard[1]
-        assert not (heard[0] | heard[1]) & test
+        assert not halves[0] & halves[1]
+        assert not (halves[0] | halves[1]) & test
 
 
 def speakers_of_tests(experiment):
@@ -117,9 +124,7 @@ def test_emodarts_leaves_the_partner_in_training_and_drops_no_dialogue(trees, tm
     ],
 )
 def test_msp_improv(trees, tmp_path, variant, changes, folds, count):
-    c = msp_improv_config.get_config(variant)
-    c.data.update(changes)
-    made = experiment(c, trees["msp_improv"], tmp_path)
+    made = experiment(msp_improv_config.get_config(variant), trees["msp_improv"], tmp_path, **changes)
     assert sizes(made) == count
     assert (
         speakers_of_tests(made)
@@ -147,14 +152,13 @@ def test_msp_podcast_has_its_own_fold(trees, tmp_path):
 
 
 def test_msp_podcast_may_be_tested_on_another_part_or_on_several(trees, tmp_path):
-    c = msp_podcast_config.get_config("quick")
+    config = msp_podcast_config.get_config("quick")
     for parts, wanted in (
         (("train", "validation", "test2"), {"9", "unknown_test2"}),
         ((), {"7", "8", "9", "unknown_test1", "unknown_test2"}),
         (("train", "test2"), {"9", "unknown_test2"}),
     ):
-        c.data.parts = parts
-        made = experiment(c, trees["msp_podcast"], tmp_path)
+        made = experiment(config, trees["msp_podcast"], tmp_path, parts=parts)
         assert speakers_of_tests(made) == [sorted(wanted)]
         assert speakers(made, made.folds[0].train) == {"1", "2", "3", "4", "unknown_train"}
         check_disjoint(made)
@@ -175,11 +179,10 @@ def test_a_known_speaker_in_two_parts_of_msp_podcast_is_an_error_that_names_them
 
 
 def test_a_speaker_may_be_in_two_test_parts_of_msp_podcast(tmp_path):
-    """As in the real corpus; each part may be tested, or both, and training hears none of their speakers."""
+    """As in the real corpus; each part may be tested, or both, and training uses none of their speakers."""
     rows = [[*row[:5], "7" if row[5] == "9" else row[5], *row[6:]] for row in podcast_rows()]
-    c = msp_podcast_config.get_config()
-    c.data.parts = ()
-    made = experiment(c, msp_podcast(tmp_path / "tree", rows), tmp_path)
+    tree = msp_podcast(tmp_path / "tree", rows)
+    made = experiment(msp_podcast_config.get_config(), tree, tmp_path, parts=())
     assert speakers_of_tests(made) == [["7", "8", "unknown_test1", "unknown_test2"]]
     assert made.test_speakers == {"7", "8", "unknown_test1", "unknown_test2"}
     check_disjoint(made)
@@ -189,24 +192,21 @@ def test_a_speaker_may_be_in_two_test_parts_of_msp_podcast(tmp_path):
 
 @pytest.mark.parametrize("group_by", ["speaker", "session"])
 def test_unknown_speakers_cannot_be_divided_in_another_way(trees, tmp_path, group_by):
-    c = msp_podcast_config.get_config()
-    c.data.group_by = group_by
+    config = msp_podcast_config.get_config()
     with pytest.raises(
         CorpusError, match=rf"utterance\(s\) have no {group_by}.*take --config.data.group_by=part$"
     ):
-        experiment(c, trees["msp_podcast"], tmp_path)
+        experiment(config, trees["msp_podcast"], tmp_path, group_by=group_by)
 
 
 def test_parts_that_are_no_split_make_no_folds(trees, tmp_path):
-    c = iemocap_config.get_config()
-    c.data.group_by = "part"
+    config, tree = iemocap_config.get_config(), trees["iemocap"]
     with pytest.raises(
         CorpusError, match=r"one part only.*take --config.data.group_by=speaker or .*=session:"
     ):
-        experiment(c, trees["iemocap"], tmp_path)
-    c.data.parts = ("improvised",)
+        experiment(config, tree, tmp_path, group_by="part")
     with pytest.raises(FoldError, match=r"own parts are \['improvised'\]; a fold of them needs train"):
-        experiment(c, trees["iemocap"], tmp_path)
+        experiment(config, tree, tmp_path, group_by="part", parts=("improvised",))
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["made", "there already"])

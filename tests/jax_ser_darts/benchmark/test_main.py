@@ -1,4 +1,4 @@
-"""The benchmark's command: figures that can be true, as a table and as JSON."""
+"""The benchmark's command: measurements that can be true, as a table and as JSON."""
 
 import json
 import subprocess
@@ -25,16 +25,16 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_figures_in_the_table_and_as_json(tmp_path):
+def test_measurements_in_the_table_and_as_json(tmp_path):
     cell = ((Edge("skip_connect", 0), Edge("avg_pool_3x3", 1)),)
     Genotype(normal=cell, reduction=cell).save(tmp_path / "genotype.json")
-    path = tmp_path / "figures.json"
+    path = tmp_path / "benchmark.json"
     files = (f"--json={path}", f"--genotype={tmp_path / 'genotype.json'}", f"--cache={tmp_path / 'cache'}")
     done = run("--what=evaluate,train", *files, *SMALL)
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
-    assert [row["what"] for row in found["figures"]] == ["evaluate", "train"]
-    for row in found["figures"]:
+    assert [row["what"] for row in found["steps"]] == ["evaluate", "train"]
+    for row in found["steps"]:
         assert len(row["seconds"]) == 2
         assert min(row["seconds"]) <= row["step"] <= max(row["seconds"])
         assert row["utterances_per_second"] == pytest.approx(2 / row["step"])
@@ -44,7 +44,7 @@ def test_figures_in_the_table_and_as_json(tmp_path):
         assert isinstance(row["cached"], float)
         assert row["temporary_gb"] < row["peak_gb"] < 4
         assert row["what"] in done.stdout
-    evaluate, train = found["figures"]
+    evaluate, train = found["steps"]
     assert evaluate["gflop"] < train["gflop"]
     assert (found["batch"], found["cells"]) == (2, 1)
     assert found["cache"] == str(tmp_path / "cache"), "nobody could tell that cold is not"
@@ -85,11 +85,11 @@ sizes = json.loads(sys.argv[4])
 for k, _ in enumerate(sys.stdin, start=1):
     print(json.dumps({"seconds": k * 1000.0 * sizes["batch"], "peak_gb": 1.0 + k}), flush=True)
 """
-    path = tmp_path / "figures.json"
+    path = tmp_path / "benchmark.json"
     done = run("--what=evaluate", f"--json={path}", *SMALL, *peer(body))
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
-    (row,) = found["figures"]
+    (row,) = found["steps"]
     assert row["peer_seconds"] == [2000.0, 4000.0]
     assert row["peer_step"] == 3000.0
     ours = row["seconds"]
@@ -107,11 +107,11 @@ print(json.dumps({{"torch": "9.9"}}), flush=True)
 for k, _ in enumerate(sys.stdin, start=1):
     print(json.dumps({{"seconds": k * 1000.0, "peak_gb": 1.0 + k}}), flush=True)
 """
-    path = tmp_path / "figures.json"
+    path = tmp_path / "benchmark.json"
     done = run("--what=evaluate", "--apart", f"--json={path}", *SMALL, *peer(body))
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
-    (row,) = found["figures"]
+    (row,) = found["steps"]
     assert (tmp_path / "started").read_text() == "xx"
     assert row["peer_seconds"] == [1000.0, 1000.0], "a process of theirs was asked twice"
     assert len(set(row["seconds"])) == 2, "one turn of ours was counted twice"

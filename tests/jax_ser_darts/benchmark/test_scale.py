@@ -28,10 +28,10 @@ def run(*arguments):
 
 
 def test_two_devices_and_two_processes_tell_each_other_the_same(tmp_path):
-    path = tmp_path / "figures.json"
+    path = tmp_path / "benchmark.json"
     done = run("--devices=2", "--processes=2", "--steps=2", f"--json={path}")
     assert done.returncode == 0, done.stderr[-3000:]
-    devices, processes = json.loads(path.read_text())["figures"]
+    devices, processes = json.loads(path.read_text())["cases"]
     assert (devices["devices"], devices["processes"]) == (2, 1)
     assert (processes["devices"], processes["processes"]) == (1, 2)
     for row in (devices, processes):

@@ -1,4 +1,4 @@
-"""Two and four real processes on this machine are one run: they find, train and answer what one process does."""
+"""Two and four real processes on this machine are one run: they find, train and predict what one process does."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 from random_corpora import random_subset
-from tiny import tiny_config
+from tiny import tiny_config, tiny_settings
 
 from jax_ser_darts import main
 from jax_ser_darts.data.augment import Augmentation
@@ -58,9 +58,9 @@ sys.addaudithook(hook)
 
 
 def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 class Processes:
@@ -128,18 +128,11 @@ def order(run):
 
 
 @pytest.fixture(scope="module")
-def one(records, count, order, tmp_path_factory):
+def single(records, count, order, tmp_path_factory):
     """The workdir of one process with as many devices."""
-    workdir = tmp_path_factory.mktemp("one")
-    config = tiny_config()
-    config.unlock()
-    config.devices = count
-    config.data.records = str(records)
-    for name, value in SETTINGS.items():
-        section, field = name.split(".")
-        config[section][field] = value
-    config.search.methods = (order,)
-    main.run(config, workdir, "all")
+    workdir = tmp_path_factory.mktemp("single")
+    own = {"devices": count, "data.records": str(records), "search.methods": (order,)}
+    main.run(tiny_settings({**SETTINGS, **own}), workdir, "all")
     return workdir
 
 
@@ -154,55 +147,56 @@ def several(records, count, order, tmp_path_factory):
 
 
 class TestSeveralProcesses:
-    def test_alphas_and_losses_are_those_of_one_process(self, one, several, order):
+    def test_alphas_and_losses_are_those_of_one_process(self, single, several, order):
         where = f"search/{order}/seed_0/fold_0/metrics.jsonl"
-        (mine,), (theirs,) = read(several / where), read(one / where)
+        (actual,), (expected,) = read(several / where), read(single / where)
         for cell in ("normal", "reduction"):
-            np.testing.assert_allclose(mine["alphas"][cell], theirs["alphas"][cell], rtol=1e-4, atol=1e-6)
-        assert mine["train"] == pytest.approx(theirs["train"], rel=1e-4)
-        assert mine["val"] == pytest.approx(theirs["val"], rel=1e-3)
-        assert mine["genotype"] == theirs["genotype"]
+            np.testing.assert_allclose(actual["alphas"][cell], expected["alphas"][cell], rtol=1e-4, atol=1e-6)
+        assert actual["train"] == pytest.approx(expected["train"], rel=1e-4)
+        assert actual["val"] == pytest.approx(expected["val"], rel=1e-3)
+        assert actual["genotype"] == expected["genotype"]
 
-    def test_weights_are_those_of_one_process(self, one, several, order):
+    def test_weights_are_those_of_one_process(self, single, several, order):
         """Of the supernet and of the trained network, with their optimisers: all that the checkpoints hold."""
         for where in (f"search/{order}/seed_0/fold_0", f"train/{order}/search_0/fold_0/seed_0"):
-            mine, theirs = (last_checkpoint(workdir / where) for workdir in (several, one))
-            assert len(jax.tree.leaves(mine)) > 10
+            actual, expected = (last_checkpoint(workdir / where) for workdir in (several, single))
+            assert len(jax.tree.leaves(actual)) > 10
             close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
-            jax.tree.map(close, mine, theirs)
+            jax.tree.map(close, actual, expected)
 
-    def test_training_goes_the_same_way(self, one, several, order):
+    def test_training_goes_the_same_way(self, single, several, order):
         where = f"train/{order}/search_0/fold_0/seed_0/metrics.jsonl"
-        (mine,), (theirs,) = read(several / where), read(one / where)
-        assert mine["train"] == pytest.approx(theirs["train"], rel=1e-4)
-        assert mine["validation"] == pytest.approx(theirs["validation"])
+        (actual,), (expected,) = read(several / where), read(single / where)
+        assert actual["train"] == pytest.approx(expected["train"], rel=1e-4)
+        assert actual["validation"] == pytest.approx(expected["validation"])
 
-    def test_every_test_utterance_is_answered_once_and_alike(self, one, several, order):
+    def test_every_test_utterance_is_predicted_once_and_alike(self, single, several, order):
         """64 of them in batches of 48: of the last one, the last of four processes have no utterance at all."""
         where = f"train/{order}/search_0/fold_0/seed_0/predictions.json"
-        mine, theirs = (json.loads((workdir / where).read_text()) for workdir in (several, one))
-        assert len(set(mine["ids"])) == len(mine["ids"]) == 64
-        assert mine == theirs
+        actual, expected = (json.loads((workdir / where).read_text()) for workdir in (several, single))
+        assert len(set(actual["ids"])) == len(actual["ids"]) == 64
+        assert actual == expected
 
 
 def last_checkpoint(folder):
     """Name -> array, of the last state that was saved."""
-    with Checkpoints(folder / "checkpoints") as kept:
-        about = json.loads((folder / "checkpoints" / str(kept.steps[-1]) / "about" / "metadata").read_text())
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        last = str(checkpoints.steps[-1])
+        about = json.loads((folder / "checkpoints" / last / "about" / "metadata").read_text())
         target = {
             name: np.empty(spec["shape"], spec["dtype"]) for name, spec in about["about"]["leaves"].items()
         }
-        return kept.restore_latest(target)[1]
+        return checkpoints.restore_latest(target)[1]
 
 
-def test_only_process_0_writes(one, several, count, order):
+def test_only_process_0_writes(single, several, count, order):
     wrote = lambda i: (several.parent / f"{i}.wrote").exists()
     assert [wrote(i) for i in range(count)] == [True] + [False] * (count - 1)
     files = lambda workdir: {p.relative_to(workdir) for p in workdir.rglob("*") if "tfevents" not in p.name}
     named = lambda workdir: {path for path in files(workdir) if path.suffix in (".json", ".jsonl", ".txt")}
-    assert named(several) == {path for path in named(one) if path.parts[0] != "records"}
+    assert named(several) == {path for path in named(single) if path.parts[0] != "records"}
     events = lambda workdir: len(list(workdir.glob(f"search/{order}/seed_0/fold_0/*tfevents*")))
-    assert events(several) == events(one) == 1
+    assert events(several) == events(single) == 1
 
 
 def test_a_process_that_dies_ends_the_other_with_a_message_and_both_go_on(records, tmp_path):

@@ -15,7 +15,7 @@ from jax_ser_darts.ops.backend import CUSTOM
 from jax_ser_darts.ops.masks import halved, valid_positions
 from jax_ser_darts.ops.primitives import BN_EPSILON
 from jax_ser_darts.search_space.genotype import Edge, Genotype, edge_index, num_edges, random_genotype
-from jax_ser_darts.search_space.operations import CONVOLUTIONS, OPERATIONS
+from jax_ser_darts.search_space.operations import OPERATIONS, Convolution, specification
 
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -365,8 +365,8 @@ def test_an_operation_has_the_weights_of_dartss(operation, stride):
     x = normal(0, c, 5, 4, 2)
     module = Operation(operation, NORM)
     variables = jax.eval_shape(lambda: module.init(jax.random.key(0), x, grid, after, stride, False))
-    if operation in CONVOLUTIONS:
-        spec = CONVOLUTIONS[operation]
+    spec = specification(operation)
+    if isinstance(spec, Convolution):
         expected = spec.stages * (c * spec.kernel**2 + c * c + 2 * c)
     elif operation == "skip_connect" and stride == 2:
         expected = c * c + 2 * c

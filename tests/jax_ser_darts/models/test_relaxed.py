@@ -15,7 +15,7 @@ from jax_ser_darts.ops.backend import CUSTOM
 from jax_ser_darts.ops.masks import halved, valid_positions
 from jax_ser_darts.ops.primitives import BN_EPSILON
 from jax_ser_darts.search_space.genotype import edge_index, num_edges
-from jax_ser_darts.search_space.operations import CONVOLUTIONS, OPERATIONS
+from jax_ser_darts.search_space.operations import OPERATIONS, specification
 
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 NODES = 2
@@ -82,7 +82,7 @@ class ByHand:
         if name in ("max_pool_3x3", "avg_pool_3x3"):
             pool = np.nanmax if name == "max_pool_3x3" else np.nanmean
             return self.norm(self.pool(pool, x, stride, lengths), self.after)
-        spec, row = CONVOLUTIONS[name], edge_index(node, source)
+        spec, row = specification(name), edge_index(node, source)
         for stage in range(2 if name.startswith("sep") else 1):
             depthwise = self.params[f"{name}_depthwise_{stage}"][row].transpose(1, 2, 0)[:, :, None, :]
             pointwise = self.params[f"{name}_pointwise_{stage}"][row][None, None]

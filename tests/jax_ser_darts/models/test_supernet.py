@@ -18,10 +18,10 @@ from jax_ser_darts.models.supernet import (
     auxiliary_skip,
     edge_weights,
     init_alphas,
-    reduction_cells,
 )
 from jax_ser_darts.ops.backend import CUSTOM, REFERENCE
 from jax_ser_darts.search_space.genotype import BETAS, num_edges
+from jax_ser_darts.search_space.reductions import reduction_cells
 
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 

@@ -13,13 +13,13 @@ OPERATIONS = ("skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "n
 def line(epoch, *, skips=0, alphas=None, eigenvalue=None, warmup=False):
     """A line of metrics.jsonl, as far as the rules read it."""
     edges = [["skip_connect" if i < skips else "sep_conv_3x3", i % 2] for i in range(4)]
-    found = {
+    metrics = {
         "epoch": epoch,
         "genotype": {"normal": [edges[:2], edges[2:]], "reduction": [[["skip_connect", 0]] * 2] * 2},
         "alphas": {"normal": np.zeros((2, 5)).tolist() if alphas is None else alphas},
         "eigenvalue": eigenvalue,
     }
-    return json.loads(json.dumps(found if warmup else {**found, "val": {}}))
+    return json.loads(json.dumps(metrics if warmup else {**metrics, "val": {}}))
 
 
 def first_stop(rules, lines):
@@ -52,16 +52,16 @@ class TestRanking:
 
     def test_skips_and_none_have_no_rank(self):
         lines = [line(epoch, alphas=self.alphas(0, 1, 2)) for epoch in range(2)]
-        for one in lines[1]["alphas"]["normal"]:
-            one[0], one[4] = one[4], one[0]
+        for row in lines[1]["alphas"]["normal"]:
+            row[0], row[4] = row[4], row[0]
         assert first_stop(Rules(stable=2, operations=OPERATIONS), lines)
         lines[1]["alphas"]["normal"][1][1:4] = [0.0, 3.0, 1.0]
         assert first_stop(Rules(stable=2, operations=OPERATIONS), lines) is None, "each edge counts"
 
     def test_sequence_cells_have_candidates_of_their_own(self):
         lines = [line(epoch) for epoch in range(2)]
-        for one, row in zip(lines, ([0.0, 1.0, 0.0], [1.0, 0.0, 0.0]), strict=True):
-            one["alphas"]["sequence"] = [row]
+        for metrics, row in zip(lines, ([0.0, 1.0, 0.0], [1.0, 0.0, 0.0]), strict=True):
+            metrics["alphas"]["sequence"] = [row]
         rules = Rules(
             stable=2, operations=OPERATIONS, sequence_operations=("lstm_1", "rnn_1", "skip_connect")
         )

@@ -2,25 +2,27 @@
 
 import pytest
 
+from jax_ser_darts.search_space import operations
 from jax_ser_darts.search_space.operations import (
-    CONVOLUTIONS,
     NONE,
     OPERATIONS,
     Convolution,
+    Pooling,
     check_operations,
+    of_kind,
+    register,
 )
 
 
-def test_the_eight_candidates_are_those_of_the_seed_paper():
+def test_the_eight_candidates_are_those_of_the_original_paper():
     pools, convolutions = {"max_pool_3x3", "avg_pool_3x3"}, {"sep_conv_3x3", "sep_conv_5x5"}
     dilated = {"dil_conv_3x3", "dil_conv_5x5"}
     assert set(OPERATIONS) == {"none", "skip_connect"} | pools | convolutions | dilated
     assert len(OPERATIONS) == 8
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_padding_keeps_the_size(name):
-    spec = CONVOLUTIONS[name]
+@pytest.mark.parametrize(("name", "spec"), of_kind(Convolution, OPERATIONS).items())
+def test_padding_keeps_the_size(name, spec):
     reach = spec.dilation * (spec.kernel - 1)  # a kernel covers 1 + reach positions
     assert 2 * spec.pad == reach
     assert f"{spec.kernel}x{spec.kernel}" in name
@@ -28,8 +30,26 @@ def test_padding_keeps_the_size(name):
     assert spec.dilation == (2 if name.startswith("dil") else 1)
 
 
-def test_a_convolution_can_be_the_key_of_a_dict():
-    assert hash(Convolution(3, 1, 2)) == hash(Convolution(3, 1, 2))
+@pytest.mark.parametrize("sizes", [(4,), (3, 0), (3, 1, 0), (13,), (3.0,), (True,)])
+def test_a_convolution_that_cannot_be_is_refused(sizes):
+    with pytest.raises(operations.OperationError, match="odd kernel"):
+        Convolution(*sizes)
+
+
+@pytest.mark.parametrize(("kind", "window"), [("median", 3), ("max", 4), ("max", 1), ("average", 13)])
+def test_a_pool_that_cannot_be_is_refused(kind, window):
+    with pytest.raises(operations.OperationError, match="odd window"):
+        Pooling(kind, window)
+
+
+def test_a_registered_operation_comes_after_those_of_dartss(monkeypatch):
+    monkeypatch.setattr(operations, "_registered", dict(operations._registered))
+    register("sep_conv_7x7", Convolution(kernel=7))
+    assert operations.names() == (*OPERATIONS, "sep_conv_7x7")
+    assert list(of_kind(Convolution, ("sep_conv_7x7", "none", "sep_conv_3x3"))) == [
+        "sep_conv_7x7",
+        "sep_conv_3x3",
+    ]
 
 
 def test_a_search_space_keeps_its_order():

@@ -55,12 +55,12 @@ def trained(count, dtype, steps=3, mapping=parallel.PMAP):
         drop_path=False,
         mapping=mapping,
     )
-    figures = []
+    metrics = []
     for _ in range(steps):
-        state, of_step = functions.train(state, parallel.shard(batch, devices), np.float32(0))
-        figures.append(of_step)
+        state, step_metrics = functions.train(state, parallel.shard(batch, devices), np.float32(0))
+        metrics.append(step_metrics)
     probabilities = functions.predict(state.variables, parallel.shard(batch, devices))
-    return jax.device_get((state.variables, figures)), np.asarray(probabilities).reshape(8, 3)
+    return jax.device_get((state.variables, metrics)), np.asarray(probabilities).reshape(8, 3)
 
 
 @pytest.fixture(scope="module")
@@ -86,5 +86,5 @@ def test_probabilities_sum_to_one(both):
 
 
 def test_the_loss_falls(both):
-    losses = [of_step["loss"] for of_step in both[0][0][1]]
+    losses = [metrics["loss"] for metrics in both[0][0][1]]
     assert losses[-1] < losses[0]
