@@ -11,13 +11,13 @@ import pathlib
 import zipfile
 from collections.abc import Sequence
 
-import ml_collections
 import numpy as np
 import tqdm
 from absl import logging
 
 from data_prep import audio, disk
 from data_prep.corpora.base import BadFile, CorpusError, Utterance
+from data_prep.corpus_settings import CorpusSettings
 from data_prep.processes import in_processes, usable_cores
 from data_prep.selection import read_corpus
 from jax_ser_darts.errors import UserError
@@ -45,7 +45,7 @@ def check_installed() -> None:
 
 def functionals(
     *,
-    data: ml_collections.ConfigDict,
+    data: CorpusSettings,
     records: pathlib.Path,
     ids: Sequence[str],
     fingerprint: str,

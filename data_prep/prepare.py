@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 
 import filelock
-import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -22,16 +21,19 @@ from data_prep import compute, counts, disk
 from data_prep.beam import Beam
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile, BadFilesError, CorpusError
-from data_prep.features import FeatureSettings, SettingsError
+from data_prep.corpus_settings import CorpusSettings
+from data_prep.features import FeatureSettings
 from data_prep.provenance import VERSION, fingerprint_of, metadata_of
 from data_prep.selection import select
 from data_prep.splits import divide, keep_in_part
+from jax_ser_darts.errors import UserError
+from jax_ser_darts.fields import from_mapping
 
 
 def prepare(
     *,
-    data: ml_collections.ConfigDict,
-    features: ml_collections.ConfigDict,
+    data: CorpusSettings,
+    features: FeatureSettings,
     records: pathlib.Path,
     beam: Beam | None = None,
     show_counts: bool = True,
@@ -39,12 +41,8 @@ def prepare(
     """Makes the records of one corpus, unless they are there already.
 
     Args:
-        data: corpus (str), source (its root folder; "" makes the demo corpus beside `records`), emotions
-            (corpus's emotion -> class; what it does not name is left out, and empty takes all as they are),
-            parts (those of the corpus to take; empty takes all), intended_emotion (whether emotions are those that
-            the speakers were asked for), group_by ("speaker", "session" or "part": what a split is; splits of
-            "part" are a part's speakers), on_bad_file ("error" or "skip"), workers (processes; 0 is all cores).
-        features: the fields of `features.FeatureSettings`.
+        data: which corpus, and which of it; without a source the demo corpus is made beside `records`.
+        features: what is computed of each utterance.
         records: folder of all records.
         beam: the pipeline whose workers compute and write; None is this machine. The records are the same.
         show_counts: print the utterances a class and speaker, session and part.
@@ -59,7 +57,6 @@ def prepare(
         OSError: the disk is full; nothing is left of the attempt.
         SettingsError: impossible feature settings.
     """
-    settings = features if isinstance(features, FeatureSettings) else FeatureSettings(**features)
     records = pathlib.Path(records).absolute()
     selection = select(data, records=records)
     emotions = selection.emotions
@@ -78,7 +75,7 @@ def prepare(
     fingerprint = fingerprint_of(
         data=data,
         source=selection.source,
-        settings=settings,
+        settings=features,
         emotions=emotions,
         utterances=utterances,
         bad_files=selection.bad_files,
@@ -102,18 +99,18 @@ def prepare(
             scratch = pathlib.Path(temporary)
             if beam is None:
                 computed, unreadable, dataset = _make_here(
-                    groups, settings=settings, workers=data.workers, scratch=scratch
+                    groups, settings=features, workers=data.workers, scratch=scratch
                 )
             else:
                 computed, unreadable, dataset = _make_by_beam(
-                    groups, beam=beam, name=name, settings=settings, emotions=emotions, scratch=scratch
+                    groups, beam=beam, name=name, settings=features, emotions=emotions, scratch=scratch
                 )
             bad_files = sorted({*selection.bad_files, *unreadable}, key=lambda bad: (bad.path, bad.reason))
             _refuse_bad_files(bad_files, computed=computed, emotions=emotions, on_bad_file=data.on_bad_file)
             splits = _usable(groups, computed)
             metadata = metadata_of(
                 data=data,
-                settings=settings,
+                settings=features,
                 emotions=emotions,
                 splits=splits,
                 bad_files=bad_files,
@@ -233,9 +230,12 @@ def main(argv: Sequence[str]) -> int:
     config = _CONFIG.value
     try:
         folder = prepare(
-            data=config.data, features=config.features, records=pathlib.Path(_RECORDS.value), beam=_BEAM()
+            data=from_mapping(CorpusSettings, config.data, "data."),
+            features=from_mapping(FeatureSettings, config.features, "features."),
+            records=pathlib.Path(_RECORDS.value),
+            beam=_BEAM(),
         )
-    except (CorpusError, SettingsError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(folder)

@@ -10,10 +10,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ml_collections
-
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile, Utterance
+from data_prep.corpus_settings import CorpusSettings
 from data_prep.features import FeatureSettings, kind_of
 
 VERSION = "1.0.0"  # of the records' layout and numbers: raise it when either changes
@@ -22,7 +21,7 @@ _LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tensorflow_data
 
 def fingerprint_of(
     *,
-    data: ml_collections.ConfigDict,
+    data: CorpusSettings,
     source: pathlib.Path,
     settings: FeatureSettings,
     emotions: Mapping[str, str],
@@ -65,7 +64,7 @@ def fingerprint_of(
 
 def metadata_of(
     *,
-    data: ml_collections.ConfigDict,
+    data: CorpusSettings,
     settings: FeatureSettings,
     emotions: Mapping[str, str],
     splits: Mapping[str, Sequence[Computed]],

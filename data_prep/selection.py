@@ -5,10 +5,9 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import ml_collections
-
 from data_prep import corpora, demo_corpus
 from data_prep.corpora.base import BadFile, CorpusError, Utterance
+from data_prep.corpus_settings import CorpusSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Selection:
         return [(utterance, self.emotions[utterance.emotion]) for utterance in self.utterances]
 
 
-def select(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> Selection:
+def select(data: CorpusSettings, *, records: pathlib.Path) -> Selection:
     """What `prepare` makes records of; whether the sound is usable is seen when it is read.
 
     Args:
@@ -47,36 +46,22 @@ def select(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> Selecti
     Raises:
         CorpusError: the corpus does not fit the config.
     """
-    _check(data)
     source = _source(data, records=records)
     reading = _read(data, source)
     chosen = _choose(reading.utterances, parts=data.parts, target=data.intended_emotion)
-    return Selection(source, tuple(chosen), _emotions(chosen, dict(data.emotions)), reading.bad_files)
+    return Selection(source, tuple(chosen), _emotions(chosen, data.emotions), reading.bad_files)
 
 
-def read_corpus(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> corpora.Reading:
+def read_corpus(data: CorpusSettings, *, records: pathlib.Path) -> corpora.Reading:
     """All utterances of the corpus, which `select` chooses from; arguments and errors as of `select`."""
     return _read(data, _source(data, records=records))
 
 
-def _check(data: ml_collections.ConfigDict) -> None:
-    for name, allowed in {
-        "group_by": ("speaker", "session", "part"),
-        "on_bad_file": ("error", "skip"),
-    }.items():
-        if getattr(data, name) not in allowed:
-            raise CorpusError(
-                f"data.{name} is {getattr(data, name)!r}; it must be one of {', '.join(allowed)}"
-            )
-    if type(data.workers) is not int or data.workers < 0:
-        raise CorpusError(f"data.workers is {data.workers!r}; it must be 0 (all cores) or more")
-
-
-def _read(data: ml_collections.ConfigDict, source: pathlib.Path) -> corpora.Reading:
+def _read(data: CorpusSettings, source: pathlib.Path) -> corpora.Reading:
     return corpora.read(data.corpus, source)
 
 
-def _source(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> pathlib.Path:
+def _source(data: CorpusSettings, *, records: pathlib.Path) -> pathlib.Path:
     """The corpus's root, an absolute path that exists."""
     if not data.source and data.corpus == "demo":
         return demo_corpus.make(records.absolute().parent / "demo_corpus").resolve()

@@ -68,7 +68,7 @@ class Experiment:
 
     @property
     def shapes(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
-        """What a network hears of one utterance: features `[1, T, F]` and num_frames `[1]`."""
+        """What a network takes of one utterance: features `[1, T, F]` and num_frames `[1]`."""
         features = jax.ShapeDtypeStruct((1, self.frames, self.corpus.coefficients), jnp.float32)
         return features, jax.ShapeDtypeStruct((1,), jnp.int32)
 
@@ -128,7 +128,7 @@ class Experiment:
 
 
 def set_up(config: Settings, workdir: pathlib.Path, corpus: Corpus) -> Experiment:
-    """The experiment: the folds that the config asks for, of which those that `folds.run` names are kept.
+    """The experiment: the folds that the settings ask for, of which those that `folds.run` names are run.
 
     Raises:
         FoldError: the corpus has too few speakers for the config, or not the groups that it names.

@@ -5,10 +5,11 @@ the ml_collections config that users override, its checks, `--show`, the table i
 """
 
 import dataclasses
+import difflib
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 from jax_ser_darts.errors import ConfigError
@@ -146,6 +147,39 @@ def checked(field: Field, value: Any) -> Any:
         if isinstance(number, int | float) and not isinstance(number, bool) and not _in_range(spec, number):
             raise ConfigError(f"{shown} must be {spec.range or 'a finite number'}")
     return value
+
+
+def from_mapping(cls: type, values: Mapping[str, Any], prefix: str = "", known: Collection[str] = ()) -> Any:
+    """A section from the names and values that a user gave, and the sections in it; what is not given has its default.
+
+    Args:
+        cls: the section.
+        values: nested mappings; a ConfigDict will do.
+        prefix: of the section's names, such as "search.".
+        known: names of settings, of which the nearest is shown beside an unknown one.
+
+    Raises:
+        ConfigError: an unknown name, or a value of another type or out of range.
+    """
+    fields = {field.name: (field, kind) for field, kind in own_fields(cls)}
+    for name in values:
+        if name not in fields:
+            nearest = _nearest(f"{prefix}{name}", known or [f"{prefix}{field}" for field in fields])
+            raise ConfigError(f"config.{prefix}{name}: there is no such setting{nearest}")
+    checked_values = {}
+    for name, (field, kind) in fields.items():
+        if is_section(kind):
+            checked_values[name] = from_mapping(kind, values.get(name, {}), f"{prefix}{name}.", known)
+        else:
+            declared = Field(f"{prefix}{name}", kind, default_of(field), field.metadata[_SPEC])
+            checked_values[name] = checked(declared, values.get(name, declared.default))
+    return cls(**checked_values)
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    last = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
+    close = last or difflib.get_close_matches(name, known)
+    return f"; did you mean config.{close[0]}?" if close else "; --show lists them all"
 
 
 def check_own(instance: Any) -> None:

@@ -1,15 +1,13 @@
 """Settings to and from the ml_collections config that users override, and JSON."""
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
-from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.fields import Field, all_fields, checked, default_of, is_section, own_fields
+from jax_ser_darts.fields import all_fields, from_mapping
 from jax_ser_darts.settings.sections import Settings
 
 
@@ -32,7 +30,7 @@ def resolve(config: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: an unknown setting, or one of another type or out of range; the message names it.
     """
-    return _section(Settings, config, "")
+    return from_mapping(Settings, config, known=[field.name for field in all_fields(Settings)])
 
 
 def to_json(settings: Settings) -> dict[str, Any]:
@@ -78,29 +76,3 @@ def replaced(settings: Settings, changes: Mapping[str, Any]) -> Settings:
             inside = inside[part]
         inside[last] = value
     return resolve(nested)
-
-
-def _section(cls: type, config: Mapping[str, Any], prefix: str) -> Any:
-    fields = {field.name: (field, kind) for field, kind in own_fields(cls)}
-    for name in config:
-        if name not in fields:
-            raise ConfigError(f"config.{prefix}{name}: there is no such setting{_nearest(f'{prefix}{name}')}")
-    values = {}
-    for name, (field, kind) in fields.items():
-        if is_section(kind):
-            values[name] = _section(kind, config.get(name, {}), f"{prefix}{name}.")
-        else:
-            declared = Field(f"{prefix}{name}", kind, default_of(field), field.metadata["setting"])
-            values[name] = checked(declared, _unwrapped(config.get(name, declared.default)))
-    return cls(**values)
-
-
-def _unwrapped(value: Any) -> Any:
-    return value.to_dict() if isinstance(value, ml_collections.ConfigDict) else value
-
-
-def _nearest(name: str) -> str:
-    names = [field.name for field in all_fields(Settings)]
-    last = [other for other in names if other.rpartition(".")[2] == name.rpartition(".")[2]]
-    close = last or difflib.get_close_matches(name, names)
-    return f"; did you mean config.{close[0]}?" if close else "; --show lists them all"

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from data_prep.corpus_settings import CorpusSettings
 from data_prep.features import FeatureSettings
 from jax_ser_darts.data.augment import Augmentation
 from jax_ser_darts.fields import all_fields, checked, section, setting
@@ -13,27 +14,6 @@ SEED = 2**31 - 1  # the largest
 Order = Literal["first", "second", "implicit"]
 RecurrentPart = Literal["fixed", "all", "lstm", "rnn", "lstm_att", "rnn_att"]
 Size = Literal["paper", "matched"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Data:
-    """Which corpus, and which of its emotions."""
-
-    corpus: str = setting("manifest", "demo, manifest, or a corpus reader, such as iemocap")
-    source: str = setting(
-        "", "the corpus's folder, or the manifest; empty makes the demo corpus", resumable=True
-    )
-    records: str = setting("", "folder of the TFRecords; empty is WORKDIR/records", resumable=True)
-    emotions: Mapping[str, str] = setting({}, "emotion -> class; empty takes every emotion as it is")
-    parts: tuple[str, ...] = setting((), "parts of the corpus to take, such as improvised; empty takes all")
-    intended_emotion: bool = setting(
-        False, "take the emotion that the speaker was asked for, not the one perceived (msp_improv)"
-    )
-    group_by: Literal["speaker", "session", "part"] = setting(
-        "speaker", "what folds divide; part is the corpus's own division"
-    )
-    on_bad_file: Literal["error", "skip"] = setting("error", "stop at unusable files, or leave them out")
-    workers: int = setting(0, "processes that compute features; 0 is one a core", low=0, resumable=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -335,7 +315,7 @@ class Settings:
         "modules of your own to import, which register operations, readers, features, baselines",
         resumable=True,
     )
-    data: Data = section(Data, "which corpus, and which of its emotions")
+    data: CorpusSettings = section(CorpusSettings, "which corpus, and which of its emotions")
     features: FeatureSettings = section(FeatureSettings, "sound -> [frames, coefficients]")
     folds: Folds = section(Folds, "speaker-independent test, validation and training parts")
     space: Space = section(Space, "what a search may choose")

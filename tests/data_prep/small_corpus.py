@@ -3,14 +3,16 @@
 import csv
 import pathlib
 
-import ml_collections
 import numpy as np
 import soundfile
 import tensorflow_datasets as tfds
 
+from data_prep.corpus_settings import CorpusSettings
+from data_prep.features import FeatureSettings
+
 RATE = 8_000
-FEATURES = ml_collections.ConfigDict(
-    {
+FEATURES = FeatureSettings(
+    **{
         "kind": "mfcc",
         "sampling_rate": RATE,
         "seconds": 0.5,
@@ -27,7 +29,7 @@ FEATURES = ml_collections.ConfigDict(
 SPEAKERS = {"a-1": "one", "a 1": "two", "b": "one"}  # and their sessions
 
 
-def configured(source: pathlib.Path | str, /, **changes) -> ml_collections.ConfigDict:
+def configured(source: pathlib.Path | str, /, **changes) -> CorpusSettings:
     data = {
         "corpus": "manifest",
         "source": str(source),
@@ -38,7 +40,7 @@ def configured(source: pathlib.Path | str, /, **changes) -> ml_collections.Confi
         "on_bad_file": "error",
         "workers": 1,
     }
-    return ml_collections.ConfigDict(data | changes)
+    return CorpusSettings(**(data | changes))
 
 
 def make(root: pathlib.Path) -> pathlib.Path:

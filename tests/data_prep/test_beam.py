@@ -1,5 +1,6 @@
 """Apache Beam: the same records as without it, whatever the workers; bad files named; nothing left by a failure."""
 
+import dataclasses
 import importlib.util
 import json
 import pathlib
@@ -138,8 +139,7 @@ def test_options_that_a_job_server_may_know_are_left_to_it():
 @pytest.mark.usefixtures("installed")
 @pytest.mark.filterwarnings("default")
 def test_impossible_features_are_told_as_such(corpus, tmp_path):
-    features = FEATURES.copy_and_resolve_references()
-    features.update(n_fft=128, n_mels=100)
+    features = dataclasses.replace(FEATURES, n_fft=128, n_mels=100)
     with pytest.raises(SettingsError, match="mel bands hold no frequency"):
         prepare(data=configured(corpus), features=features, records=tmp_path / "records", beam=HERE)
 

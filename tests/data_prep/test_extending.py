@@ -1,5 +1,6 @@
 """docs/extending_data.md: readers and kinds of features of the user's own, registered, prepared, told apart."""
 
+import dataclasses
 import importlib
 import os
 import pathlib
@@ -65,7 +66,7 @@ def module(tmp_path, monkeypatch):
 
 def own(source, **changes):
     data = configured(source, corpus="my_corpus", emotions={}, **changes)
-    return {"data": data, "features": dict(FEATURES, kind="spectrum")}
+    return {"data": data, "features": dataclasses.replace(FEATURES, kind="spectrum")}
 
 
 def test_the_page_works_as_written(tree, tmp_path):
@@ -88,7 +89,7 @@ def test_records_of_both_are_made_whoever_computes_them(tree, tmp_path, module, 
     mine = module()
     corpus = load_records(prepare(**own(tree, workers=workers), records=tmp_path / "records"))
     assert (len(corpus), corpus.coefficients, corpus.classes) == (30, 13, ("angry", "sad"))
-    settings = FeatureSettings(**dict(FEATURES, kind="spectrum"))
+    settings = dataclasses.replace(FEATURES, kind="spectrum")
     by_id = dict(zip(corpus.id.tolist(), corpus.features, strict=True))
     for utterance in corpora.read("my_corpus", tree).utterances[::7]:
         _, expected = compute_one(utterance, settings)
@@ -181,4 +182,4 @@ def test_names_and_functions_that_cannot_be_are_refused():
 
 def test_a_bundle_does_not_compute_them():
     with pytest.raises(SettingsError, match="a bundle has features of kind logmel or mfcc, not 'spectrum'"):
-        features.arrays(FeatureSettings(**dict(FEATURES, kind="spectrum")))
+        features.arrays(dataclasses.replace(FEATURES, kind="spectrum"))

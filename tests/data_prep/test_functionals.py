@@ -4,13 +4,13 @@ import csv
 import importlib.util
 import sys
 
-import ml_collections
 import numpy as np
 import pytest
 import soundfile
 
 from data_prep import audio, functionals
 from data_prep.corpora.base import CorpusError, Utterance
+from data_prep.corpus_settings import CorpusSettings
 from data_prep.functionals import MissingError
 from data_prep.selection import read_corpus
 
@@ -37,9 +37,7 @@ def corpus(tmp_path):
                 ["high.wav", "b", "sad", "0.25", "0.75", "part"],
             ]
         )
-    return ml_collections.ConfigDict(
-        {"corpus": "manifest", "source": str(root / "manifest.csv"), "workers": 1}
-    )
+    return CorpusSettings(corpus="manifest", source=str(root / "manifest.csv"), workers=1)
 
 
 def get(data, tmp_path, ids, fingerprint="x"):

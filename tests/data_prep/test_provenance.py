@@ -10,11 +10,10 @@ from small_corpus import FEATURES, RATE, configured, edit_manifest
 
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile
-from data_prep.features import FeatureSettings
 from data_prep.provenance import fingerprint_of, metadata_of
 from data_prep.selection import select
 
-SETTINGS = FeatureSettings(**FEATURES.to_dict())
+SETTINGS = FEATURES
 
 
 def fingerprint(data, folder, *, settings=SETTINGS):

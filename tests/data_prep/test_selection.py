@@ -63,14 +63,11 @@ def test_an_emotion_that_the_corpus_lacks_is_an_error_that_lists_what_it_has(cor
         ({"source": "/no/such/folder"}, "does not exist: /no/such/folder"),
         ({"source": ""}, r"give --config.data.source=FILE\.csv"),
         ({"corpus": "nonesuch"}, "unknown corpus 'nonesuch'; known:"),
-        ({"group_by": "sex"}, "data.group_by is 'sex'; it must be one of speaker, session, part"),
         ({"parts": ("improvised",)}, "data.parts names improvised; the corpus has: no parts"),
         (
             {"intended_emotion": True},
             r"24 utterance\(s\) have no target emotion, .* set data.intended_emotion=False",
         ),
-        ({"on_bad_file": "ignore"}, "data.on_bad_file is 'ignore'"),
-        ({"workers": -1}, "data.workers is -1"),
     ],
 )
 def test_a_config_that_cannot_be_followed_is_refused(corpus, tmp_path, change, message):
