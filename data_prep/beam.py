@@ -235,7 +235,9 @@ def _write(
 
 def _read_reports(scratch: pathlib.Path, utterances: Sequence[Utterance]) -> Made:
     """The reports of the workers; an error where an utterance is in none, or in two."""
-    good, bad, parts = {}, {}, {}
+    good: dict[int, tuple[float, int]] = {}
+    bad: dict[int, BadFile] = {}
+    parts: dict[str, pathlib.Path] = {}
     for path in sorted(scratch.glob("reports*")):
         for report in map(json.loads, path.read_text().splitlines()):
             if "bad" in report:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import threadpoolctl
@@ -77,7 +77,12 @@ def time_one_by_one(function: Callable[[Utterance], object], utterances: Sequenc
 
 def time_command(utterances: Sequence[Utterance]) -> Times:
     """Times the whole command, from its start to the records on disk; no processor time."""
-    data = {"corpus": _CORPUS.value, "source": _SOURCE.value, "emotions": {}, "group_by": "speaker"}
+    data: dict[str, Any] = {
+        "corpus": _CORPUS.value,
+        "source": _SOURCE.value,
+        "emotions": {},
+        "group_by": "speaker",
+    }
     data |= {"parts": (), "intended_emotion": False, "on_bad_file": "error", "workers": _WORKERS.value}
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "config.py"
@@ -111,6 +116,7 @@ def main(argv: list[str]) -> None:
     """Prints the medians, in utterances a second; those of the published way are counted over the folds."""
     del argv
     logging.set_verbosity(logging.WARNING)
+    assert _SOURCE.value is not None  # a required flag
     utterances = corpora.read(_CORPUS.value, _SOURCE.value).utterances
     some = utterances[:: max(1, len(utterances) // _UTTERANCES.value)][: _UTTERANCES.value]
     ways = {
@@ -121,7 +127,7 @@ def main(argv: list[str]) -> None:
     }
     published_features(some[0])  # imports, and fills every cache
     our_features(some[0])
-    taken = {way: [] for way in ways}
+    taken: dict[str, list[Times]] = {way: [] for way in ways}
     with threadpoolctl.threadpool_limits(1):
         for _ in range(_REPEATS.value):
             for way, run in ways.items():

@@ -23,7 +23,8 @@ from data_prep.corpora.base import BadFile
 BAD_FILES = "bad_files.json"
 
 
-class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+# mypy does not see the bases of TFDS, which take skip_registration.
+class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Writes utterances, grouped into splits, to `data_dir/name/version`.
 
     Each example has `features` float32 [T, F], `label`, `id`, `speaker`, `session`, `sex`, `emotion` (the
@@ -114,7 +115,9 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             listed = [{"path": bad.path, "reason": bad.reason} for bad in self._bad_files]
             (self.data_path / BAD_FILES).write_text(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
 
-    def _generate_examples(self, computed: Sequence[Computed], bar: tqdm.tqdm):
+    def _generate_examples(
+        self, computed: Sequence[Computed], bar: tqdm.tqdm
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
         for index, example in enumerate(computed):
             utterance = example.utterance
             yield (
@@ -133,7 +136,7 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             bar.update()
 
 
-class Gathered(SpeechFeatures, skip_registration=True):
+class Gathered(SpeechFeatures, skip_registration=True):  # type: ignore[call-arg]
     """The same dataset of datasets that hold one split each: their files are moved, not read."""
 
     def __init__(self, *, parts: Mapping[str, pathlib.Path], coefficients: int, **arguments: Any):

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def _here(
     *,
     workers: int,
     meanwhile: Callable[[], None],
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """As `in_processes`, in this process."""
     del workers
     meanwhile()

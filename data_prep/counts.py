@@ -62,12 +62,12 @@ def tables(utterances: Sequence[Utterance], *, emotions: Mapping[str, str]) -> s
 
 def _table(utterances: Sequence[Utterance], *, emotions: Mapping[str, str], kind: str) -> str:
     classes = sorted(set(emotions.values()))
-    counts = collections.defaultdict(collections.Counter)
+    counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for utterance in utterances:
         counts[getattr(utterance, kind)][emotions[utterance.emotion]] += 1
     lines = [[name, *(row[label] for label in classes), row.total()] for name, row in sorted(counts.items())]
     total = ["all", *(sum(row[label] for row in counts.values()) for label in classes), len(utterances)]
-    shown = [[kind, *classes, "all"], *lines[:_TABLE_ROWS], total]
+    shown: list[list[object]] = [[kind, *classes, "all"], *lines[:_TABLE_ROWS], total]
     widths = [max(len(str(line[i])) for line in shown) for i in range(len(total))]
     text = [
         "  ".join(f"{cell!s:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in shown

@@ -229,7 +229,7 @@ def _is_complete(folder: pathlib.Path, lines: list[Line], arguments: dict[str, i
         stored = json.loads((folder / _ARGUMENTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    files = ["manifest.csv", *map(_sound, lines)]
+    files = [pathlib.PurePath("manifest.csv"), *map(_sound, lines)]
     return stored == arguments and all((folder / file).is_file() for file in files)
 
 
@@ -333,7 +333,7 @@ class _Espeak:
         self._callback = self._CALLBACK(self._receive)
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _receive(self, wave, count: int, _events) -> int:
+    def _receive(self, wave: "ctypes._Pointer[ctypes.c_short]", count: int, _events: int | None) -> int:
         if wave and count > 0:
             self._chunks.append(np.ctypeslib.as_array(wave, (count,)).copy())
         return 0

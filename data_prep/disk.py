@@ -20,9 +20,10 @@ FULL = {
 
 def chain(error: BaseException) -> Iterator[BaseException]:
     """The error, and those that it came from, as a traceback shows them."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 
 
 def full(error: BaseException) -> int | None:

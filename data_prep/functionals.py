@@ -92,7 +92,8 @@ def compute(utterances: Sequence[Utterance], *, workers: int = 0) -> np.ndarray:
         utterances: whose.
         workers: processes; 0 is one for each core that this process may use.
     """
-    rows, bad_files = [], []
+    rows: list[np.ndarray] = []
+    bad_files: list[BadFile] = []
     workers = workers or len(usable_cores())
     logging.info(
         "Computing eGeMAPS functionals of %d utterances with %d process(es)", len(utterances), workers
@@ -101,7 +102,10 @@ def compute(utterances: Sequence[Utterance], *, workers: int = 0) -> np.ndarray:
     bar = tqdm.tqdm(results, total=len(utterances), desc="functionals", unit="utt", disable=None)
     with contextlib.closing(results):
         for result in bar:
-            (bad_files if isinstance(result, BadFile) else rows).append(result)
+            if isinstance(result, BadFile):
+                bad_files.append(result)
+            else:
+                rows.append(result)
     if not bad_files:
         values = np.stack(rows)
         finite = np.isfinite(values).all(axis=1)
@@ -140,9 +144,9 @@ def _smile():
     )
 
 
-def _save(path: pathlib.Path, **arrays: np.ndarray) -> None:
+def _save(path: pathlib.Path, *, ids: np.ndarray, stamp: np.ndarray, values: np.ndarray) -> None:
     with disk.replacing(path, "the functionals are computed anew") as file:
-        np.savez(file, **arrays)
+        np.savez(file, ids=ids, stamp=stamp, values=values)
 
 
 def _load(path: pathlib.Path, *, ids: Sequence[str], stamp: str) -> np.ndarray | None:

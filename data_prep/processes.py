@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -51,7 +51,9 @@ def end_with_parent() -> None:
 
 
 def _follow_parent() -> None:
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # called in processes that multiprocessing started
+    multiprocessing.connection.wait([parent.sentinel])
     os._exit(1)
 
 
@@ -61,7 +63,7 @@ def in_processes(
     *,
     workers: int,
     meanwhile: Callable[[], None] = lambda: None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yields the work's result of every item, in order; close it to stop early.
 
     Args:

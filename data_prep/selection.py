@@ -66,8 +66,8 @@ def _source(data: CorpusSettings, *, records: pathlib.Path) -> pathlib.Path:
     if not data.source and data.corpus == "demo":
         return demo_corpus.make(records.absolute().parent / "demo_corpus").resolve()
     if not data.source:
-        source = "FILE.csv" if data.corpus == "manifest" else "DIR"
-        raise CorpusError(f"no folder for corpus {data.corpus!r}: give --config.data.source={source}")
+        example = "FILE.csv" if data.corpus == "manifest" else "DIR"
+        raise CorpusError(f"no folder for corpus {data.corpus!r}: give --config.data.source={example}")
     source = pathlib.Path(data.source).expanduser().resolve()
     if not source.exists():
         raise CorpusError(f"the root of corpus {data.corpus!r} does not exist: {source} (data.source)")

@@ -31,7 +31,7 @@ def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[
             f"{len(without)} utterance(s) have no {group_by}, such as {without[0].path}: "
             f"they cannot be grouped by it (data.group_by); {_other_groups(utterances, group_by)}"
         )
-    where = collections.defaultdict(lambda: collections.defaultdict(list))
+    where: dict[str, dict[str, list[str]]] = collections.defaultdict(lambda: collections.defaultdict(list))
     for group, utterances_of_group in members.items():
         for utterance in utterances_of_group:
             where[utterance.speaker][group].append(str(utterance.path))

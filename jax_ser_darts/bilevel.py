@@ -89,7 +89,8 @@ def make_gradients(loss: Loss, mean: Callable[[Tree], Tree] = lambda tree: tree)
                 arguments[column] = x
 
                 def loss_of(x, numbers):
-                    return loss(*arguments[:row], x, *arguments[row + 1 :], merge(numbers))
+                    params, alphas = (x if i == row else other for i, other in enumerate(arguments))
+                    return loss(params, alphas, merge(numbers))
 
                 return jax.grad(loss_of, argnums=(0, 1), has_aux=True)(arguments[row], numbers)[0][0]
 

@@ -100,7 +100,10 @@ class Experiment:
         parts = [subset(self.corpus, groups) for groups in self.search_groups(fold)]
         weights = [self._weights(part, weighted, "a half of the search's speakers", fold) for part in parts]
         normalisation = Normalisation.of(parts[0])
-        return tuple(Part(part, normalisation, of) for part, of in zip(parts, weights, strict=True))
+        for_params, for_alphas = (
+            Part(part, normalisation, of) for part, of in zip(parts, weights, strict=True)
+        )
+        return for_params, for_alphas
 
     def train_part(self, fold: Fold) -> Part:
         """Data to train on, whatever the method.
@@ -151,14 +154,23 @@ def _folds(config: Settings, corpus: Corpus) -> list[Fold]:
     """The corpus's own fold, those whose tests the config names, or an even division of the groups."""
     if config.data.group_by == "part":
         return [official_fold(corpus.groups, parts=corpus.metadata["parts"])]
-    shared = {
-        "validation_groups": config.folds.validation_groups,
-        "seed": config.folds.seed,
-        "sexes": corpus.group_sexes(),
-    }
-    if config.folds.test:
-        return given_folds(corpus.groups, tests=config.folds.test, **shared)
-    return make_folds(corpus.groups, count=config.folds.count, balance=corpus.group_counts(), **shared)
+    settings, sexes = config.folds, corpus.group_sexes()
+    if settings.test:
+        return given_folds(
+            corpus.groups,
+            tests=settings.test,
+            validation_groups=settings.validation_groups,
+            seed=settings.seed,
+            sexes=sexes,
+        )
+    return make_folds(
+        corpus.groups,
+        count=settings.count,
+        balance=corpus.group_counts(),
+        validation_groups=settings.validation_groups,
+        seed=settings.seed,
+        sexes=sexes,
+    )
 
 
 def claim(folder: pathlib.Path, kind: str, value: Any) -> None:

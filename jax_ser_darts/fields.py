@@ -124,7 +124,7 @@ def meaning_of(field: dataclasses.Field) -> str:
 
 def default_of(field: dataclasses.Field) -> Any:
     """The value of a field where nobody gives another."""
-    return field.default_factory() if field.default is dataclasses.MISSING else field.default
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def checked(field: Field, value: Any) -> Any:

@@ -17,9 +17,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
+
+if TYPE_CHECKING:
+    import numpy as np
 
 from data_prep.audio import AudioError
 from jax_ser_darts import commands, extras, predict
@@ -98,7 +101,7 @@ class Page:
                 drawings[name] = _svg(cells.draw(cell), f"cell_{name}")
         return str(self._template.network(bundle, drawings, facts(bundle)))
 
-    def _waveform(self, path: str):
+    def _waveform(self, path: str) -> "np.ndarray":
         """float32 `[samples]` at the network's rate; reads no more than the page takes."""
         import numpy as np
 

@@ -19,7 +19,7 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -178,7 +178,7 @@ class Compiler:
     def __init__(self):
         self._done: dict[tuple, Any] = {}
 
-    def __call__(self, name: str, program: Callable, size: int, *arguments: Any) -> Any:
+    def __call__(self, name: str, program: jax.stages.Wrapped, size: int, *arguments: Any) -> Any:
         """XLA's memory analysis of `program` at `size` utterances a device."""
         key = (program, size)
         if key not in self._done:
@@ -189,7 +189,9 @@ class Compiler:
         return self._done[key]
 
 
-def search_steps(experiment: Experiment, devices: Sequence[jax.Device], compiler: Compiler):
+def search_steps(
+    experiment: Experiment, devices: Sequence[jax.Device], compiler: Compiler
+) -> Iterator[tuple[str, Step]]:
     """("search", step) of each search variant that the config runs: none where it names a genotype."""
     if experiment.config.train.genotype:
         return
@@ -232,7 +234,7 @@ def _search_step(method, order, settings, searcher, state, devices, compiler):
     return Step(method, count_parameters({"params": state.params}), need)
 
 
-def train_step(experiment: Experiment, devices: Sequence[jax.Device], compiler: Compiler):
+def train_step(experiment: Experiment, devices: Sequence[jax.Device], compiler: Compiler) -> tuple[str, Step]:
     """("train", step): of `train.genotype`, or of a random architecture where none is found yet."""
     path = experiment.config.train.genotype
     design = genotype_design(experiment, genotypes.load(path)) if path else random_design(experiment, 0, 0)
@@ -249,7 +251,7 @@ def train_step(experiment: Experiment, devices: Sequence[jax.Device], compiler: 
     return "train", Step("train", count_parameters(state.variables), need)
 
 
-def _need(analyses: Mapping[str, Any], state, copies: int, batches: int) -> Need:
+def _need(analyses: Mapping[str, Any], state: Any, copies: int, batches: int) -> Need:
     results = lambda a: max(a.output_size_in_bytes - a.alias_size_in_bytes, 0)
     name = max(analyses, key=lambda n: analyses[n].temp_size_in_bytes + results(analyses[n]))
     most = analyses[name]
@@ -331,7 +333,7 @@ def _bytes(tree: Any) -> int:
     """Of arrays or their shapes, as one array each."""
 
     def size(leaf):
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.eval_shape(jax.random.key_data, leaf)
         return leaf.size * np.dtype(leaf.dtype).itemsize
 

@@ -207,7 +207,7 @@ def run(bundle: str, names: Sequence[str]) -> int:
     return 1 if bad_files else 0
 
 
-def _refuse(out, bad: BadFile) -> None:
+def _refuse(out: Table | JsonLines | Csv, bad: BadFile) -> None:
     print(f"error: {bad.path}: {bad.reason}", file=sys.stderr, flush=True)
     out.refuse(bad)
 

@@ -86,9 +86,8 @@ class Run:
         *,
         beam: Beam | None = None,
     ):
-        if isinstance(config, str):
-            config = config_files.load(config)
-        settings = config if isinstance(config, Settings) else convert.resolve(config)
+        loaded = config_files.load(config) if isinstance(config, str) else config
+        settings = loaded if isinstance(loaded, Settings) else convert.resolve(loaded)
         self.settings = checks.check(convert.replaced(settings, changes or {}))
         self.workdir = pathlib.Path(workdir).expanduser()
         self._beam = beam

@@ -73,7 +73,8 @@ def read_names(
     Raises:
         NoSpeechError: not one sound file below `root` belongs to the corpus.
     """
-    utterances, bad_files = [], []
+    utterances: list[Utterance] = []
+    bad_files: list[BadFile] = []
     for path in find(root, is_sound, bad_files):
         try:
             utterance = parse(path)

@@ -8,11 +8,12 @@ python -m jax_ser_darts.archive restore FOLDER WORKDIR     as done jobs of a wor
 import argparse
 import pathlib
 import sys
+from collections.abc import Callable
 
 from jax_ser_darts.archive.store import collect, rebuild, restore
 from jax_ser_darts.errors import UserError
 
-COMMANDS = {"collect": collect, "rebuild": rebuild, "restore": restore}
+COMMANDS: dict[str, Callable[..., str]] = {"collect": collect, "rebuild": rebuild, "restore": restore}
 
 
 def main(arguments: list[str] | None = None) -> int:

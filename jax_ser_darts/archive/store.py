@@ -228,7 +228,7 @@ def _unpacked(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def _check_common(jobs: Mapping[pathlib.Path, Mapping[str, Any]]) -> None:
     """Whether the jobs can be compared with each other: some settings may change in a workdir."""
-    first = {}
+    first: dict[str, tuple[pathlib.Path, Any]] = {}
     for path, job in jobs.items():
         for file, entry in COMMON.items():
             if entry not in job.get(file, {}):
@@ -252,7 +252,9 @@ def _outside(results: Results, done: Iterable[pathlib.Path]) -> str:
 def _contents(folder: pathlib.Path) -> str:
     """How much is archived, and what is not known of it."""
     jobs = dict(job_files.archived_in(folder))
-    sizes, counts, unknown = collections.Counter(), collections.Counter(), 0
+    sizes: collections.Counter[str] = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
+    unknown = 0
     for path, job in jobs.items():
         kind = job[JOB_FILE]["kind"]
         sizes[kind] += job_files.place(folder, path).stat().st_size

@@ -103,7 +103,7 @@ def setting() -> Setting:
     return sizes.setting(parallel.local_devices(_DEVICES.value), genotype())
 
 
-def peer_of(what: str):
+def peer_of(what: str) -> contextlib.AbstractContextManager[Peer | None]:
     """The authors' step, or nothing without --peer; to be used in a `with`."""
     if not _PEER.value:
         return contextlib.nullcontext()
@@ -123,7 +123,7 @@ def analyse(programs: dict) -> tuple[int, int]:
     return temporary, moved
 
 
-def cache_folder():
+def cache_folder() -> contextlib.AbstractContextManager[str]:
     """Where compiled programs go: that of --cache, or an empty one that is removed; to be used in a `with`."""
     return contextlib.nullcontext(_CACHE.value) if _CACHE.value else tempfile.TemporaryDirectory()
 
@@ -183,6 +183,7 @@ def measure_apart(what: str) -> dict:
             alone = ("--peer=", "--noapart", "--steps=1", f"--cache={cache}")
             ours.append(in_own_process(what, *alone))
             with peer_of(what) as peer:
+                assert peer is not None  # `main` takes --apart only beside --peer
                 theirs.append(peer.step() | {"torch": peer.torch})
     seconds = [row["step"] for row in ours]
     typical = ("cached", "gemm_gflop_per_second", "memory_gb_per_second")

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -119,9 +119,12 @@ def _shapes(tree):
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), tree)
 
 
-def _flops(function, *arguments) -> float:
+def _flops(function: Callable, *arguments: Any) -> float:
     """XLA's count of the arithmetic of a function, before optimisation: nothing is compiled."""
-    return jax.jit(function).lower(*arguments).cost_analysis()["flops"]
+    cost = jax.jit(function).lower(*arguments).cost_analysis()
+    if cost is None:
+        raise RuntimeError(f"the compiler of {jax.default_backend()} does not count arithmetic")
+    return cost["flops"]
 
 
 def _search(what, setting):

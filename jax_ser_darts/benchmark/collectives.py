@@ -4,8 +4,8 @@ Gradients are averaged once a program; batch-norm statistics are summed over the
 normalised, forward and back, so that they are those of the global batch.
 """
 
+import dataclasses
 import functools
-from typing import NamedTuple
 
 from jax_ser_darts.benchmark import hlo
 
@@ -14,7 +14,8 @@ OPERATIONS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "colle
 _MESSAGES = {*OPERATIONS, *(f"{name}-done" for name in OPERATIONS)}
 
 
-class Collectives(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Collectives:
     """Messages of a program or a step.
 
     Attributes:

@@ -14,13 +14,15 @@ CALLS = frozenset(("call", "while", "conditional"))
 
 def parse(text: str) -> tuple[dict[str, list[tuple[str, str, str, str]]], str]:
     """{computation: [(name, shape, operation, the rest of its line)]}, and the name of the first to run."""
-    computations, current, entry = collections.defaultdict(list), None, None
+    computations: dict[str, list[tuple[str, str, str, str]]] = collections.defaultdict(list)
+    current = entry = ""
     for line in text.splitlines():
         if header := _COMPUTATION.match(line):
             current = header[1]
             entry = current if line.startswith("ENTRY") else entry
         elif instruction := _INSTRUCTION.match(line):
-            computations[current].append(instruction.groups())
+            name, shape, operation, rest = instruction.groups()
+            computations[current].append((name, shape, operation, rest))
     return computations, entry
 
 

@@ -41,17 +41,20 @@ class Peer:
             )
         except OSError as error:
             raise PeerError(f"--peer_python={python}: {error.strerror}") from error
+        assert self._process.stdin is not None  # pipes, see above
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self.torch = self._answer()["torch"]
 
     def step(self) -> dict:
         """One step: {"seconds", "peak_gb"}."""
         with contextlib.suppress(BrokenPipeError):  # it has stopped: its answer says why
-            self._process.stdin.write("\n")
-            self._process.stdin.flush()
+            self._stdin.write("\n")
+            self._stdin.flush()
         return self._answer()
 
     def _answer(self):
-        line = self._process.stdout.readline()
+        line = self._stdout.readline()
         if not line:
             status = self._process.wait()
             self._errors.seek(0)
@@ -64,8 +67,8 @@ class Peer:
         """Ends the process."""
         self._process.kill()
         self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._stdin.close()
+        self._stdout.close()
         self._errors.close()
 
 

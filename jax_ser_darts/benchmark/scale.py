@@ -163,8 +163,8 @@ def table(rows: Sequence[dict]) -> str:
     lines = [f"{'':<20}" + "".join(f"{head:>11}" for head in heads)]
     for row in rows:
         rate = f"{1 / statistics.median(row['seconds']):.2f}" if row["seconds"] else "-"
-        cells = (row["processes"], row["devices"] * row["processes"], rate, row["messages"])
-        cells += tuple(f"{row[name] / 1e6:.3f}" for name in ("bytes", "needed_bytes"))
+        sizes_sent = (f"{row[name] / 1e6:.3f}" for name in ("bytes", "needed_bytes"))
+        cells = (row["processes"], row["devices"] * row["processes"], rate, row["messages"], *sizes_sent)
         lines.append(f"{row['what']:<20}" + "".join(f"{cell:>11}" for cell in cells))
     return "\n".join(lines)
 

@@ -55,8 +55,13 @@ def given() -> dict:
 
 def setting(devices: Sequence[jax.Device], genotype: Genotype = DARTS_V2) -> Setting:
     """What the flags ask for, on these devices."""
-    options = {flag.name: flag.value for flag in (_EDGES, _REMAT, _CUSTOM_KERNELS)}
     compiler_options = compilation.options(devices[0].platform, fast_math=_FAST_MATH.value)
     return Setting(
-        **sizes(), **options, devices=devices, compiler_options=compiler_options, genotype=genotype
+        **sizes(),
+        edges=_EDGES.value,
+        remat=_REMAT.value,
+        custom_kernels=_CUSTOM_KERNELS.value,
+        devices=devices,
+        compiler_options=compiler_options,
+        genotype=genotype,
     )

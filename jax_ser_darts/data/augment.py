@@ -89,6 +89,8 @@ def augment(
         source = np.where(valid, (position - by) % np.maximum(num_frames, 1)[:, None], position)
         features = features[np.arange(size)[:, None], source]
     if settings.gain:
+        if decibel is None:
+            raise ValueError("gain needs what a decibel adds: the argument decibel")
         louder = rng.uniform(-settings.gain, settings.gain, (size, 1, 1)).astype(np.float32)
         features = features + louder * decibel
     if settings.noise:
@@ -114,4 +116,4 @@ def _masked(
     width = rng.integers(0, widest[:, None], size=(len(widest), count), endpoint=True)
     start = rng.integers(0, within[:, None] - width, endpoint=True)
     place = np.arange(length)[None, None]
-    return ((place >= start[..., None]) & (place < (start + width)[..., None])).any(axis=1)
+    return np.any((place >= start[..., None]) & (place < (start + width)[..., None]), axis=1)

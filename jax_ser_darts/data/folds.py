@@ -264,7 +264,7 @@ def _shuffle(names: Sequence[str], seed: int) -> list[str]:
 def _mix(names: Sequence[str], strata: Mapping[str, Hashable]) -> list[str]:
     """Interleaves the strata: each prefix holds them in proportion, each stratum keeps its order."""
     sizes = collections.Counter(strata[name] for name in names)
-    seen = collections.Counter()
+    seen: collections.Counter[Hashable] = collections.Counter()
     position = {}
     for name in names:
         stratum = strata[name]

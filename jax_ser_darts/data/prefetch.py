@@ -4,17 +4,23 @@ import atexit
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable
+from typing import NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 Placed = TypeVar("Placed")
 DEPTH = 2  # items made ahead
 
 
+class _End(NamedTuple):
+    """What comes after the last item."""
+
+    error: BaseException | None
+
+
 def prefetch(
     iterator: Iterable[Item], put: Callable[[Item], Placed], *, depth: int = DEPTH
-) -> Iterator[Placed]:
+) -> Generator[Placed, None, None]:
     """Yields put(item) for each item, in order, with at most `depth` of them made ahead.
 
     The thread starts with the first item asked for and has ended when this iterator has: at the last item,
@@ -33,16 +39,20 @@ def prefetch(
     return _prefetch(iterator, put, depth)
 
 
-def _prefetch(iterator: Iterable[Item], put: Callable[[Item], Placed], depth: int) -> Iterator[Placed]:
+def _prefetch(
+    iterator: Iterable[Item], put: Callable[[Item], Placed], depth: int
+) -> Generator[Placed, None, None]:
     room = threading.Semaphore(depth)
     stop = threading.Event()
-    ready = queue.SimpleQueue()  # (True, item), then (False, None or the error)
+    ready: queue.SimpleQueue[Placed | _End] = queue.SimpleQueue()
 
     def work() -> None:
-        error = None
+        error: BaseException | None = None
         try:
             items = iter(iterator)
-            with contextlib.closing(items) if hasattr(items, "close") else contextlib.nullcontext():
+            with contextlib.ExitStack() as stack:
+                if hasattr(items, "close"):
+                    stack.callback(items.close)
                 while True:
                     room.acquire()
                     if stop.is_set():
@@ -51,10 +61,10 @@ def _prefetch(iterator: Iterable[Item], put: Callable[[Item], Placed], depth: in
                         item = next(items)
                     except StopIteration:
                         break
-                    ready.put((True, put(item)))
+                    ready.put(put(item))
         except BaseException as raised:  # the consumer raises it
             error = raised
-        ready.put((False, error))
+        ready.put(_End(error))
 
     thread = threading.Thread(target=work, name="prefetch", daemon=True)
 
@@ -71,13 +81,13 @@ def _prefetch(iterator: Iterable[Item], put: Callable[[Item], Placed], depth: in
     unregister = atexit.unregister
     try:
         while True:
-            more, item = ready.get()
-            if not more:
-                if item is not None:
-                    raise item
+            placed = ready.get()
+            if isinstance(placed, _End):
+                if placed.error is not None:
+                    raise placed.error
                 return
             room.release()
-            yield item
+            yield placed
     finally:
         end()
         unregister(end)

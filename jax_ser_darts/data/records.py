@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -208,7 +209,7 @@ def load_records(folder: pathlib.Path | str) -> Corpus:
     return corpus
 
 
-def _sizes(info, *, folder: pathlib.Path) -> dict[str, int]:
+def _sizes(info: Any, *, folder: pathlib.Path) -> dict[str, int]:
     """Split -> utterances, as the dataset's info has it; RecordsError where these cannot be read."""
     if missing := [name for name in _FIELDS if name not in info.features]:
         raise RecordsError(f"the records in {folder} have no {', '.join(missing)}: {_PREPARE}")
@@ -222,7 +223,7 @@ def _sizes(info, *, folder: pathlib.Path) -> dict[str, int]:
     return sizes
 
 
-def _read(tfds, builder, *, splits: Sequence[str]) -> list[dict[str, Any]]:
+def _read(tfds: types.ModuleType, builder: Any, *, splits: Sequence[str]) -> list[dict[str, Any]]:
     """Every example, in the order of the splits and of their records."""
     config = tfds.ReadConfig(interleave_cycle_length=1, assert_cardinality=False)  # 1: one file after another
     examples = []
@@ -232,7 +233,7 @@ def _read(tfds, builder, *, splits: Sequence[str]) -> list[dict[str, Any]]:
     return examples
 
 
-def _damaged(tf, info) -> list[str]:
+def _damaged(tf: types.ModuleType, info: Any) -> list[str]:
     """The files that do not hold what the dataset's info has of them, and what is wrong with each."""
     problems = []
     for split in info.splits.values():

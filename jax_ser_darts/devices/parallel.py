@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental import multihost_utils
@@ -69,7 +70,7 @@ def mapped(
     donate: Sequence[int] = (),
     mapping: str = PMAP,
     compiler_options: dict | None = None,
-) -> Callable:
+) -> jax.stages.Wrapped:
     """`function` compiled for the devices.
 
     Args:
@@ -167,7 +168,7 @@ def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
 
 def replicated(leaf: Any, sharding: jax.sharding.Sharding) -> jax.Array:
     """What every process holds, as one array of all of them."""
-    if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         data = replicated(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     here = np.asarray(leaf)

@@ -45,9 +45,11 @@ class Board:
         workers: int = 1,
     ):
         self.left = [job for job in jobs if job not in done]
-        self.running, self.failed = [], {}
+        self.running: list[Any] = []
+        self.failed: dict[Any, str] = {}
         self._needs, self._done, self._total, self._workers = needs, set(done), len(jobs), workers
-        self._started, self._seconds = time.monotonic(), {}
+        self._started = time.monotonic()
+        self._seconds: dict[str, list[float]] = {}
         for job, seconds in done.items():
             self._seconds.setdefault(job.group, []).append(seconds)
 

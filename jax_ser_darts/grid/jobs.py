@@ -75,8 +75,8 @@ class Job:
     def folder(self, workdir: pathlib.Path) -> pathlib.Path:
         """Where it writes its results."""
         if self.kind == SEARCH:
-            return layout.search_folder(workdir, self.method, seed=self.search_seed, fold=self.fold)
-        return layout.train_folder(workdir, self.network, fold=self.fold, seed=self.seed)
+            return layout.search_folder(workdir, self.method, seed=given(self.search_seed), fold=self.fold)
+        return layout.train_folder(workdir, self.network, fold=self.fold, seed=given(self.seed))
 
     def record(self, workdir: pathlib.Path) -> dict[str, Any] | None:
         """What its job.json holds: it is searched, or trained. None where there is none.
@@ -94,6 +94,13 @@ class Job:
         return record if predicted else None
 
 
+def given(seed: int | None) -> int:
+    """A seed that jobs of some kinds have, of a job that has it."""
+    if seed is None:
+        raise ValueError("a job of this kind has no such seed")
+    return seed
+
+
 def search_jobs(config: Settings, folds: Sequence[int]) -> list[Job]:
     """Every search of a config on these folds."""
     return [
@@ -104,7 +111,8 @@ def search_jobs(config: Settings, folds: Sequence[int]) -> list[Job]:
 
 def train_jobs(config: Settings, folds: Sequence[int]) -> list[Job]:
     """Everything that is trained, method by method, in the order of the tables."""
-    baselines, networks = config.baselines, []
+    baselines = config.baselines
+    networks: list[tuple[str, int | None]] = []
     if config.train.genotype:
         networks += [(designs.GIVEN_GENOTYPE, None)]
     else:
@@ -188,12 +196,16 @@ def check_same(job: Job, config: Settings, workdir: pathlib.Path) -> None:
         )
 
 
-def _asked(job, config, workdir) -> tuple[str, str, Any]:
+def _asked(job: Job, config: Settings, workdir: pathlib.Path) -> tuple[str, str, Any]:
     """A file of a job's folder, an entry of it, and its value, where a setting decides it that may change."""
     if job.kind == SVM:
         return "setup.json", "c", [float(c) for c in config.baselines.svm_c]
     if is_random(job.method):
-        return layout.NETWORK_FILE, "random_seed", designs.random_seed(config, job.search_seed, job.fold)
+        return (
+            layout.NETWORK_FILE,
+            "random_seed",
+            designs.random_seed(config, given(job.search_seed), job.fold),
+        )
     if job.method == designs.GIVEN_GENOTYPE:
         return layout.NETWORK_FILE, "genotype", genotypes.load(config.train.genotype).to_json()
     if job.search_seed is None and job.method.endswith(f"_{MATCHED}"):

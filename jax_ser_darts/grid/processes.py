@@ -95,8 +95,10 @@ def run(
                     job = _choose(ready, process.group, {running.group for running in board.running})
                     board.begin(job)
                     process.start(job)
-            busy = {process.connection: process for process in processes if process.job}
-            for waiting in connection.wait(list(busy)):
+            busy: dict[object, _Process] = {
+                process.connection: process for process in processes if process.job
+            }
+            for waiting in connection.wait([process.connection for process in busy.values()]):
                 board.end(*busy[waiting].receive())
     finally:
         for process in processes:
@@ -114,13 +116,23 @@ def _choose(ready: Sequence[Any], group: str | None, taken: Collection[str]) -> 
 class _Process:
     """One place for a process: the job it is at, and the process itself, made when there is something to do."""
 
-    def __init__(self, number, share, make, arguments, logs):
+    connection: "multiprocessing.connection.Connection"  # of the process
+
+    def __init__(
+        self,
+        number: int,
+        share: Share,
+        make: Callable[..., Callable[[Any], None]],
+        arguments: tuple,
+        logs: pathlib.Path,
+    ) -> None:
         self._share, self._log = share, logs / f"worker_{number}.log"
         self._make, self._arguments = make, arguments
-        self._process = None
-        self.group = self.job = self.connection = None
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self.group: str | None = None
+        self.job: Any = None
 
-    def start(self, job) -> None:
+    def start(self, job: Any) -> None:
         if self._process is None or job.group != self.group:
             self.stop()
             context = multiprocessing.get_context("spawn")
@@ -136,14 +148,15 @@ class _Process:
         with contextlib.suppress(OSError):  # it is dead already: `receive` will report it
             self.connection.send(job)
 
-    def receive(self):
+    def receive(self) -> tuple[Any, float, str | None]:
         """The job, its seconds, and what went wrong or None."""
         job, self.job = self.job, None
         try:
             seconds, error = self.connection.recv()
         except (EOFError, OSError):
+            assert self._process is not None  # it was started, and not stopped
             self._process.join()
-            code = self._process.exitcode
+            code = self._process.exitcode or 0
             how = (
                 f"killed by signal {-code} (9: out of memory, or by hand)"
                 if code < 0
@@ -162,7 +175,13 @@ class _Process:
             self._process, self.job = None, None
 
 
-def _serve(jobs, cores, log, make, arguments) -> None:
+def _serve(
+    jobs: connection.Connection,
+    cores: Collection[int],
+    log: pathlib.Path,
+    make: Callable[..., Callable[[Any], None]],
+    arguments: tuple,
+) -> None:
     """A process's life: does what it is sent, until the other end is closed."""
     end_with_parent()
     if cores and hasattr(os, "sched_setaffinity"):

@@ -12,7 +12,7 @@ from jax_ser_darts.devices import compilation, memory
 from jax_ser_darts.experiment import Experiment, check_devices, set_up
 from jax_ser_darts.extensions import load_extensions
 from jax_ser_darts.files import write_json
-from jax_ser_darts.grid.jobs import SEARCH, SVM, TRAIN, Job, check_searched, search_jobs, train_jobs
+from jax_ser_darts.grid.jobs import SEARCH, SVM, TRAIN, Job, check_searched, given, search_jobs, train_jobs
 from jax_ser_darts.models.cost import flops
 from jax_ser_darts.rundir import layout
 from jax_ser_darts.rundir.environment import run_with
@@ -24,7 +24,7 @@ from jax_ser_darts.search_space.genotype import Genotype
 from jax_ser_darts.settings import from_json
 from jax_ser_darts.training import designs, evaluate, svm
 from jax_ser_darts.training.spaces import is_random
-from jax_ser_darts.training.train import Design, make_trainer, read_network, train
+from jax_ser_darts.training.train import Design, Trainer, make_trainer, read_network, train
 
 
 class Worker:
@@ -39,7 +39,7 @@ class Worker:
         self._experiment, self._predict = experiment, predict
         self._folds = {fold.index: fold for fold in experiment.folds}
         self._searcher_of = make_searchers(experiment)
-        self._trainer = None
+        self._trainer: Trainer | None = None
         self._run_with = run_with()
 
     def __call__(self, job: Job) -> None:
@@ -52,7 +52,9 @@ class Worker:
         write_json(job.folder(workdir) / layout.JOB_FILE, {**dataclasses.asdict(job), **entries})
 
     def _search(self, job: Job) -> dict[str, Any]:
-        genotype = search(self._searcher_of(job.method), job.method, self._folds[job.fold], job.search_seed)
+        genotype = search(
+            self._searcher_of(job.method), job.method, self._folds[job.fold], given(job.search_seed)
+        )
         logging.info("%s found:\n%s", job.name, genotype)
         entries = read_object(job.folder(self._experiment.workdir) / "search.json")
         return {key: entries[key] for key in ("seconds", "compiling", "peak_memory")}
@@ -61,9 +63,9 @@ class Worker:
         fold, design = self._folds[job.fold], design_of(job, self._experiment)
         if self._trainer is None or self._trainer.design.key != design.key:
             self._trainer = make_trainer(self._experiment, design)
-        train(self._trainer, job.network, fold, job.seed)
+        train(self._trainer, job.network, fold, given(job.seed))
         if self._predict:
-            evaluate.evaluate(self._trainer, job.network, fold, job.seed)
+            evaluate.evaluate(self._trainer, job.network, fold, given(job.seed))
         entries = read_network(job.folder(self._experiment.workdir))
         names = ("seconds", "peak_memory", "parameters", "epoch", "validation_ua")
         return {name: entries[name] for name in names} | {
@@ -108,7 +110,7 @@ def design_of(job: Job, experiment: Experiment) -> Design:
         GenotypeError: a genotype file is missing or damaged.
     """
     if is_random(job.method):
-        return designs.random_design(experiment, job.search_seed, job.fold, job.method)
+        return designs.random_design(experiment, given(job.search_seed), job.fold, job.method)
     if job.method == designs.GIVEN_GENOTYPE:
         return designs.genotype_design(experiment, genotypes.load(experiment.config.train.genotype))
     if job.search_seed is not None:
@@ -141,6 +143,6 @@ def _found_genotypes(experiment: Experiment) -> dict[str, list[Genotype]]:
     for job in search_jobs(experiment.config, [fold.index for fold in experiment.folds]):
         path = job.folder(experiment.workdir) / layout.GENOTYPE_FILE
         if path.exists():
-            network = layout.searched_network(job.method, job.search_seed)
+            network = layout.searched_network(job.method, given(job.search_seed))
             networks.setdefault(network, []).append(genotypes.load(path))
     return networks

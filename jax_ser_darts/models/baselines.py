@@ -92,7 +92,13 @@ def make(
     kind: str, *, classes: int, dropout: float, momentum: float, axis_name: str | None = None, **sizes: int
 ) -> nn.Module:
     """A baseline of the sizes that `paper_sizes` or `sizes` gives; other arguments as of `Baseline`."""
-    given = {"classes": classes, "dropout": dropout, "momentum": momentum, "axis_name": axis_name, **sizes}
+    given: dict[str, Any] = {
+        "classes": classes,
+        "dropout": dropout,
+        "momentum": momentum,
+        "axis_name": axis_name,
+        **sizes,
+    }
     if kind in BASELINES:
         return Baseline(kind=kind, **given)
     module = _registered[kind]
@@ -222,7 +228,8 @@ class Baseline(nn.Module):
             "dtype": self.dtype,
         }
         dense = lambda width, name: nn.Dense(width, param_dtype=self.dtype, name=name)
-        valid = valid_positions(num_frames, features.shape[1:], self.dtype, self.axis_name)
+        _, t, f = features.shape
+        valid = valid_positions(num_frames, (t, f), self.dtype, self.axis_name)
         frames = features * valid.mask[0, :, 0].T[..., None]
         if self.kind != LSTM:
             x, valid = ConvBlock(self.channels, norm, name="block")(frames, valid, train)

@@ -1,6 +1,7 @@
 """What supernet and discrete network have in common: their sizes, and where their CNN cells stand."""
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,7 +14,8 @@ from jax_ser_darts.ops.masks import ValidPositions, halved, valid_positions
 from jax_ser_darts.search_space.reductions import reduction_cells
 
 
-class CellPlace(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class CellPlace:
     """Where a CNN cell stands.
 
     Attributes:
@@ -75,7 +77,8 @@ class CellNetwork(nn.Module):
         self, features: jax.Array, num_frames: jax.Array
     ) -> tuple[jax.Array, ValidPositions, ValidPositions]:
         """Features `[B, T, F]` as the stem takes them, `[1, T, F, B]`; the positions before and after the stem."""
-        before = valid_positions(num_frames, features.shape[1:], self.dtype, self.axis_name)
+        _, t, f = features.shape
+        before = valid_positions(num_frames, (t, f), self.dtype, self.axis_name)
         return (
             features.transpose(1, 2, 0)[None] * before.mask,
             before,
@@ -88,16 +91,26 @@ class CellNetwork(nn.Module):
 
     def sequence_part(self, **cells: Any) -> nn.Module:
         """What follows the CNN: sequence cells, where `cells` says which; else the fixed part."""
-        common = {
-            "classes": self.classes,
-            "attention": self.attention,
-            "dropout": self.dropout,
-            "dtype": self.dtype,
-            "name": "sequence",
-        }
         if cells:
-            return SequenceCells(cells=self.sequence_cells, width=self.sequence_width, **cells, **common)
-        return SequencePart(project=self.project, hidden=self.hidden, **common)
+            return SequenceCells(
+                classes=self.classes,
+                cells=self.sequence_cells,
+                width=self.sequence_width,
+                attention=self.attention,
+                dropout=self.dropout,
+                dtype=self.dtype,
+                name="sequence",
+                **cells,
+            )
+        return SequencePart(
+            classes=self.classes,
+            project=self.project,
+            hidden=self.hidden,
+            attention=self.attention,
+            dropout=self.dropout,
+            dtype=self.dtype,
+            name="sequence",
+        )
 
 
 def sizes(section: Any, model: Any) -> dict[str, Any]:

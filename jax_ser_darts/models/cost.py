@@ -20,9 +20,9 @@ def flops(network: nn.Module, features: Any, num_frames: Any) -> int:
         network: called as `models.network.Network`.
         features: `[B, T, F]`. num_frames: `[B]`; arrays or `jax.ShapeDtypeStruct`s.
     """
-    # Convolutions as such, not as sums of shifted planes; a user's baseline has no backend.
-    kernels = {"backend": REFERENCE} if hasattr(network, "backend") else {}
-    alone = network.clone(axis_name=None, **kernels)
+    alone = network.clone(axis_name=None)
+    if hasattr(network, "backend"):  # a user's baseline has none
+        alone = alone.clone(backend=REFERENCE)  # convolutions as such, not as sums of shifted planes
     inputs = (features, num_frames)
     variables = jax.eval_shape(lambda *a: alone.init(jax.random.key(0), *a, train=False), *inputs)
     return _count(jax.make_jaxpr(lambda v, *a: alone.apply(v, *a, train=False))(variables, *inputs).jaxpr)
@@ -36,18 +36,23 @@ def _of_equation(equation: core.JaxprEqn) -> int:
     name, parameters = equation.primitive.name, equation.params
     if name == "dot_general":
         (contracted, _), _ = parameters["dimension_numbers"]
-        shape = equation.invars[0].aval.shape
-        return 2 * equation.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted)
+        shape = _shape(equation.invars[0])
+        return 2 * math.prod(_shape(equation.outvars[0])) * math.prod(shape[axis] for axis in contracted)
     if name == "conv_general_dilated":
-        kernel = equation.invars[1].aval.shape
+        kernel = _shape(equation.invars[1])
         out_features = kernel[parameters["dimension_numbers"].rhs_spec[0]]
-        return 2 * equation.outvars[0].aval.size * math.prod(kernel) // out_features
+        return 2 * math.prod(_shape(equation.outvars[0])) * math.prod(kernel) // out_features
     inner = sum(
-        _count(getattr(value, "jaxpr", value))
+        _count(value.jaxpr if isinstance(value, core.ClosedJaxpr) else value)
         for value in jax.tree.leaves(list(parameters.values()), is_leaf=_is_jaxpr)
         if _is_jaxpr(value)
     )
     return inner * (parameters["length"] if name == "scan" else 1)
+
+
+def _shape(variable: core.Var | core.Literal) -> tuple[int, ...]:
+    assert isinstance(variable.aval, jax.core.ShapedArray)  # what convolutions and matrix products are of
+    return variable.aval.shape
 
 
 def _is_jaxpr(value: Any) -> bool:

@@ -81,7 +81,7 @@ def build(description: Mapping[str, Any]) -> nn.Module:
 
 def _build_registered(description: Mapping[str, Any]) -> nn.Module:
     name, module = description.get("name"), description.get("module")
-    if name not in registered():
+    if not isinstance(name, str) or name not in registered():
         raise DescriptionError(f"the network {name!r} is registered by the module {module}: import it first")
     sizes = {key: _size(value) for key, value in description.items() if key in ("classes", WIDTH)}
     if set(description) - set(sizes) != {MODEL, "name", "module"} or "classes" not in sizes:

@@ -8,7 +8,7 @@ registered as operations are initialised by themselves.
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -78,7 +78,9 @@ def init_variables(model: nn.Module, seed: int, *inputs: Any, **options: Any) ->
     return flax.traverse_util.unflatten_dict({path: variables[path] for path in shapes})
 
 
-def _initialised(init, paths, seed, inputs) -> Mapping[Path, np.ndarray]:
+def _initialised(
+    init: Callable, paths: Sequence[Path], seed: int, inputs: tuple
+) -> Mapping[Path, np.ndarray]:
     """The variables of the user's modules; of all others nothing is compiled, since nothing of them is asked for."""
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), inputs)
     chosen = jax.jit(lambda seed, *inputs: {path: init(seed, *inputs)[path] for path in paths})

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jax_ser_darts.ops.masks import ValidPositions
 from jax_ser_darts.ops.pooling import on_valid
-from jax_ser_darts.search_space.operations import OperationError, specification
+from jax_ser_darts.search_space.operations import Custom, OperationError, specification
 
 OWN = "own"  # the name of all that holds parameters of such modules: they have initialisers of their own
 
@@ -19,7 +19,10 @@ Tree = Any
 
 def build(name: str, channels: int, stride: int) -> Any:
     """The module or function of an operation."""
-    return specification(name).build(channels, stride)
+    spec = specification(name)
+    if not isinstance(spec, Custom):
+        raise OperationError(f"operation {name!r} has no module or function of a user's")
+    return spec.build(channels, stride)
 
 
 def init_params(
@@ -40,7 +43,7 @@ def init_params(
     module = build(name, channels, stride)
     if not isinstance(module, nn.Module):
         return {}
-    mask = {"mask": jnp.ones((1, *size, 1), dtype)} if _takes_mask(module) else {}
+    mask: dict[str, Any] = {"mask": jnp.ones((1, *size, 1), dtype)} if _takes_mask(module) else {}
     variables = module.init(key, jnp.zeros((1, *size, channels), dtype), **mask)
     if others := sorted(set(variables) - {"params"}):
         raise OperationError(
@@ -72,7 +75,9 @@ class OwnOperation(nn.Module):
         return _call(self.operation, module, module, x, before, after)
 
 
-def _call(name: str, module: Any, function: Callable, x: jax.Array, before, after) -> jax.Array:
+def _call(
+    name: str, module: Any, function: Callable, x: jax.Array, before: ValidPositions, after: ValidPositions
+) -> jax.Array:
     mask = {"mask": before.mask.transpose(3, 1, 2, 0)} if _takes_mask(module) else {}
     y = function(x.transpose(3, 1, 2, 0), **mask)
     expected = (x.shape[3], *after.size, x.shape[0])

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.traverse_util
@@ -173,6 +173,7 @@ class Candidates:
         if state.halves:
             ys[SKIP] = pointwise_parts(state.halves, [params[name] for name in REDUCING])
         for name in self.custom:
+            assert state.x is not None  # see `prepare`
             ys[name] = own.apply(name, own_params(params, name, place.stride), state.x, *place)
         weights = edge_weight * jnp.stack(
             [op_weights[self.operations.index(name)] for name in (*ys, *state.shared)]
@@ -260,10 +261,10 @@ class RelaxedCell(nn.Module):
         Returns:
             `[nodes * channels, T', F', B]`.
         """
-        common = {"backend": self.backend, "axis_name": self.axis_name, "dtype": self.dtype}
+        common = self.channels, self.backend, self.axis_name, self.dtype
         inputs = [
-            ReluConvNorm(self.channels, name="preprocess_0", **common)(s0, before, s0_stride),
-            ReluConvNorm(self.channels, name="preprocess_1", **common)(s1, before),
+            ReluConvNorm(*common, name="preprocess_0")(s0, before, s0_stride),
+            ReluConvNorm(*common, name="preprocess_1")(s1, before),
         ]
         candidates = Candidates(self.operations, self.backend, self.axis_name, self.partial_channels)
         edge_params = {**self._edge_params(candidates), **self._own_params(candidates, before, after)}
@@ -383,7 +384,7 @@ class RelaxedCell(nn.Module):
             kinds = [(2, from_inputs, before), (1, all_edges - from_inputs, after)]
 
         def init(key):
-            tree = {}
+            tree: dict[str, dict[str, Any]] = {}
             for i, name in enumerate(candidates.custom):
                 for stride, edges, valid in kinds:
                     init_edge = functools.partial(

@@ -56,9 +56,10 @@ class SequencePart(nn.Module):
         drop = nn.Dropout(self.dropout, deterministic=not train)
         h = nn.relu(nn.Dense(self.project, param_dtype=self.dtype, name="project")(to_sequence(x)))
         cell = lambda name: nn.OptimizedLSTMCell(self.hidden, param_dtype=self.dtype, name=name)
-        h = nn.Bidirectional(nn.RNN(cell("forward")), nn.RNN(cell("backward")))(
+        recurrent = nn.Bidirectional(nn.RNN(cell("forward")), nn.RNN(cell("backward")))(
             drop(h),
             seq_lengths=num_frames.astype(int),  # Flax adds them to default integers
         )
-        pooled = AttentionPooling(self.attention, self.dtype, name="pool")(h, num_frames)
+        assert isinstance(recurrent, jax.Array)  # and no carry beside it
+        pooled = AttentionPooling(self.attention, self.dtype, name="pool")(recurrent, num_frames)
         return nn.Dense(self.classes, param_dtype=self.dtype, name="classify")(drop(pooled))

@@ -12,7 +12,8 @@ with attention over units. Here they recur over the frames, attention is over th
 depends on nothing but its own utterance's valid frames: what normalises does so within a frame.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -167,11 +168,11 @@ class _Inputs(nn.Module):
     @nn.compact
     def __call__(self, before, valid):
         """Two arrays `[T, B, I]` -> `[T, 2, B, H]`, zero on padding."""
-        states = [
+        inputs = [
             frame_norm(x @ self.param(f"project_{i}", drawn, (x.shape[-1], self.width), self.dtype))
             for i, x in enumerate(before)
         ]
-        states = jnp.stack(states, axis=1)
+        states = jnp.stack(inputs, axis=1)
         return jnp.where(valid[:, None, :, None], states, jnp.zeros_like(states))
 
 
@@ -210,7 +211,9 @@ class RelaxedSequenceCell(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, before: tuple[jax.Array, jax.Array], op_weights: jax.Array, valid: jax.Array):
+    def __call__(
+        self, before: tuple[jax.Array, jax.Array], op_weights: jax.Array, valid: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
         """Two arrays `[T, B, nodes H]`, softmax weights `[edges, operations]`, bool `[T, B]` -> two arrays, None."""
         inputs = _Inputs(self.width, self.dtype, name="inputs")(before, valid)
         sources = self.nodes + 1
@@ -252,7 +255,7 @@ class SequenceCell(nn.Module):
     @nn.compact
     def __call__(
         self, before: tuple[jax.Array, jax.Array], valid: jax.Array, drop_path_rate: jax.Array | None
-    ):
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
         """Two arrays `[T, B, nodes H]`, bool `[T, B]`, chance that an edge but an identity is dropped (None: never)."""
         states = _Inputs(self.width, self.dtype, name="inputs")(before, valid)
         for i, edges in enumerate(self.nodes):
@@ -330,19 +333,22 @@ class SequenceCells(nn.Module):
         width = (len(self.chosen) or self.nodes) * self.width
         h = nn.relu(nn.Dense(width, param_dtype=self.dtype, name="project")(frames))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        common = {"width": self.width, "dropout": self.dropout, "train": train, "dtype": self.dtype}
+
+        def loop(cell: Callable[..., nn.Module], **options: Any) -> nn.Module:
+            scanned = nn.scan(
+                cell,
+                variable_axes={"params": 0},
+                split_rngs={"params": True, "dropout": True},
+                in_axes=nn.broadcast,
+                length=self.cells,
+            )
+            sizes = {"width": self.width, "dropout": self.dropout, "dtype": self.dtype}
+            return scanned(train=train, name="cells", **options, **sizes)
+
         if self.chosen:
-            kind, options, inputs = SequenceCell, {"nodes": self.chosen}, (valid, drop_path_rate)
+            (_, h), _ = loop(SequenceCell, nodes=self.chosen)((h, h), valid, drop_path_rate)
         else:
-            options = {"operations": tuple(self.operations), "nodes": self.nodes}
-            kind, inputs = RelaxedSequenceCell, (op_weights, valid)
-        loop = nn.scan(
-            kind,
-            variable_axes={"params": 0},
-            split_rngs={"params": True, "dropout": True},
-            in_axes=nn.broadcast,
-            length=self.cells,
-        )
-        (_, h), _ = loop(**options, **common, name="cells")((h, h), *inputs)
+            cells = loop(RelaxedSequenceCell, operations=tuple(self.operations), nodes=self.nodes)
+            (_, h), _ = cells((h, h), op_weights, valid)
         pooled = AttentionPooling(self.attention, self.dtype, name="pool")(h.transpose(1, 0, 2), num_frames)
         return nn.Dense(self.classes, param_dtype=self.dtype, name="classify")(pooled)

@@ -1,6 +1,7 @@
 """The supernet: stem, relaxed CNN cells, fixed or relaxed sequence part: a function of params, alphas and a batch."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -24,7 +25,7 @@ def init_alphas(
     sequence_nodes: int = 0,
     sequence_operations: int = 0,
     edge_normalisation: bool = False,
-    dtype=jnp.float32,
+    dtype: jnp.dtype = jnp.float32,
 ) -> dict:
     """Architecture parameters near zero: `scale` * normal, `[edges, operations]` a cell kind.
 
@@ -38,7 +39,7 @@ def init_alphas(
     if sequence_operations:
         shapes[SEQUENCE] = num_edges(sequence_nodes), sequence_operations
     draw = lambda key, shape: scale * jax.random.normal(key, shape, dtype)
-    alphas = {name: draw(keys[name], shape) for name, shape in shapes.items()}
+    alphas: dict[str, Any] = {name: draw(keys[name], shape) for name, shape in shapes.items()}
     if edge_normalisation:
         edges = jax.random.split(of_edges)
         alphas[BETAS] = {
@@ -146,7 +147,6 @@ class Supernet(CellNetwork, kw_only=True):
         Returns:
             `[B, classes]`.
         """
-        common = {"backend": self.backend, "axis_name": self.axis_name, "dtype": self.dtype}
         if self.edges not in EDGES:
             raise ValueError(f"edges {self.edges!r} are not one of {', '.join(EDGES)}")
         op_weights = {kind: nn.softmax(a, axis=-1) for kind, a in kinds_of(alphas).items()}
@@ -154,7 +154,10 @@ class Supernet(CellNetwork, kw_only=True):
         if added is not None:
             op_weights = {kind: w + added[kind].astype(w.dtype) for kind, w in op_weights.items()}
         x, before, valid = self.start(features, num_frames)
-        s0 = s1 = Stem(self.stem_multiplier * self.channels, name="stem", **common)(x, before, valid)
+        stem = Stem(
+            self.stem_multiplier * self.channels, self.backend, self.axis_name, self.dtype, name="stem"
+        )
+        s0 = s1 = stem(x, before, valid)
         for place in self.places():
             after = self.after(valid, place.reduction)
             cell = RelaxedCell(
@@ -165,8 +168,10 @@ class Supernet(CellNetwork, kw_only=True):
                 partial_channels=self.partial_channels,
                 edges=self.edges,
                 remat=self.remat,
+                backend=self.backend,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
                 name=f"cell_{place.index}",
-                **common,
             )
             kind = "reduction" if place.reduction else "normal"
             s0, s1 = s1, cell(s0, s1, op_weights[kind], place.s0_stride, valid, after, of_edges.get(kind))

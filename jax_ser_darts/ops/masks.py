@@ -1,12 +1,14 @@
 """Where an activation is valid: the frames of each utterance, at each resolution."""
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 
-def over_devices(tree, axis_name: str | None):
+def over_devices(tree: Any, axis_name: str | None) -> Any:
     """Sums over the devices of a mapped axis, where there is one."""
     return tree if axis_name is None else lax.psum(tree, axis_name)
 

@@ -39,8 +39,7 @@ def halved_maximum(x: jax.Array, before: ValidPositions, after: ValidPositions) 
 def _pool_phases(x, mask, side, stride):
     """Phases of x with the lowest number there is on padding and margin: never a maximum."""
     pad = side // 2
-    lowest = jnp.finfo(x.dtype).min
-    lowest = jnp.asarray(lowest, x.dtype)
+    lowest = jnp.asarray(jnp.finfo(x.dtype).min, x.dtype)
     inside = lax.select(jnp.broadcast_to(mask > 0, x.shape), x, jnp.full_like(x, lowest))
     even = [-(n + 2 * pad) % stride for n in x.shape[1:3]]
     margins = ((0, 0, 0), (pad, pad + even[0], 0), (pad, pad + even[1], 0), (0, 0, 0))
@@ -99,6 +98,7 @@ def _max_gradient(g, index, side, stride, size):
             term = window(wide, start, part)
             term = lax.select(here, term, jnp.zeros_like(term))
             total = term if total is None else total + term
+        assert total is not None  # each position is in a window
         phases.append(total.reshape(c, *part, b))
     return tuple(phases)
 

@@ -101,7 +101,8 @@ def run(sweep: Sweep, stacks: tuple[jax.Array, ...], per_edge: Tree, constants: 
             y = rules.evaluate(lambda p, r: sweep.mix(p, r, constants), prepared, rows)
             return _add_to_row(written, node + sweep.node_row, y)
 
-        return lax.fori_loop(*_targets(sweep, source), edge_body, written)
+        start, stop = _targets(sweep, source)
+        return lax.fori_loop(start, stop, edge_body, written)
 
     return lax.fori_loop(sweep.first, sweep.last, source_body, written)
 
@@ -142,8 +143,8 @@ def _backward(sweep, saved, g):
             }
             return jax.tree.map(jnp.add, dprepared, dp), dstacks
 
-        start = nothing(prepared), dstacks
-        dprepared, dstacks = lax.fori_loop(*_targets(sweep, source), edge_body, start)
+        start, stop = _targets(sweep, source)
+        dprepared, dstacks = lax.fori_loop(start, stop, edge_body, (nothing(prepared), dstacks))
         (dx,) = pull_prepare(dprepared)
         return (_add_to_row(grads[0], source - sweep.first, dx), *grads[1:]), dstacks
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, Locator, LogLocator, MaxNLocator, NullLocator
@@ -17,7 +18,7 @@ from jax_ser_darts.report.tables import p_text, ranked
 WIDTH = 8.4  # inches
 
 
-def _figure(height: float, rows: int = 1, columns: int = 1, **options: Any):
+def _figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **options)
 
@@ -121,7 +122,9 @@ def _groups(searches: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str
     return dict(groups)
 
 
-def _curves(axes, runs: Sequence[Sequence[float]], colour: str, label: str | None, ls: str = "-") -> None:
+def _curves(
+    axes: Axes, runs: Sequence[Sequence[float]], colour: str, label: str | None, ls: str = "-"
+) -> None:
     """Each run thin, their mean thick; runs that ended sooner count where they are."""
     longest = max(map(len, runs))
     padded = np.array([[*run, *[np.nan] * (longest - len(run))] for run in runs], float)
@@ -256,8 +259,8 @@ def training_curves(
 
 def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], colour: str) -> Figure:
     """A confusion matrix, per cent of the true class."""
-    counts = np.asarray(counts)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    table = np.asarray(counts)
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     size = 1.25 + 0.58 * len(classes)
     figure = Figure(figsize=(size + 0.3, size), layout="constrained")
     axes = figure.subplots()

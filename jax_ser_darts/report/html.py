@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from matplotlib.figure import Figure
 
 from jax_ser_darts.files import write_alone
 from jax_ser_darts.report import cells, figures, style, tables
@@ -117,8 +118,13 @@ def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return numbers
 
 
-def _pictures(folder, summary, searches, trainings) -> dict[str, Any]:
-    drawn = {"accuracy": figures.accuracy(summary), "cost": figures.cost(summary)}
+def _pictures(
+    folder: pathlib.Path,
+    summary: Mapping[str, Any],
+    searches: Sequence[Mapping[str, Any]],
+    trainings: Mapping[str, Any],
+) -> dict[str, Any]:
+    drawn: dict[str, Figure | None] = {"accuracy": figures.accuracy(summary), "cost": figures.cost(summary)}
     if summary["tests"]:
         drawn["differences"] = figures.differences(summary)
     if searches:
@@ -128,7 +134,7 @@ def _pictures(folder, summary, searches, trainings) -> dict[str, Any]:
         drawn["agreement"] = figures.orders(summary, searches)
     if trainings:
         drawn["training_curves"] = figures.training_curves(summary, trainings)
-    pictures = {
+    pictures: dict[str, Any] = {
         name: style.save(figure, folder, name) for name, figure in drawn.items() if figure is not None
     }
     colours = style.colours(summary["methods"])

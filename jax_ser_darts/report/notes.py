@@ -140,7 +140,7 @@ def _searched(summary):
 
 def _spaces(summary: Mapping[str, Any]) -> str:
     """Which random architectures RI is of, where there are several spaces."""
-    over = {}
+    over: dict[str, list[str]] = {}
     for name, method in summary["methods"].items():
         if method["ri"]:
             over.setdefault(method["over"], []).append(name)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jax_ser_darts.data.folds import Fold
+from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.grid.jobs import SEARCH, TRAIN, Job, all_jobs
 from jax_ser_darts.rundir import layout, metrics
@@ -133,9 +134,9 @@ def networks(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     for job in jobs:
         if job.kind == SEARCH:
             continue
-        record = job.done(results.workdir)
+        record = _record(results, job)
         search = _search_of(job, jobs)
-        search_record = search.done(results.workdir) if search else {}
+        search_record = _record(results, search) if search else {}
         predictions = predictions_of(results, job)
         confusion = confusion_matrix(predictions.labels, predictions.predictions, len(predictions.classes))
         metric = metrics_of(confusion)
@@ -183,7 +184,7 @@ def searches(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         search, genotype = (read_object(folder / name) for name in ("search.json", layout.GENOTYPE_FILE))
         epochs, stopped = metrics.read(folder / metrics.FILE_NAME), search.get("stopped")
         # A selection by perturbation goes on from the last epoch, whatever rule ended it.
-        earlier = stopped and not settings.perturbation
+        epoch = stopped["genotype_epoch"] if stopped and not settings.perturbation else epochs[-1]["epoch"]
         rows.append(
             {
                 "method": job.method,
@@ -193,7 +194,7 @@ def searches(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
                 "genotype": genotype,
                 "operations": operations_of(settings, results.config.space),
                 "stopped": stopped,
-                "genotype_epoch": stopped["genotype_epoch"] if earlier else epochs[-1]["epoch"],
+                "genotype_epoch": epoch,
                 "by_perturbation": settings.perturbation,
             }
         )
@@ -212,11 +213,19 @@ def trainings(results: Results, jobs: Sequence[Job]) -> dict[str, list[list[dict
 def run_environments(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """With what the jobs were run, where they know it: each such commit, machine and versions, and how many jobs."""
     counts = collections.Counter(
-        json.dumps(job.done(results.workdir).get("run_with"), sort_keys=True) for job in jobs
+        json.dumps(_record(results, job).get("run_with"), sort_keys=True) for job in jobs
     )
     return [{"jobs": count, "run_with": json.loads(text)} for text, count in sorted(counts.items())]
 
 
-def _search_of(job, jobs):
+def _record(results: Results, job: Job) -> dict[str, Any]:
+    """What the job.json holds of a job that is done."""
+    record = job.done(results.workdir)
+    if record is None:
+        raise ConfigError(f"{job.folder(results.workdir)} is not done: nothing can be reported of it")
+    return record
+
+
+def _search_of(job: Job, jobs: Sequence[Job]) -> Job | None:
     search = Job(SEARCH, job.method, job.search_seed, job.fold)
     return search if job.kind == TRAIN and search in jobs else None

@@ -4,6 +4,8 @@ import contextlib
 import io
 import pathlib
 import re
+from collections.abc import Iterable
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -21,7 +23,7 @@ _OPERATIONS = (
     ("conv", "#3d7fc4"),
     ("", "#8b62bf"),
 )
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {  # Matplotlib lists the keys in its types
     "font.family": "sans-serif",
     "font.size": 10,
     "svg.fonttype": "none",
@@ -52,12 +54,12 @@ def settings() -> contextlib.AbstractContextManager:
     return matplotlib.rc_context(_SETTINGS)
 
 
-def colours(names) -> dict[str, str]:
+def colours(names: Iterable[str]) -> dict[str, str]:
     """Name -> colour, the same in all figures; the first ones differ the most."""
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
 
 
-def markers(names) -> dict[str, str]:
+def markers(names: Iterable[str]) -> dict[str, str]:
     """Name -> marker of dots: another one where the colours begin again."""
     return {name: MARKERS[i // len(COLOURS) % len(MARKERS)] for i, name in enumerate(names)}
 
@@ -92,10 +94,11 @@ def inline(svg: str, name: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     head, rest = svg.split(">", 1)
-    width = re.search(r'width="([\d.]+)pt"', head)[1]
+    width = re.search(r'width="([\d.]+)pt"', head)
+    assert width is not None  # Matplotlib's have one
     head = re.sub(r' (width|height)="[^"]*"', "", head)
     head += (
-        f' role="img" aria-label="{name.replace("_", " ")}" style="max-width:{float(width) * 4 / 3:.0f}px"'
+        f' role="img" aria-label="{name.replace("_", " ")}" style="max-width:{float(width[1]) * 4 / 3:.0f}px"'
     )
     rest = re.sub(r'<g id="patch_1">.*?</g>', "", rest, count=1, flags=re.DOTALL)  # the figure's background
     rest = rest.replace(TEXT, "currentColor").replace(LINE, "var(--line)")

@@ -18,6 +18,7 @@ from jax_ser_darts.scoring.bootstrap import (
     means,
 )
 from jax_ser_darts.scoring.confusion import METRICS
+from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.scoring.scores import absent_classes
 from jax_ser_darts.scoring.significance import (
     cluster_ua,
@@ -113,7 +114,9 @@ def agreement(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[float]
         over that of the direct part. Epochs of warm-up, which move no alpha, are left out, and metrics that were not
         finite.
     """
-    methods = collections.defaultdict(lambda: collections.defaultdict(list))
+    methods: dict[str, dict[int, list[tuple[float, float]]]] = collections.defaultdict(
+        lambda: collections.defaultdict(list)
+    )
     for search in rows:
         for line in search["epochs"]:
             if "agreement" in line:
@@ -154,11 +157,16 @@ def family(a: str, b: str, methods: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _tables(results, jobs, rows):
     """Method -> its counts, see bootstrap.py; speaker -> the fold that tests them."""
-    predictions, fold_of = collections.defaultdict(lambda: collections.defaultdict(list)), {}
+    predictions: dict[str, dict[tuple[int, int], list[Predictions]]]
+    predictions = collections.defaultdict(lambda: collections.defaultdict(list))
+    fold_of: dict[str, int] = {}
     for job in jobs:
         if job.kind != SEARCH:
-            seeds = {"search_seed": job.search_seed, "train_seed": job.seed}
-            place = tuple(_place(rows[job.method], key, seed) for key, seed in seeds.items())
+            of_method = rows[job.method]
+            place = (
+                _place(of_method, "search_seed", job.search_seed),
+                _place(of_method, "train_seed", job.seed),
+            )
             predictions[job.method][place].append(predictions_of(results, job))
             fold_of |= dict.fromkeys(predictions[job.method][place][-1].speakers, job.fold)
     return {method: make_table(folds, sorted(fold_of)) for method, folds in predictions.items()}, fold_of

@@ -18,9 +18,8 @@ METRIC_NAMES = ("UA", "WA", "macro F1")
 
 def interval(estimate: Mapping[str, float] | None, digits: int = 3, sign: str = "") -> str:
     """0.512 [0.430, 0.594], of an estimate as a summary has it."""
-    return shown_interval(
-        estimate and Estimate(*(estimate[key] for key in ("value", "low", "high"))), digits, sign
-    )
+    shown = Estimate(*(estimate[key] for key in ("value", "low", "high"))) if estimate else None
+    return shown_interval(shown, digits, sign)
 
 
 def spread(values: Mapping[str, float | None]) -> str:

@@ -29,7 +29,7 @@ class Stretch:
     @property
     def emotion(self) -> str | None:
         """The likeliest class; None in silence."""
-        return self.probabilities and max(self.probabilities, key=self.probabilities.__getitem__)
+        return max(self.probabilities, key=self.probabilities.__getitem__) if self.probabilities else None
 
 
 def stretches(timeline: Sequence[Span]) -> list[Stretch]:
@@ -77,8 +77,9 @@ def draw(waveform: np.ndarray, rate: int, timeline: Sequence[Span], *, colours: 
     times = (np.arange(len(bounds)) + 0.5) * seconds / len(bounds)
     which = np.clip(np.searchsorted([part.end for part in parts], times), 0, len(parts) - 1)
     peak = max(np.abs(bounds).max(), 1e-4) * 1.05
-    for colour in dict.fromkeys(colours.get(part.emotion, style.MUTED) for part in parts):
-        own = np.array([colours.get(parts[i].emotion, style.MUTED) == colour for i in which])
+    colour_of = [colours.get(part.emotion, style.MUTED) if part.emotion else style.MUTED for part in parts]
+    for colour in dict.fromkeys(colour_of):
+        own = np.array([colour_of[i] == colour for i in which])
         loud.vlines(times[own], bounds[own, 0], bounds[own, 1], colors=colour, lw=0.8)
     loud.set(ylim=(-peak, peak), yticks=[])
     loud.grid(visible=False)
@@ -89,8 +90,8 @@ def draw(waveform: np.ndarray, rate: int, timeline: Sequence[Span], *, colours: 
     edges = [*(part.start for part in parts), parts[-1].end]
     floor = np.zeros(len(edges))
     for name, colour in colours.items():
-        own = [part.probabilities[name] if part.probabilities else 0.0 for part in parts]
-        top = floor + np.array([*own, own[-1]])
+        share = [part.probabilities[name] if part.probabilities else 0.0 for part in parts]
+        top = floor + np.array([*share, share[-1]])
         shares.fill_between(edges, floor, top, step="post", color=colour, linewidth=0)
         floor = top
     shares.set(xlim=(0, seconds), ylim=(0, 1), xlabel="seconds")

@@ -15,6 +15,7 @@ import zlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
@@ -96,7 +97,7 @@ class Checkpoints:
         packed = np.frombuffer(b"".join(array.tobytes() for array in arrays.values()), np.uint8)
         about = {
             "leaves": {name: _spec(array) for name, array in arrays.items()},
-            "crc32": zlib.crc32(packed),
+            "crc32": zlib.crc32(packed.data),
             "extra": json.dumps(extra or {}),
         }
         sealed = {"about": about, "crc32": _json_checksum(about)}
@@ -225,7 +226,7 @@ def _named_leaves(tree: PyTree) -> dict[str, Any]:
 
 
 def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array | jax.ShapeDtypeStruct) and jax.dtypes.issubdtype(
+    return isinstance(leaf, jax.Array | jax.ShapeDtypeStruct) and jnp.issubdtype(
         leaf.dtype, jax.dtypes.prng_key
     )
 

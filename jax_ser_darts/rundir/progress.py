@@ -115,7 +115,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def is_project_record(record) -> bool:
+def is_project_record(record: std_logging.LogRecord) -> bool:
     """Whether a log record is for the user: libraries have their say only from warnings on."""
     return record.levelno >= std_logging.WARNING or record.pathname.startswith(_PACKAGES)
 

@@ -4,12 +4,16 @@ UA (unweighted accuracy) is the mean of the classes' recalls, WA (weighted accur
 F1 the mean of the classes' F1. All three follow from counts `[truth, prediction]` alone.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 METRICS = ("ua", "wa", "f1")
 
 
-def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
+def confusion_matrix(
+    labels: Sequence[int] | np.ndarray, predictions: Sequence[int] | np.ndarray, classes: int
+) -> np.ndarray:
     """Counts `[truth, prediction]` of labels `[n]` and predictions `[n]`, both ints in [0, classes)."""
     cells = np.asarray(labels, np.int64) * classes + np.asarray(predictions, np.int64)
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)

@@ -49,8 +49,8 @@ class Predictions:
             raise ScoreError(
                 f"{_names(repeated)} counted more than once; score every utterance exactly once."
             )
-        rows = list(zip(self.ids, self.predictions, strict=True))
-        missing = [name for name, prediction in rows if prediction is None or prediction < 0]
+        predicted = zip(self.ids, self.predictions, strict=True)
+        missing = [name for name, prediction in predicted if prediction is None or prediction < 0]
         if missing:
             raise ScoreError(f"{_names(missing)} without a prediction; predict every utterance of the split.")
         known = range(len(self.classes))

@@ -101,7 +101,7 @@ def score(
     metrics = metrics_of(confusion)
     return Scores(
         classes=tuple(predictions.classes),
-        **{name: estimate(metrics[name], draws[name], level) for name in METRICS},
+        **{name: estimate(float(metrics[name]), draws[name], level) for name in METRICS},
         confusion=tuple(map(tuple, confusion.tolist())),
         shares=estimate_shares(confusion, draws[SHARES], level),
         speakers=len(speakers),

@@ -27,7 +27,8 @@ def dominant_eigenvalue(
     """
     basis = np.random.default_rng(seed).normal(size=(1, size))
     basis /= np.linalg.norm(basis)
-    diagonal, beside = [], []
+    diagonal: list[float] = []
+    beside: list[float] = []
     while True:
         image = np.asarray(product(basis[-1]), np.float64)
         if not np.isfinite(image).all():
@@ -42,5 +43,5 @@ def dominant_eigenvalue(
         used = len(diagonal)
         if used >= min(most, size) or length * abs(vectors[-1, k]) <= tolerance * abs(values[k]):
             return float(values[k]), used
-        beside.append(length)
+        beside.append(float(length))
         basis = np.concatenate([basis, rest[None] / length])

@@ -76,6 +76,7 @@ def decide(
         at = lambda k: np.arange(len(row)) == k
         missed = [evaluate(with_row(decision.edge, np.where(at(k), 0.0, row))) for k in columns]
         return with_row(decision.edge, at(columns[int(np.argmax(missed))]).astype(row.dtype))
+    assert decision.node is not None  # it is an edge's or a node's
     rows = [edge_index(decision.node, source) for source in range(2 + decision.node)]
     if len(rows) <= EDGES_PER_NODE:
         return shares

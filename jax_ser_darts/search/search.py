@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -176,7 +177,7 @@ def _epoch(
     return state, collected, waited
 
 
-def _eigenvalue(searcher: Searcher, state: SearchState, val_data) -> float:
+def _eigenvalue(searcher: Searcher, state: SearchState, val_data: Any) -> float:
     """The dominant eigenvalue of d2 L_val / da2 (Zela et al. 2020, section 3)."""
     s = searcher.settings
     start, unravel = ravel_pytree(jax.device_get(state.alphas))

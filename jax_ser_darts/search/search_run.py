@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from jax_ser_darts.data.batches import train_batches
@@ -46,7 +46,7 @@ class SearchRun:
         """For people."""
         return f"search, {self.method}, seed {self.seed}, fold {self.fold.index}"
 
-    def batches(self, first_step: int) -> Iterator:
+    def batches(self, first_step: int) -> Generator[Any, None, None]:
         """Pairs of batches on the devices: (params' part, alphas' part), from a step on, without end."""
         searcher = self.searcher
         streams = [
@@ -67,7 +67,7 @@ class SearchRun:
         put = lambda pair: tuple(parallel.shard(batch, searcher.devices) for batch in pair)
         return prefetch(zip(*streams, strict=True), put)
 
-    def first_pair(self, first_step: int) -> tuple:
+    def first_pair(self, first_step: int) -> tuple[Any, Any]:
         """The first pair of `batches`."""
         batches = self.batches(first_step)
         pair = next(batches)

@@ -67,6 +67,7 @@ def supernet_loss(model: nn.Module, axis_name: str | None) -> bilevel.Loss:
             *added,
             rngs={"dropout": key},
         )
+        assert isinstance(logits, jax.Array)  # a supernet has no state beside its params
         return classification_loss(logits, data, axis_name)
 
     return loss
@@ -99,7 +100,7 @@ class SearchSteps:
     added: Callable[[jax.Array], Any] | None
     hvp: str
     hvp_epsilon: float
-    neumann: Mapping[str, Any] | None
+    neumann: Mapping[str, Any]
     with_curvature: bool
 
     def update_alphas(
@@ -192,7 +193,7 @@ class SearchSteps:
         on_val = (*point, self._batch(state, val_data, VALIDATION))
         direction = state.params  # any will do
         inner = (state.params, direction, state.opt_state)
-        calls = []
+        calls: list[tuple[Callable, tuple]] = []
         if order == bilevel.IMPLICIT and self.neumann["terms"]:
             calls.append((self.programs.hvp_params, (*on_train, direction)))
         if (order == bilevel.SECOND and self.hvp == bilevel.EXACT) or order == bilevel.IMPLICIT:
@@ -272,7 +273,7 @@ def make_search_steps(
         added=added and jax.jit(added),
         hvp=hvp,
         hvp_epsilon=hvp_epsilon,
-        neumann=neumann,
+        neumann=neumann or {},
         with_curvature=with_curvature,
     )
 

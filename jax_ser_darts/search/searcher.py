@@ -123,7 +123,7 @@ def make_searcher(experiment: Experiment, settings: Search) -> Searcher:
     tx = optimisers.sgd(schedule=schedule, momentum=s.momentum, weight_decay=s.weight_decay, clip=s.clip)
     alphas_tx = optimisers.adam_with_l2(
         learning_rate=s.alphas_learning_rate,
-        betas=tuple(s.alphas_betas),
+        betas=s.alphas_betas,
         weight_decay=s.alphas_weight_decay,
     )
     decay = optimisers.linear(start=s.auxiliary_skip, end=0.0, steps=max(steps_of_folds) * s.epochs)

@@ -167,7 +167,7 @@ def from_json(value: Mapping) -> Genotype:
     return Genotype(**cells)
 
 
-def _whole(source) -> int:
+def _whole(source: Any) -> int:
     if not isinstance(source, int) or isinstance(source, bool):
         raise TypeError(f"source {source!r} is not a whole number")
     return source
@@ -219,11 +219,11 @@ def derive(
         operations: names of the columns of the first two.
         sequence_operations: names of the columns of "sequence".
     """
-    cells, betas = {}, alphas.get(BETAS, {})
+    cells, betas = {}, alphas.get(BETAS)
     for name, values in kinds_of(alphas).items():
         names = sequence_operations if name == SEQUENCE else operations
         choices = [k for k, operation in enumerate(names) if operation != NONE]
-        weights = strengths(values, betas.get(name))
+        weights = strengths(values, betas.get(name) if isinstance(betas, Mapping) else None)
         nodes = []
         for rows in incoming(len(weights)):
             edges = weights[rows, choices]

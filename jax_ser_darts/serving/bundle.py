@@ -292,7 +292,9 @@ def expected_shapes(
     return {name: tuple(getattr(leaf, "shape", leaf)) for name, leaf in flat.items()}
 
 
-def _weights(content: bytes, path: pathlib.Path, *, network, settings, frames) -> dict[str, Any]:
+def _weights(
+    content: bytes, path: pathlib.Path, *, network: nn.Module, settings: FeatureSettings, frames: int
+) -> dict[str, Any]:
     try:
         arrays = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:

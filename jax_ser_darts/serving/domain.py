@@ -17,7 +17,7 @@ from jax_ser_darts.experiment import records_root
 from jax_ser_darts.files import write_json, write_text
 from jax_ser_darts.scoring.confusion import metrics_of
 from jax_ser_darts.scoring.predictions import Predictions
-from jax_ser_darts.scoring.scores import Scores, score
+from jax_ser_darts.scoring.scores import Scores, Unit, score
 from jax_ser_darts.scoring.text import confusion_table, score_table
 from jax_ser_darts.serving.bundle import Bundle, read_bundle
 from jax_ser_darts.serving.predictor import Predictor
@@ -51,9 +51,8 @@ def check(config: Settings, folder: pathlib.Path, workdir: pathlib.Path) -> str:
     predictions, bad_files = _predictions(bundle, known, selection.bad_files)
     if bad_files and config.data.on_bad_file == "error":
         raise BadFilesError(bad_files)
-    unit = "speaker" if len(set(predictions.speakers)) > 1 else "utterance"
-    options = {"level": config.scores.level, "resamples": config.scores.resamples}
-    here = score(predictions, unit=unit, **options)
+    unit: Unit = "speaker" if len(set(predictions.speakers)) > 1 else "utterance"
+    here = score(predictions, unit=unit, level=config.scores.level, resamples=config.scores.resamples)
     home = Scores.from_json(bundle.provenance["scores"]["exported"])
     shared = [name for name, row in zip(bundle.classes, here.confusion, strict=True) if sum(row)]
     at_home = recall_of(home, shared)

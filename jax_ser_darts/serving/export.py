@@ -204,7 +204,10 @@ def _provenance(
 
 def _scores(experiment: Experiment, choice: Choice) -> dict[str, Any]:
     """Of the exported network on its test speakers, and of its method on those of all folds that have predictions."""
-    options = {"level": experiment.config.scores.level, "resamples": experiment.config.scores.resamples}
+    options: dict[str, Any] = {
+        "level": experiment.config.scores.level,
+        "resamples": experiment.config.scores.resamples,
+    }
     paths = {
         fold: experiment.train_folder(choice.method, fold, choice.seed) / "predictions.json"
         for fold in experiment.folds
@@ -212,7 +215,7 @@ def _scores(experiment: Experiment, choice: Choice) -> dict[str, Any]:
     predictions = {fold: read_predictions(path) for fold, path in paths.items() if path.exists()}
     own, pooled = predictions[choice.fold], list(predictions.values())
     sex_of = dict(zip(experiment.corpus.id.tolist(), experiment.corpus.sex.tolist(), strict=True))
-    unit = "utterance" if len(pooled) == 1 else "speaker"
+    unit: scores.Unit = "utterance" if len(pooled) == 1 else "speaker"
     return {
         "exported": scores.score(own, unit="utterance", **options).to_json(),
         "method": scores.pool(pooled, unit=unit, **options).to_json(),

@@ -4,6 +4,7 @@ import functools
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -32,7 +33,7 @@ from jax_ser_darts.training.train import Design
 GIVEN_GENOTYPE = "genotype"  # the method's name where train.genotype names a file
 
 
-def genotype_design(experiment: Experiment, genotype: Genotype, **notes) -> Design:
+def genotype_design(experiment: Experiment, genotype: Genotype, **notes: Any) -> Design:
     """The network of a genotype at the config's size."""
     network = _network(experiment, genotype, parallel.AXIS)
     return Design(kind="genotype", value=genotype.to_json(), network=network, notes=notes)
@@ -76,7 +77,9 @@ def baseline_design(
         chosen, notes = paper_sizes(kind), {}
     else:
         target = matched_parameters(experiment, found)
-        count = functools.cache(lambda width: parameters(model(**sizes(kind, width)), *experiment.shapes))
+        count = functools.cache(
+            lambda width: parameters(model(axis_name=None, **sizes(kind, width)), *experiment.shapes)
+        )
         width = matched_width(count, target)
         chosen, notes = sizes(kind, width), {"matched_parameters": target}
         logging.info(

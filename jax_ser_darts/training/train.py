@@ -7,7 +7,7 @@ import dataclasses
 import json
 import pathlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -280,7 +280,7 @@ def best_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
     return restored[1]["best"]
 
 
-def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int):
+def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int) -> Generator[Any, None, None]:
     """Training batches on the devices, from a step on, without end."""
     t = trainer.experiment.config.train
     augmentation = t.augment

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -43,8 +43,8 @@ class TrainSteps:
         predict: (variables, batch) -> class probabilities `[devices, B / devices, K]`.
     """
 
-    train: Callable
-    predict: Callable
+    train: jax.stages.Wrapped
+    predict: jax.stages.Wrapped
 
 
 def smoothed(loss: jax.Array, logits: jax.Array, batch: dict, smoothing: float, axis_name: str) -> jax.Array:
