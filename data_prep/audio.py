@@ -8,7 +8,7 @@ from jax_ser_darts.errors import UserError
 
 SHORTEST_SECONDS = 0.025  # one analysis frame of speech, as it is usually taken
 SILENT_PEAK = 1e-4  # -80 dB of full scale: three steps of a 16-bit recording
-SLOWEST, FASTEST = 1_000, 768_000  # Hz; a header that says less or more is damaged
+SLOWEST, FASTEST = 1_000, 768_000  # Hz; a header beyond these is damaged
 END_SLACK_SECONDS = 0.05  # annotated ends are rounded, so a hair beyond the file's end is its end
 
 
@@ -24,7 +24,7 @@ def read(utterance: Utterance, *, sampling_rate: int, seconds: float | None = No
     Args:
         utterance: what to read; `start` and `end` (seconds) cut it out of its file.
         sampling_rate: of the waveform, in Hz, whatever the rate of the file.
-        seconds: read no more than this from the start of the utterance; None reads it whole.
+        seconds: length from the start of the utterance; None is the whole.
 
     Returns:
         float32 [samples], full scale at 1.

@@ -3,10 +3,10 @@
     python -m data_prep.prepare --config=... --records=DIR --beam_runner=DirectRunner \
         --beam_options="--direct_running_mode=multi_processing --direct_num_workers=4"
 
-One pipeline computes the features of each utterance, by the function that `compute` calls, gathers those of a split,
-and lets the same builder write them; what lies in the records afterwards does not tell who made it. All workers must
-see the corpus and the records under the same paths. Those that try again, or twice at once, write into folders of
-their own, and only what is reported counts.
+One pipeline computes the features of each utterance by the function that `compute` calls. It gathers those of a split
+and writes them with the same builder, so the records are those of one machine. All workers must see the corpus and the
+records under the same paths. A worker that tries again, or twice at once, writes into a folder of its own; only what is
+reported counts.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from absl import flags, logging
 from data_prep import compute, features
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile, CorpusError, Utterance
-from data_prep.features import FeatureSettings
+from data_prep.features import FeatureSettings, Kind
 
 RUNNERS = ("DirectRunner", "DataflowRunner", "FlinkRunner", "SparkRunner")
 # What Beam calls so tries to download and run another runner first, which heeds none of the direct runner's options.
@@ -128,33 +128,36 @@ def make(
     import apache_beam
 
     options = _options(beam)
-    features.arrays(settings)  # what only computing shows to be impossible is told here, not by a worker
-    members = [(split, one) for split, of in splits.items() for one in of]
-    work = [(index, split, one) for index, (split, one) in enumerate(members)]
+    # What only computing shows to be impossible is an error here, not in a worker.
+    features.extract(np.ones(settings.n_fft), settings=settings)
+    members = [(split, utterance) for split, utterances in splits.items() for utterance in utterances]
+    work = [(index, split, utterance) for index, (split, utterance) in enumerate(members)]
     how = {"name": name, "version": version, "emotions": dict(emotions), "folder": str(scratch / "parts")}
     logging.info("Computing features of %d utterances by %s", len(work), beam.runner)
     try:
         with apache_beam.Pipeline(options=options) as pipeline:
-            found = (
+            outcomes = (
                 pipeline
                 | "Utterances" >> apache_beam.Create(work)
                 | "Spread" >> apache_beam.Reshuffle()
                 | "Features"
-                >> apache_beam.FlatMap(_compute, settings=settings).with_outputs("bad", main="good")
+                >> apache_beam.FlatMap(
+                    _compute, settings=settings, kind=features.kind_of(settings)
+                ).with_outputs("bad", main="good")
             )
             parts = (
-                found.good
+                outcomes.good
                 | "Gather" >> apache_beam.GroupByKey()
                 | "Records" >> apache_beam.Map(_write, **how, coefficients=settings.coefficients)
             )
             (
-                (parts, found.bad)
+                (parts, outcomes.bad)
                 | "Reports" >> apache_beam.Flatten()
                 | "Report" >> apache_beam.io.WriteToText(str(scratch / "reports"))
             )
     except Exception as error:  # whatever a runner may raise: of its own, of its service, of a worker
         raise BeamError(f"the pipeline of {beam.runner} failed, and no records were made: {error}") from error
-    return _read_reports(scratch, [one for _, one in members])
+    return _read_reports(scratch, [utterance for _, utterance in members])
 
 
 def _options(beam: Beam) -> Any:
@@ -183,12 +186,12 @@ def _options(beam: Beam) -> Any:
     return options
 
 
-def _compute(work: tuple[int, str, Utterance], settings: FeatureSettings) -> Iterator[Any]:
+def _compute(work: tuple[int, str, Utterance], settings: FeatureSettings, kind: Kind) -> Iterator[Any]:
     """(index, split, utterance) -> (split, (index, utterance, seconds, features)), or a report of the bad file."""
     from apache_beam.pvalue import TaggedOutput
 
     index, split, utterance = work
-    result = compute.compute_one(utterance, settings)
+    result = compute.compute_one(utterance, settings, kind)
     if isinstance(result, BadFile):
         yield TaggedOutput("bad", json.dumps({"bad": [index, result.path, result.reason]}))
     else:
@@ -207,11 +210,11 @@ def _write(
     """Writes a dataset of one split, whose features are held in memory meanwhile; returns the report."""
     from data_prep import builder  # brings TensorFlow, which only workers that come to this need
 
-    split, found = of_split[0], sorted(of_split[1], key=lambda one: one[0])
-    ends = np.cumsum([len(rows) for _, _, _, rows in found]).tolist()
+    split, members = of_split[0], sorted(of_split[1], key=lambda member: member[0])
+    ends = np.cumsum([len(rows) for _, _, _, rows in members]).tolist()
     computed = [
         Computed(utterance, seconds, end - len(rows), len(rows))
-        for end, (_, utterance, seconds, rows) in zip(ends, found, strict=True)
+        for end, (_, utterance, seconds, rows) in zip(ends, members, strict=True)
     ]
     attempt = pathlib.Path(folder) / uuid.uuid4().hex
     attempt.mkdir(parents=True)
@@ -221,30 +224,30 @@ def _write(
             version=version,
             data_dir=attempt,
             splits={split: computed},
-            rows=np.concatenate([rows for *_, rows in found]).reshape(-1, coefficients),
+            rows=np.concatenate([rows for *_, rows in members]).reshape(-1, coefficients),
             emotions=emotions,
             metadata={},
             progress=False,
         ).write(download_dir=attempt)
-    good = [[index, seconds, len(rows)] for index, _, seconds, rows in found]
+    good = [[index, seconds, len(rows)] for index, _, seconds, rows in members]
     return json.dumps({"split": split, "folder": str(made), "good": good})
 
 
 def _read_reports(scratch: pathlib.Path, utterances: Sequence[Utterance]) -> Made:
-    """What the workers said; every utterance is in one report, or there is an error."""
+    """The reports of the workers; an error where an utterance is in none, or in two."""
     good, bad, parts = {}, {}, {}
     for path in sorted(scratch.glob("reports*")):
         for report in map(json.loads, path.read_text().splitlines()):
             if "bad" in report:
-                index, *said = report["bad"]
-                bad[index] = BadFile(*said)
+                index, path_of_sound, reason = report["bad"]
+                bad[index] = BadFile(path_of_sound, reason)
                 continue
             parts[report["split"]] = pathlib.Path(report["folder"])
             good |= {index: (seconds, frames) for index, seconds, frames in report["good"]}
     if good.keys() | bad.keys() != set(range(len(utterances))) or good.keys() & bad.keys():
         raise BeamError(
             f"the pipeline ended, but only {len(good)} + {len(bad)} of {len(utterances)} utterances came back to "
-            f"{scratch}: do all workers see this folder, and write to it? Nothing has been kept"
+            f"{scratch}: do all workers see this folder, and write to it? No records have been made"
         )
     if unseen := [str(folder) for folder in parts.values() if not folder.is_dir()]:
         raise BeamError(

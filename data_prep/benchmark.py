@@ -127,7 +127,7 @@ def main(argv: list[str]) -> None:
             for way, run in ways.items():
                 taken[way].append(run())
     published = next(iter(ways))
-    taken[published] = [Times(one.utterances / FOLDS, one.wall, one.cpu) for one in taken[published]]
+    taken[published] = [Times(t.utterances / FOLDS, t.wall, t.cpu) for t in taken[published]]
 
     print(f"{len(utterances)} utterances, {os.cpu_count()} cores, medians of {_REPEATS.value}")
     print(f"{'utterances a second':32} {'wall':>8} {'times':>6} {'cpu':>8} {'times':>6}")
@@ -139,7 +139,7 @@ def main(argv: list[str]) -> None:
 
 def rate(times: Sequence[Times], clock: str) -> float:
     """Median utterances a second."""
-    return statistics.median(one.utterances / getattr(one, clock) for one in times)
+    return statistics.median(t.utterances / getattr(t, clock) for t in times)
 
 
 if __name__ == "__main__":

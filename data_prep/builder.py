@@ -2,7 +2,7 @@
 
 The folder it writes carries its own schema and provenance: `tfds.builder_from_directory(folder)` reads it,
 and needs nothing of this package. It works offline; `beam.py` lets many machines write a split each with it, and
-`Gathered` makes one dataset of theirs.
+`Gathered` makes one dataset of these.
 """
 
 import contextlib
@@ -67,7 +67,7 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         Args:
             download_dir: an existing scratch folder; TFDS insists on one, and puts nothing into it.
         """
-        tfds.disable_progress_bar()  # its bars count splits; ours counts utterances
+        tfds.disable_progress_bar()  # its bars count splits; `_split_generators` has one of utterances
         with _quiet():
             self.download_and_prepare(
                 download_dir=download_dir,
@@ -107,7 +107,7 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         total = sum(map(len, self._splits.values()))
         hidden = None if self._progress else True  # None: shown on a terminal
         bar = tqdm.tqdm(total=total, desc="records", unit="utt", disable=hidden)
-        return {split: self._generate_examples(of, bar) for split, of in self._splits.items()}
+        return {split: self._generate_examples(computed, bar) for split, computed in self._splits.items()}
 
     def _list_bad_files(self) -> None:
         if self._bad_files:
@@ -115,19 +115,19 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             (self.data_path / BAD_FILES).write_text(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
 
     def _generate_examples(self, computed: Sequence[Computed], bar: tqdm.tqdm):
-        for index, one in enumerate(computed):
-            utterance = one.utterance
+        for index, example in enumerate(computed):
+            utterance = example.utterance
             yield (
                 index,
                 {
-                    "features": self._rows[one.first : one.first + one.frames],
+                    "features": self._rows[example.first : example.first + example.frames],
                     "label": self._emotions[utterance.emotion],
                     "id": utterance.id,
                     "speaker": utterance.speaker,
                     "session": utterance.session,
                     "sex": utterance.sex,
                     "emotion": utterance.emotion,
-                    "seconds": np.float32(one.seconds),
+                    "seconds": np.float32(example.seconds),
                 },
             )
             bar.update()

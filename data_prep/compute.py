@@ -16,7 +16,7 @@ from absl import logging
 
 from data_prep import audio
 from data_prep.corpora.base import BadFile, Utterance
-from data_prep.features import FeatureSettings, extract
+from data_prep.features import FeatureSettings, Kind, extract, kind_of
 from data_prep.processes import in_processes, usable_cores
 
 
@@ -60,7 +60,7 @@ def compute(
     workers = workers or len(usable_cores())
     done, bad_files, first = [], [], 0
     logging.info("Computing features of %d utterances with %d process(es)", len(utterances), workers)
-    work = functools.partial(compute_one, settings=settings)
+    work = functools.partial(compute_one, settings=settings, kind=kind_of(settings))
     stream = _here if workers == 1 else in_processes
     results = stream(work, utterances, workers=workers, meanwhile=meanwhile)
     bar = tqdm.tqdm(results, total=len(utterances), desc="features", unit="utt", disable=None)
@@ -70,7 +70,9 @@ def compute(
                 bad_files.append(result)
                 continue
             seconds, features = result
-            file.write(np.ascontiguousarray(features, np.float32).data)  # tofile would not say why it fails
+            file.write(
+                np.ascontiguousarray(features, np.float32).data
+            )  # tofile gives no reason when it fails
             done.append(Computed(utterance, seconds, first, len(features)))
             first += len(features)
     logging.info("Computed features of %d utterances; %d cannot be used", len(done), len(bad_files))
@@ -82,13 +84,15 @@ def rows(scratch: pathlib.Path, *, settings: FeatureSettings) -> np.ndarray:
     return np.memmap(scratch, np.float32, mode="r").reshape(-1, settings.coefficients)
 
 
-def compute_one(utterance: Utterance, settings: FeatureSettings) -> tuple[float, np.ndarray] | BadFile:
-    """The seconds of sound used and the features [T, F] of one utterance, or why there are none."""
+def compute_one(
+    utterance: Utterance, settings: FeatureSettings, kind: Kind | None = None
+) -> tuple[float, np.ndarray] | BadFile:
+    """The seconds of sound used and the features [T, F] of one utterance, or why there are none; see `extract`."""
     try:
         waveform = audio.read(utterance, sampling_rate=settings.sampling_rate, seconds=settings.seconds)
     except audio.AudioError as error:
         return BadFile(str(utterance.path), str(error))
-    features = extract(waveform, settings=settings)
+    features = extract(waveform, settings=settings, kind=kind)
     if not np.isfinite(features).all():
         return BadFile(str(utterance.path), "features are not finite: the samples are far beyond full scale")
     return min(len(waveform), settings.max_samples) / settings.sampling_rate, features

@@ -1,79 +1,12 @@
-"""What a corpus holds: utterances a class, speaker, session and part, and whether that is what was published."""
+"""What a corpus holds: utterances a class, speaker, session and part, beside what was published."""
 
 import collections
-import dataclasses
 from collections.abc import Mapping, Sequence
 
-from data_prep.corpora import iemocap, msp_improv
+from data_prep.corpora import READERS
 from data_prep.corpora.base import Utterance
 
 _TABLE_ROWS = 40
-_PARTS = {"iemocap": frozenset(iemocap.PARTS.values()), "msp_improv": frozenset(msp_improv.PARTS)}
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """Counts that others have published, and the settings that they are for.
-
-    Attributes:
-        name: what they are of, and where they come from.
-        corpus: the reader's name.
-        parts: the parts of the corpus that they are for.
-        classes: (the corpus's emotions in one class; its utterances, or None where only the total is known);
-            empty is for every utterance, whatever its emotion.
-        total: utterances.
-        sessions: session -> utterances, where known.
-    """
-
-    name: str
-    corpus: str
-    parts: frozenset[str]
-    classes: Mapping[frozenset[str], int | None] = dataclasses.field(default_factory=dict)
-    total: int
-    sessions: Mapping[str, int] = dataclasses.field(default_factory=dict)
-
-
-def _classes(**counts: int | None) -> dict[frozenset[str], int | None]:
-    return {frozenset(emotions.split("_and_")): count for emotions, count in counts.items()}
-
-
-PUBLISHED = (
-    Published(
-        name="IEMOCAP, 4 classes, excited as happy (from published metadata)",
-        corpus="iemocap",
-        parts=_PARTS["iemocap"],
-        classes=_classes(neutral=1708, angry=1103, sad=1084, happy_and_excited=1636),
-        total=5531,
-        sessions={"01": 1085, "02": 1023, "03": 1151, "04": 1031, "05": 1241},
-    ),
-    Published(
-        name="IEMOCAP improvised, 4 classes without excited (from published metadata)",
-        corpus="iemocap",
-        parts=frozenset({"improvised"}),
-        classes=_classes(neutral=None, angry=None, sad=None, happy=None),
-        total=2280,
-    ),
-    Published(
-        name="IEMOCAP improvised, 4 classes, excited as happy (from published metadata)",
-        corpus="iemocap",
-        parts=frozenset({"improvised"}),
-        classes=_classes(neutral=None, angry=None, sad=None, happy_and_excited=None),
-        total=2943,
-    ),
-    Published(
-        name="MSP-IMPROV, all turns (as remembered, not verified)",
-        corpus="msp_improv",
-        parts=_PARTS["msp_improv"],
-        total=8438,
-    ),
-    Published(
-        name="MSP-IMPROV, 4 classes as perceived (as remembered, not verified)",
-        corpus="msp_improv",
-        parts=_PARTS["msp_improv"],
-        classes=_classes(neutral=3477, happy=2644, sad=885, angry=792),
-        total=7798,
-    ),
-)
 
 
 def differences(
@@ -98,14 +31,18 @@ def differences(
     for emotion, name in emotions.items():
         merged[name].add(emotion)
     name_of = {frozenset(members): name for name, members in merged.items()}
-    for known in PUBLISHED:
-        if target or known.corpus != corpus or (frozenset(parts) or _PARTS[corpus]) != known.parts:
+    published = READERS[corpus].published
+    all_parts = frozenset().union(*(known.parts for known in published))
+    for known in published:
+        if target or (frozenset(parts) or all_parts) != known.parts:
             continue
         if known.classes and known.classes.keys() != name_of.keys():
             continue
-        counted = [one for one in utterances if not known.classes or one.emotion in emotions]
-        classes = collections.Counter(emotions.get(one.emotion) for one in counted)
-        sessions = collections.Counter(one.session for one in counted)
+        counted = [
+            utterance for utterance in utterances if not known.classes or utterance.emotion in emotions
+        ]
+        classes = collections.Counter(emotions.get(utterance.emotion) for utterance in counted)
+        sessions = collections.Counter(utterance.session for utterance in counted)
         rows = [
             (name_of[members], classes[name_of[members]], count) for members, count in known.classes.items()
         ]
@@ -119,7 +56,7 @@ def differences(
 
 def tables(utterances: Sequence[Utterance], *, emotions: Mapping[str, str]) -> str:
     """Utterances a class and speaker, session and part, where there are such, with totals."""
-    kinds = [kind for kind in ("speaker", "session", "part") if any(getattr(one, kind) for one in utterances)]
+    kinds = [kind for kind in ("speaker", "session", "part") if any(getattr(u, kind) for u in utterances)]
     return "\n\n".join(_table(utterances, emotions=emotions, kind=kind) for kind in kinds)
 
 
@@ -128,8 +65,8 @@ def _table(utterances: Sequence[Utterance], *, emotions: Mapping[str, str], kind
     counts = collections.defaultdict(collections.Counter)
     for utterance in utterances:
         counts[getattr(utterance, kind)][emotions[utterance.emotion]] += 1
-    lines = [[name, *(of[label] for label in classes), of.total()] for name, of in sorted(counts.items())]
-    total = ["all", *(sum(of[label] for of in counts.values()) for label in classes), len(utterances)]
+    lines = [[name, *(row[label] for label in classes), row.total()] for name, row in sorted(counts.items())]
+    total = ["all", *(sum(row[label] for row in counts.values()) for label in classes), len(utterances)]
     shown = [[kind, *classes, "all"], *lines[:_TABLE_ROWS], total]
     widths = [max(len(str(line[i])) for line in shown) for i in range(len(total))]
     text = [

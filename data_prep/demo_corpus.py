@@ -2,7 +2,7 @@
 
     python -m data_prep.demo_corpus FOLDER
 
-It shows that the program works; it says nothing about how well anything recognises the emotions of people.
+It shows that the program works. A score on it is no evidence of how well anything recognises the emotions of people.
 The speakers are voice variants of one synthesiser, and an emotion is nothing but a setting of its prosody,
 in the directions that the literature gives for acted speech (Scherer 2003, Speech Communication 40: 227-256):
 
@@ -17,7 +17,7 @@ in the directions that the literature gives for acted speech (Scherer 2003, Spee
 Pitch and its range are eSpeak's units, 0 to 99, where 50 is the voice's own; pitch is added to the speaker's
 and rate is times the speaker's tempo. Loudness is eSpeak's volume, where 100 is normal. Every utterance draws
 its own values from normal distributions about the row of its emotion, with the standard deviations of the
-last row: neighbours overlap, and no classifier can be right every time. All speakers say the same sentences
+last row: neighbours overlap, and no classifier can be right every time. All speakers have the same sentences
 in all emotions, as in acted corpora.
 
 Measured on the default corpus (256 utterances of 1.1 to 3.5 s, 8 minutes, 21 MB; made in 1 to 3 s), leaving
@@ -226,11 +226,11 @@ def _sound(line: Line) -> pathlib.PurePosixPath:
 
 def _is_complete(folder: pathlib.Path, lines: list[Line], arguments: dict[str, int]) -> bool:
     try:
-        found = json.loads((folder / _ARGUMENTS).read_text(encoding="utf-8"))
+        stored = json.loads((folder / _ARGUMENTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     files = ["manifest.csv", *map(_sound, lines)]
-    return found == arguments and all((folder / file).is_file() for file in files)
+    return stored == arguments and all((folder / file).is_file() for file in files)
 
 
 def _may_be_replaced(folder: pathlib.Path) -> bool:
@@ -286,8 +286,8 @@ def _synthesise_jobs() -> None:
         espeak = _Espeak()
         bar = tqdm.tqdm(work["jobs"], desc="demo corpus", unit="utt", disable=not work["progress"])
         for path, variant, text, prosody in bar:
-            samples = espeak.say(text, variant, Prosody(**prosody))
-            sound = io.BytesIO()  # libsndfile would not say why a file cannot be written
+            samples = espeak.speak(text, variant, Prosody(**prosody))
+            sound = io.BytesIO()  # libsndfile gives no reason when a file cannot be written
             soundfile.write(sound, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
             pathlib.Path(path).write_bytes(sound.getvalue())
     except (CorpusError, OSError) as error:
@@ -338,9 +338,9 @@ class _Espeak:
             self._chunks.append(np.ctypeslib.as_array(wave, (count,)).copy())
         return 0
 
-    def say(self, text: str, variant: str, prosody: Prosody) -> np.ndarray:
+    def speak(self, text: str, variant: str, prosody: Prosody) -> np.ndarray:
         """The text as samples [N], int16, SAMPLE_RATE Hz."""
-        # Without the variant, eSpeak NG would speak in its base voice and say nothing of it.
+        # Without the variant, eSpeak NG would speak in its base voice without a warning.
         if not (self._variants / variant).is_file():
             raise CorpusError(f"eSpeak NG has no voice variant {self._variants / variant}")
         self._chunks.clear()
@@ -351,7 +351,7 @@ class _Espeak:
         codes.append(self._library.espeak_Synth(data, len(data) + 1, 0, 0, 0, self._CHARS_UTF8, None, None))
         codes.append(self._library.espeak_Synchronize())
         if any(codes) or not self._chunks:
-            raise CorpusError(f"eSpeak NG did not say {text!r} as {variant} (codes {codes})")
+            raise CorpusError(f"eSpeak NG did not speak {text!r} as {variant} (codes {codes})")
         return np.concatenate(self._chunks)
 
 

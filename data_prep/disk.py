@@ -1,6 +1,6 @@
-"""Files that are there whole or not at all, and a disk that takes no more: which errors say so, and how it is told.
+"""Files that are there whole or not at all, and errors of a full disk.
 
-A full disk has many names (the system's, TensorFlow's, a Beam worker's), and most do not say where.
+A full disk has many names (the system's, TensorFlow's, a Beam worker's), most of them without a place.
 """
 
 import contextlib
@@ -26,19 +26,19 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def full(error: BaseException) -> int | None:
-    """Which number of FULL an error tells of, by its own or in the system's words; None: it tells of something else."""
-    for one in chain(error):
-        if isinstance(one, OSError) and one.errno in FULL:
-            return one.errno
+    """Which number of FULL an error is about, by its own number or in the system's words; None of another error."""
+    for cause in chain(error):
+        if isinstance(cause, OSError) and cause.errno in FULL:
+            return cause.errno
         for number in FULL:
-            if os.strerror(number) in str(one):
+            if os.strerror(number) in str(cause):
                 return number
     return None
 
 
 @contextlib.contextmanager
 def explain_full(path: str | os.PathLike[str], then: str) -> Iterator[None]:
-    """A disk that is full while something is written is an OSError that says where, and what to do.
+    """Turns the error of a full disk into an OSError with the place and what to do.
 
     Args:
         path: the file or folder that is written.

@@ -9,10 +9,13 @@ the mel filters as a sparse matrix.
 
 import dataclasses
 import functools
+import hashlib
+import inspect
 import math
+import sys
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.fft
@@ -22,6 +25,7 @@ from jax_ser_darts.errors import UserError
 from jax_ser_darts.fields import setting
 
 AMIN, TOP_DB = 1e-10, 80.0  # of librosa.power_to_db: the least power, and the range below the loudest, in dB
+_Frames = TypeVar("_Frames", bound=Callable[..., np.ndarray])
 _BLOCK_SAMPLES = 2**16  # 256 KiB of float32 frames at once: about a core's second-level cache
 
 
@@ -33,7 +37,7 @@ class SettingsError(UserError):
 class FeatureSettings:
     """What to compute; impossible settings raise SettingsError. `PUBLISHED` are the original paper's."""
 
-    kind: str = setting("logmel", "logmel, or mfcc")
+    kind: str = setting("logmel", "logmel, mfcc, or one that a module of `extensions` registers")
     sampling_rate: int = setting(16_000, "of the waveform", unit="Hz", low=1)
     seconds: float = setting(4.0, "later sound is cut off", unit="s", above=0)
     n_fft: int = setting(512, "length of a frame", unit="samples", low=2)
@@ -55,7 +59,6 @@ class FeatureSettings:
             value = getattr(self, name)
             _require(type(value) in (int, float), f"{name} must be a number", value)
             object.__setattr__(self, name, float(value))  # 8 and 8.0 are the same settings
-        _require(self.kind in ("mfcc", "logmel"), "kind must be 'mfcc' or 'logmel'", self.kind)
         _require(self.pool_kind in ("max", "mean"), "pool_kind must be 'max' or 'mean'", self.pool_kind)
         _require(0 < self.seconds < math.inf, "seconds must be above 0", self.seconds)
         _require(self.n_fft >= 2, "n_fft must be at least 2", self.n_fft)
@@ -66,10 +69,11 @@ class FeatureSettings:
             f"fmin and fmax must satisfy 0 <= fmin < fmax <= {nyquist:g}, half the sampling rate",
             (self.fmin, self.highest),
         )
-        if self.kind == "mfcc":
-            limit, what = self.n_mels, "n_mels"
-        else:
-            limit, what = self.n_fft // 2 + 1, "the frequencies of n_fft"
+        limits = {
+            "mfcc": (self.n_mels, "n_mels"),
+            "logmel": (self.n_fft // 2 + 1, "the frequencies of n_fft"),
+        }
+        limit, what = limits.get(self.kind, (self.coefficients, ""))
         _require(
             self.coefficients <= limit, f"coefficients must be at most {what} ({limit})", self.coefficients
         )
@@ -102,53 +106,154 @@ class FeatureSettings:
         return math.ceil((1 + min(samples, self.max_samples) // self.hop) / self.pool)
 
 
-def extract(waveform: np.ndarray, *, settings: FeatureSettings) -> np.ndarray:
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of features.
+
+    Attributes:
+        frames: (waveform float32 [samples], settings) -> float [1 + samples // hop, coefficients]; frame t is centred
+            on sample t * hop. A function of a module, so that other processes can import it.
+        version: changes with the numbers of a user's function; "" of the kinds of this module, see
+            `provenance.VERSION`.
+    """
+
+    frames: Callable[[np.ndarray, FeatureSettings], np.ndarray]
+    version: str = ""
+
+
+def register(name: str, *, version: str = "") -> Callable[[_Frames], _Frames]:
+    """Makes a function the kind of features that `config.features.kind` may name from then on.
+
+        @register("spectrum", version="1")
+        def spectrum(waveform: np.ndarray, settings: FeatureSettings) -> np.ndarray: ...
+
+    Args:
+        name: letters, digits and underscores.
+        version: to be changed with the function's numbers: records of another one are made anew. Without it, any
+            change of the function's module makes them anew.
+
+    Raises:
+        SettingsError: the name is no name, or that of another kind, or the function is not one of a module.
+    """
+    if not name.isidentifier():
+        raise SettingsError(f"features {name!r}: a name of letters, digits and underscores is needed")
+
+    def decorate(function: _Frames) -> _Frames:
+        where = f"{function.__module__}.{function.__qualname__}"
+        if name in KINDS and f"{KINDS[name].frames.__module__}.{KINDS[name].frames.__qualname__}" != where:
+            raise SettingsError(
+                f"features {name!r} are registered already, by {KINDS[name].frames.__module__}"
+            )
+        if function.__module__ == "__main__" or "<" in where:
+            raise SettingsError(
+                f"features {name!r}: {where} is no function of a module; processes that compute import it by name"
+            )
+        KINDS[name] = Kind(function, version or _source_version(function))
+        return function
+
+    return decorate
+
+
+def _source_version(function: _Frames) -> str:
+    """Of the source of the function's module."""
+    try:
+        source = inspect.getsource(sys.modules[function.__module__])
+    except (OSError, TypeError) as error:
+        raise SettingsError(
+            f"features of {function.__module__}: its source cannot be read ({error}): give a version"
+        ) from None
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def kind_of(settings: FeatureSettings) -> Kind:
+    """The kind that the settings name.
+
+    Raises:
+        SettingsError: there is none of this name.
+    """
+    _require(
+        settings.kind in KINDS,
+        f"kind must be one of {', '.join(KINDS)}, or one that a module of config.extensions registers",
+        settings.kind,
+    )
+    return KINDS[settings.kind]
+
+
+def extract(waveform: np.ndarray, *, settings: FeatureSettings, kind: Kind | None = None) -> np.ndarray:
     """Computes the features of one waveform.
 
-    Frame t is centred on sample t * hop; there are 1 + samples // hop of them, before every `pool` of them
-    become one (the last one pools what is left). The numbers do not depend on any padding with zeros.
+    Every `pool` frames become one; the last one pools what is left. The numbers of "logmel" and "mfcc" do not depend on
+    any padding with zeros.
 
     Args:
         waveform: float [samples] at settings.sampling_rate, at least one sample.
         settings: what to compute.
+        kind: that of the settings, for a process that has not registered it.
 
     Returns:
         float32 [num_frames(samples), coefficients]: decibels for "logmel", their orthonormal DCT for "mfcc".
-    """
-    import librosa  # takes a second: only who computes pays for it
 
+    Raises:
+        SettingsError: there is no such kind, or the user's function returns another shape.
+    """
     if waveform.ndim != 1 or not len(waveform):
         raise ValueError(f"a waveform is one-dimensional and not empty, this one has shape {waveform.shape}")
     waveform = waveform[: settings.max_samples].astype(np.float32, copy=False)
-    frames = 1 + len(waveform) // settings.hop
-    # The 80 dB range hangs on the loudest frame, and that may be one centred beyond the end but still hearing
-    # a loud last syllable: compute those too, then drop them.
-    beyond = 1 + min(len(waveform) + settings.n_fft // 2, settings.max_samples) // settings.hop
+    kind = kind or kind_of(settings)
     with np.errstate(over="ignore", invalid="ignore"):  # absurdly loud samples: the caller checks for inf
-        mel = _mel_power(waveform, frames=beyond, settings=settings)
-        decibels = librosa.power_to_db(mel, amin=AMIN, top_db=TOP_DB)[:frames]
-        if settings.kind == "logmel":
-            return _pool(decibels, settings=settings)
-        cepstrum = scipy.fft.dct(decibels, axis=1, type=2, norm="ortho")[:, : settings.coefficients]
-        return _pool(cepstrum, settings=settings)
+        frames = kind.frames(waveform, settings)
+        shape = (1 + len(waveform) // settings.hop, settings.coefficients)
+        _require(
+            np.shape(frames) == shape,
+            f"{kind.frames.__name__} must return {list(shape)} for {len(waveform)} samples",
+            list(np.shape(frames)),
+        )
+        return _pool(np.asarray(frames, np.float32), settings=settings)
+
+
+def _logmel(waveform: np.ndarray, settings: FeatureSettings) -> np.ndarray:
+    """float32 [frames, mel_bands], in decibels."""
+    import librosa  # takes a second: only who computes pays for it
+
+    frames = 1 + len(waveform) // settings.hop
+    # The 80 dB range hangs on the loudest frame, and that may be one centred beyond the end that still has a loud last
+    # syllable: compute those too, then drop them.
+    beyond = 1 + min(len(waveform) + settings.n_fft // 2, settings.max_samples) // settings.hop
+    mel = _mel_power(waveform, frames=beyond, settings=settings)
+    return librosa.power_to_db(mel, amin=AMIN, top_db=TOP_DB)[:frames]
+
+
+def _mfcc(waveform: np.ndarray, settings: FeatureSettings) -> np.ndarray:
+    decibels = _logmel(waveform, settings)
+    return scipy.fft.dct(decibels, axis=1, type=2, norm="ortho")[:, : settings.coefficients]
+
+
+KINDS = {"logmel": Kind(_logmel), "mfcc": Kind(_mfcc)}
 
 
 def arrays(settings: FeatureSettings) -> dict[str, np.ndarray]:
-    """What `extract` multiplies by, for those who compute the same elsewhere.
+    """What "logmel" and "mfcc" multiply by, for those who compute the same elsewhere.
 
     Returns:
         float32 "window" [n_fft], "mel_filters" [mel_bands, 1 + n_fft // 2], and for "mfcc" "cosines" [mel_bands,
         coefficients].
+
+    Raises:
+        SettingsError: features of another kind, or a mel band without a frequency.
     """
-    found = {"window": _window(settings.n_fft), "mel_filters": _mel_filters(settings).toarray()}
+    array_shapes(settings)  # is there anything to multiply by?
+    values = {"window": _window(settings.n_fft), "mel_filters": _mel_filters(settings).toarray()}
     if settings.kind == "mfcc":
         cosines = scipy.fft.dct(np.eye(settings.mel_bands), axis=1, type=2, norm="ortho")
-        found["cosines"] = cosines[:, : settings.coefficients]
-    return {name: np.ascontiguousarray(array, np.float32) for name, array in found.items()}
+        values["cosines"] = cosines[:, : settings.coefficients]
+    return {name: np.ascontiguousarray(array, np.float32) for name, array in values.items()}
 
 
 def array_shapes(settings: FeatureSettings) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of what `arrays` returns."""
+    """Name -> shape of what `arrays` returns; errors as of it."""
+    _require(
+        settings.kind in ("logmel", "mfcc"), "a bundle has features of kind logmel or mfcc", settings.kind
+    )
     shapes = {"window": (settings.n_fft,), "mel_filters": (settings.mel_bands, 1 + settings.n_fft // 2)}
     if settings.kind == "mfcc":
         shapes["cosines"] = (settings.mel_bands, settings.coefficients)

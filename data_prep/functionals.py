@@ -1,7 +1,7 @@
-"""Utterances -> functionals of openSMILE, one vector each: what classical emotion recognition hears.
+"""Utterances -> functionals of openSMILE, one vector each: the features of classical emotion recognition.
 
 eGeMAPS v02 (Eyben et al. 2016, "The Geneva Minimalistic Acoustic Parameter Set"), 88 numbers of a whole utterance,
-however long. Computed once, and kept in one file.
+however long. Computed once, and stored in one file.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ def functionals(
         data, records: as given to `prepare`, which made the records.
         ids: of the utterances.
         fingerprint: of the records: other sound has another.
-        path: the .npz file that keeps them.
+        path: of the .npz file.
 
     Returns:
         float32 [N, 88], in the order of `ids`.
@@ -69,16 +69,16 @@ def functionals(
         OSError: the disk is full; nothing is left of the file.
     """
     stamp = f"{VERSION}, {fingerprint}"
-    kept = _load(path, ids=ids, stamp=stamp)
-    if kept is not None:
-        return kept
+    stored = _load(path, ids=ids, stamp=stamp)
+    if stored is not None:
+        return stored
     check_installed()
     known = {utterance.id: utterance for utterance in read_corpus(data, records=records).utterances}
-    if gone := [one for one in ids if one not in known]:
+    if gone := [id_ for id_ in ids if id_ not in known]:
         raise CorpusError(
             f"{len(gone)} utterance(s) of the records are not in {data.source}: {', '.join(gone[:10])}"
         )
-    values = compute([known[one] for one in ids], workers=data.workers)
+    values = compute([known[id_] for id_ in ids], workers=data.workers)
     _save(path, ids=np.array(ids), stamp=np.array(stamp), values=values)
     return values
 
@@ -86,7 +86,7 @@ def functionals(
 def compute(utterances: Sequence[Utterance], *, workers: int = 0) -> np.ndarray:
     """float32 [N, 88] of these utterances; errors as of `functionals`.
 
-    In other processes: beside TensorFlow in the same one, openSMILE 2.6 destroys the heap.
+    In other processes: beside TensorFlow in one process, openSMILE 2.6 destroys the heap.
 
     Args:
         utterances: whose.
@@ -106,14 +106,14 @@ def compute(utterances: Sequence[Utterance], *, workers: int = 0) -> np.ndarray:
         values = np.stack(rows)
         finite = np.isfinite(values).all(axis=1)
         bad_files = [
-            BadFile(str(one.path), "openSMILE's functionals of it are not finite")
-            for one, is_finite in zip(utterances, finite, strict=True)
+            BadFile(str(utterance.path), "openSMILE's functionals of it are not finite")
+            for utterance, is_finite in zip(utterances, finite, strict=True)
             if not is_finite
         ]
     if bad_files:
         lines = "\n".join(f"  {bad.path}: {bad.reason}" for bad in bad_files)
         raise CorpusError(
-            f"the SVM hears whole utterances, also beyond features.seconds, and cannot use {len(bad_files)} of them:\n"
+            f"the SVM needs whole utterances, also beyond features.seconds, and cannot use {len(bad_files)} of them:\n"
             f"{lines}\nMend them or take them out of the corpus (which then needs another workdir), or leave the SVM "
             "out: --config.baselines.svm=False"
         )
@@ -149,9 +149,9 @@ def _load(path: pathlib.Path, *, ids: Sequence[str], stamp: str) -> np.ndarray |
     if not path.exists():
         return None
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            if kept["stamp"].item() == stamp and kept["ids"].tolist() == list(ids):
-                return kept["values"]
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            if stored["stamp"].item() == stamp and stored["ids"].tolist() == list(ids):
+                return stored["values"]
     except (EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         logging.warning("%s cannot be read (%r): computing again", path, error)
     return None

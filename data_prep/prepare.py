@@ -2,8 +2,8 @@
 
     python -m data_prep.prepare --config=configs/ravdess.py --config.data.source=DIR --records=DIR
 
-Whatever is wrong with the corpus is told at once and in full, and nothing is published: a folder of records
-either is whole or is not there. A second run finds the records of the first and does nothing.
+One error lists everything that is wrong with the corpus. A folder of records is whole or not there. A second run finds
+the records of the first and does nothing.
 """
 
 import pathlib
@@ -41,8 +41,8 @@ def prepare(
     Args:
         data: corpus (str), source (its root folder; "" makes the demo corpus beside `records`), emotions
             (corpus's emotion -> class; what it does not name is left out, and empty takes all as they are),
-            parts (those of the corpus to take; empty takes all), target (whether emotions are those that the
-            speakers were asked for), group_by ("speaker", "session" or "part": what a split is; splits of
+            parts (those of the corpus to take; empty takes all), intended_emotion (whether emotions are those that
+            the speakers were asked for), group_by ("speaker", "session" or "part": what a split is; splits of
             "part" are a part's speakers), on_bad_file ("error" or "skip"), workers (processes; 0 is all cores).
         features: the fields of `features.FeatureSettings`.
         records: folder of all records.
@@ -177,16 +177,16 @@ def _make_by_beam(groups, *, beam, name, settings, emotions, scratch):
 
 def _usable(groups: Mapping[str, Sequence], computed: Sequence[Computed]) -> dict[str, list[Computed]]:
     """Split -> its computed utterances; splits without any are left out."""
-    usable = {one.utterance.id: one for one in computed}
+    usable = {example.utterance.id: example for example in computed}
     splits = {
         split: [usable[member.id] for member in members if member.id in usable]
         for split, members in groups.items()
     }
-    return {split: kept for split, kept in splits.items() if kept}
+    return {split: members for split, members in splits.items() if members}
 
 
 def _warn_of_bad_files(known: Sequence[BadFile]) -> None:
-    """Of those that the corpus's reader knows, before the others are read."""
+    """About those that the corpus's reader knows, before the others are read."""
     logging.warning(
         "%d file(s) cannot be used, such as %s (%s): this will end in an error, once all others have been read "
         "and those named too that are damaged; stop it to mend these first",
@@ -208,7 +208,7 @@ def _refuse_bad_files(
     if on_bad_file == "error":
         raise BadFilesError(bad_files)
     logging.warning("Left out %d file(s) that cannot be used, such as %s", len(bad_files), bad_files[0])
-    if gone := sorted(set(emotions.values()) - {emotions[one.utterance.emotion] for one in computed}):
+    if gone := sorted(set(emotions.values()) - {emotions[example.utterance.emotion] for example in computed}):
         raise CorpusError(
             f"without its bad files the corpus has no utterance of {', '.join(gone)}; they are:\n"
             + "\n".join(f"  {bad.path}: {bad.reason}" for bad in bad_files)

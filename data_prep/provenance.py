@@ -1,4 +1,4 @@
-"""What records are made from: the fingerprint by which they are found again, and what they tell of themselves."""
+"""What records are made from: the fingerprint by which they are found again, and their metadata."""
 
 import collections
 import contextlib
@@ -14,7 +14,7 @@ import ml_collections
 
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile, Utterance
-from data_prep.features import FeatureSettings
+from data_prep.features import FeatureSettings, kind_of
 
 VERSION = "1.0.0"  # of the records' layout and numbers: raise it when either changes
 _LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tensorflow_datasets", "jax_ser_darts")
@@ -55,8 +55,9 @@ def fingerprint_of(
         "group_by": data.group_by,
         "on_bad_file": data.on_bad_file,
         "features": dataclasses.asdict(settings),
+        **_features_version(settings),
         "emotions": emotions,
-        "utterances": [[*map(str, dataclasses.astuple(one)), stamp(one.path)] for one in utterances],
+        "utterances": [[*map(str, dataclasses.astuple(u)), stamp(u.path)] for u in utterances],
         "bad_files": [dataclasses.astuple(bad) for bad in bad_files],
     }
     return hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
@@ -71,7 +72,7 @@ def metadata_of(
     bad_files: Sequence[BadFile],
     fingerprint: str,
 ) -> dict[str, Any]:
-    """What is stored beside the records as metadata.json: where they come from, and what is in them.
+    """What is stored beside the records as metadata.json: where they come from, and what they hold.
 
     Args:
         data: as of `prepare`.
@@ -82,28 +83,37 @@ def metadata_of(
         fingerprint: see `fingerprint_of`.
     """
     classes = sorted(set(emotions.values()))
-    of_classes, of_parts = {}, collections.defaultdict(list)
+    class_counts, splits_of = {}, collections.defaultdict(list)
     for split, computed in splits.items():
-        found = collections.Counter(emotions[one.utterance.emotion] for one in computed)
-        of_classes[split] = {name: found[name] for name in classes}
-        for part in sorted({one.utterance.part for one in computed} - {""}):
-            of_parts[part].append(split)
+        counts = collections.Counter(emotions[example.utterance.emotion] for example in computed)
+        class_counts[split] = {name: counts[name] for name in classes}
+        for part in sorted({example.utterance.part for example in computed} - {""}):
+            splits_of[part].append(split)
     return {
         "corpus": data.corpus,
         "source": data.source,
         "synthetic": data.corpus == "demo",
         "features": dataclasses.asdict(settings),
+        **_features_version(settings),
         "emotions": dict(emotions),
         "classes": classes,
         "group_by": data.group_by,
-        "groups": {split: sorted({one.utterance.speaker for one in of}) for split, of in splits.items()},
-        "parts": dict(of_parts),
+        "groups": {
+            split: sorted({c.utterance.speaker for c in computed}) for split, computed in splits.items()
+        },
+        "parts": dict(splits_of),
         "target": data.intended_emotion,
-        "counts": of_classes,
+        "counts": class_counts,
         "bad_files": [dataclasses.asdict(bad) for bad in bad_files],
         "versions": _versions(),
         "fingerprint": fingerprint,
     }
+
+
+def _features_version(settings: FeatureSettings) -> dict[str, str]:
+    """Of a user's function; that of the package's own kinds is VERSION."""
+    version = kind_of(settings).version
+    return {"features_version": version} if version else {}
 
 
 def _versions() -> dict[str, str]:

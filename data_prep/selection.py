@@ -73,7 +73,7 @@ def _check(data: ml_collections.ConfigDict) -> None:
 
 
 def _read(data: ml_collections.ConfigDict, source: pathlib.Path) -> corpora.Reading:
-    return corpora.read("manifest" if data.corpus == "demo" else data.corpus, source)
+    return corpora.read(data.corpus, source)
 
 
 def _source(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> pathlib.Path:
@@ -91,10 +91,10 @@ def _source(data: ml_collections.ConfigDict, *, records: pathlib.Path) -> pathli
 
 def _choose(utterances: Sequence[Utterance], *, parts: Sequence[str], target: bool) -> list[Utterance]:
     """The utterances of these parts of the corpus (none named: all), with the emotion that is wanted."""
-    found = {utterance.part for utterance in utterances}
-    if missing := sorted(set(parts) - found):
+    there = {utterance.part for utterance in utterances}
+    if missing := sorted(set(parts) - there):
         raise CorpusError(
-            f"data.parts names {', '.join(missing)}; the corpus has: {', '.join(sorted(found - {''})) or 'no parts'}"
+            f"data.parts names {', '.join(missing)}; the corpus has: {', '.join(sorted(there - {''})) or 'no parts'}"
         )
     chosen = [utterance for utterance in utterances if not parts or utterance.part in parts]
     if not target:
@@ -109,13 +109,13 @@ def _choose(utterances: Sequence[Utterance], *, parts: Sequence[str], target: bo
 
 def _emotions(utterances: Sequence[Utterance], wanted: Mapping[str, str]) -> dict[str, str]:
     """Corpus's emotion -> class, for the emotions that are used."""
-    found = collections.Counter(utterance.emotion for utterance in utterances)
-    listing = ", ".join(f"{emotion} ({count})" for emotion, count in sorted(found.items())) or "none"
-    if missing := sorted(set(wanted) - set(found)):
+    counts = collections.Counter(utterance.emotion for utterance in utterances)
+    listing = ", ".join(f"{emotion} ({count})" for emotion, count in sorted(counts.items())) or "none"
+    if missing := sorted(set(wanted) - set(counts)):
         raise CorpusError(
             f"data.emotions names {', '.join(missing)}, but the corpus has no such utterance; "
             f"it has: {listing}"
         )
-    if not found:
+    if not counts:
         raise CorpusError("the corpus has no utterance at all: is data.source the right folder?")
-    return dict(sorted(wanted.items())) or {emotion: emotion for emotion in sorted(found)}
+    return dict(sorted(wanted.items())) or {emotion: emotion for emotion in sorted(counts)}

@@ -17,7 +17,7 @@ def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[
         utterances: in any order.
         group_by: "speaker", "session" or "part": what a split is; splits of "part" are a part's speakers.
 
-    The test parts of a corpus may share speakers: training hears none of them.
+    The test parts of a corpus may share speakers: none of them is in training.
 
     Raises:
         CorpusError: an utterance has no such group, or a speaker is in two that are not both test parts.
@@ -32,8 +32,8 @@ def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[
             f"they cannot be grouped by it (data.group_by); {_other_groups(utterances, group_by)}"
         )
     where = collections.defaultdict(lambda: collections.defaultdict(list))
-    for group, of in members.items():
-        for utterance in of:
+    for group, utterances_of_group in members.items():
+        for utterance in utterances_of_group:
             where[utterance.speaker][group].append(str(utterance.path))
     problems = [
         f"  speaker {speaker} is in {group_by} {group}: {', '.join(sorted(set(paths)))}"
@@ -48,8 +48,8 @@ def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[
         )
     if group_by == "part":  # its speakers stay apart, so that a search can divide them
         speakers = collections.defaultdict(list)
-        for part, of in members.items():
-            for utterance in of:
+        for part, utterances_of_part in members.items():
+            for utterance in utterances_of_part:
                 speakers[f"{part}/{utterance.speaker}"].append(utterance)
         members = speakers
     names = _split_names(sorted(members), prefix=group_by)
@@ -58,8 +58,8 @@ def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[
 
 def _other_groups(utterances: Sequence[Utterance], group_by: str) -> str:
     """What to do where a grouping cannot be had."""
-    whole = [kind for kind in ("session", "part") if all(getattr(one, kind) for one in utterances)]
-    if all(one.speaker not in ("", _unknown(one.part)) for one in utterances):
+    whole = [kind for kind in ("session", "part") if all(getattr(u, kind) for u in utterances)]
+    if all(u.speaker not in ("", _unknown(u.part)) for u in utterances):
         whole = ["speaker", *whole]
     others = [f"--config.data.group_by={kind}" for kind in whole if kind != group_by]
     return f"take {' or '.join(others)}" if others else "choose other parts of the corpus (data.parts)"

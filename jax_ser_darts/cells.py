@@ -1,10 +1,10 @@
 """Checks, compares and draws genotype files.
 
     python -m jax_ser_darts.cells check FILE...
-    python -m jax_ser_darts.cells compare ONE OTHER
+    python -m jax_ser_darts.cells compare FIRST SECOND
     python -m jax_ser_darts.cells draw FILE DRAWING.svg
 
-`check` prints the cells of each file, or says what is wrong and where (status 2). `compare` prints the edges
+`check` prints the cells of each file, or what is wrong and where (status 2). `compare` prints the edges
 that differ (status 1), or that none do (status 0). `draw` makes a PNG, SVG or PDF.
 """
 
@@ -25,8 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("check", help="are these genotypes valid?").add_argument("files", nargs="+")
     compare = commands.add_parser("compare", help="which edges differ?")
-    compare.add_argument("one")
-    compare.add_argument("other")
+    compare.add_argument("first")
+    compare.add_argument("second")
     draw = commands.add_parser("draw", help="cells as graphs")
     draw.add_argument("file")
     draw.add_argument("drawing")
@@ -47,11 +47,11 @@ def _check(options):
 
 def _compare(options):
     try:
-        one, other = (genotypes.load(path) for path in (options.one, options.other))
+        first, second = (genotypes.load(path) for path in (options.first, options.second))
     except genotypes.GenotypeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    lines = differences(one, other)
+    lines = differences(first, second)
     print("\n".join(lines) if lines else "no edge differs")
     return int(bool(lines))
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.extensions import load_extensions
-from jax_ser_darts.models.baselines import BASELINES, MATCHED
+from jax_ser_darts.models import baselines as networks
+from jax_ser_darts.models.baselines import MATCHED
 from jax_ser_darts.search_space.operations import SKIP, check_operations, is_learnable
 from jax_ser_darts.search_space.reductions import reduction_cells, smallest_side
 from jax_ser_darts.settings import Search, Settings, resolve
@@ -125,7 +126,15 @@ def _check_known(name: str, values: Iterable[str], known: Iterable[str]) -> None
 
 def _check_baselines(s: Settings) -> None:
     baselines, found = s.baselines, bool(s.search.methods or s.train.genotype)
-    _check_known("baselines.networks", baselines.networks, BASELINES)
+    _check_known("baselines.networks", baselines.networks, networks.names())
+    for name in baselines.networks:
+        if is_random(name):
+            raise ConfigError(f"config.baselines.networks: {name!r}: the random architectures are called so")
+        if MATCHED in baselines.sizes and not networks.can_be_matched(name):
+            raise ConfigError(
+                f"config.baselines.sizes: {name} has one size alone, since its module has no attribute "
+                f"{networks.WIDTH!r}: leave {MATCHED!r} out"
+            )
     if not (found or baselines.random or baselines.networks or baselines.svm):
         raise ConfigError(
             "config.search.methods is empty, config.train.genotype names no file, and config.baselines asks for nothing"

@@ -10,13 +10,13 @@ from typing import Any
 from data_prep import disk
 from jax_ser_darts.devices import hosts
 
-GOING_ON = "what is done is kept, and the run goes on from there"
-SEEN_WITHIN = 120.0  # seconds; NFS may say for 60 that there is no file where there was none before
+RESUMES = "the run resumes from what is done"
+SEEN_WITHIN = 120.0  # seconds; NFS may show for 60 no file where there was none before
 
 
 def writing(path: pathlib.Path) -> contextlib.AbstractContextManager[None]:
-    """A disk that is full while a file of a run is written is told, see `disk.explain_full`."""
-    return disk.explain_full(path, GOING_ON)
+    """`disk.explain_full`, for a file of a run."""
+    return disk.explain_full(path, RESUMES)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -49,7 +49,7 @@ def _see(path):
 
 def write_alone(path: pathlib.Path, text: str) -> None:
     """As `write_text`, by this process alone: what no other one looks at."""
-    with disk.replacing(path, GOING_ON) as file:
+    with disk.replacing(path, RESUMES) as file:
         file.write(text.encode())
     sync_folder(path.parent)
 

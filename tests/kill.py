@@ -7,8 +7,8 @@ What follows `--` are flags of jax_ser_darts.main; by default both orders of a s
 that is left alone comes first, twice: once to fill the compilation cache, once for its seconds. Then runs are ended
 by SIGKILL or SIGTERM, drawn at random, at a moment drawn at random (see `moment`), and started again, until they are
 done; a new one begins until there have been `--kills`. Each is forked from a process that has imported the program and
-done nothing else, since importing takes longer than these runs do. Alphas, genotypes, metrics and answers must be the
-same bit by bit; only seconds and memory may differ. The exit status is 1 if anything does.
+done nothing else, since importing takes longer than these runs do. Alphas, genotypes, metrics and predictions must be
+the same bit by bit; only seconds and memory may differ. The exit status is 1 if anything does.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def program(arguments: list[str], log: pathlib.Path) -> None:
     with log.open("a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    for name in PRELOADED:  # the server of forks says nothing of an import that failed
+    for name in PRELOADED:  # the server of forks does not report an import that failed
         if name not in sys.modules:
             raise ImportError(f"{name} was not imported before the fork: try python -c 'import {name}'")
     from jax_ser_darts import main
@@ -89,12 +89,12 @@ def whole(folder: pathlib.Path, name: str, flags) -> float:
 
 def epochs(workdir: pathlib.Path) -> int:
     """Epochs that are on disk. A run may be at work there: what goes away under `os.walk` is left out by it."""
-    found = (
+    files = (
         pathlib.Path(folder, "metrics.jsonl")
         for folder, _, names in os.walk(workdir)
         if "metrics.jsonl" in names
     )
-    return sum(len(path.read_bytes().splitlines()) for path in found)
+    return sum(len(path.read_bytes().splitlines()) for path in files)
 
 
 def moment(process: multiprocessing.Process, workdir: pathlib.Path, *, rng, seconds: float) -> None:
@@ -133,25 +133,25 @@ def killed(folder: pathlib.Path, name: str, flags, *, rng, seconds: float, kills
 
 
 def results(workdir: pathlib.Path) -> dict[str, list]:
-    """File -> what it says, without what is measured."""
+    """File -> what it holds, without what is measured."""
 
     def plain(value):
         if isinstance(value, dict):
             return {key: plain(inner) for key, inner in value.items() if key not in MEASURED}
         return [plain(inner) for inner in value] if isinstance(value, list) else value
 
-    found = {}
+    contents = {}
     for path in sorted(workdir.rglob("*")):
         if path.name in COMPARED:
             text = path.read_text()
             lines = text.splitlines() if path.suffix == ".jsonl" else [text]
-            found[str(path.relative_to(workdir))] = [plain(json.loads(line)) for line in lines]
-    return found
+            contents[str(path.relative_to(workdir))] = [plain(json.loads(line)) for line in lines]
+    return contents
 
 
-def differences(one: dict, other: dict) -> list[str]:
+def differences(first: dict, second: dict) -> list[str]:
     """Files that are not the same, or in one of the two alone. JSON writes each float so that it is read back whole."""
-    return [name for name in sorted({*one, *other}) if repr(one.get(name)) != repr(other.get(name))]
+    return [name for name in sorted({*first, *second}) if repr(first.get(name)) != repr(second.get(name))]
 
 
 def main() -> int:

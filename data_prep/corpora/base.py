@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from jax_ser_darts.errors import UserError
 
@@ -21,7 +21,7 @@ class Utterance:
         start: seconds into the file where the utterance begins.
         end: seconds into the file where it ends; None is the end of the file.
         part: of the corpus as its makers divide it, e.g. "improvised" or "train"; "" where they do not.
-        target: the emotion that the speaker was asked for, where the corpus tells it besides the one heard.
+        target: the emotion that the speaker was asked for, where the corpus has it besides the one perceived.
     """
 
     id: str
@@ -46,10 +46,55 @@ class BadFile:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader found: utterances sorted by id, and every file it could not place."""
+    """What a reader returns: utterances sorted by id, and every file it could not place."""
 
     utterances: tuple[Utterance, ...]
     bad_files: tuple[BadFile, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Counts that others have published of a corpus, and the settings that they are for.
+
+    Attributes:
+        name: what they are of, and where they come from.
+        parts: the parts of the corpus that they are for; none of a corpus that is not divided.
+        classes: (the corpus's emotions in one class; its utterances, or None where only the total is known);
+            empty is for every utterance, whatever its emotion.
+        total: utterances.
+        sessions: session -> utterances, where known.
+    """
+
+    name: str
+    parts: frozenset[str] = frozenset()
+    classes: Mapping[frozenset[str], int | None] = dataclasses.field(default_factory=dict)
+    total: int
+    sessions: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+def class_counts(**counts: int | None) -> dict[frozenset[str], int | None]:
+    """Counts of classes; `happy_and_excited` is one of both emotions."""
+    return {frozenset(emotions.split("_and_")): count for emotions, count in counts.items()}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """How a corpus is read, and what is known of it.
+
+    Attributes:
+        read: root folder, or file -> utterances and bad files; raises CorpusError.
+        layout: what the corpus looks like on disk, for errors.
+        licence: as its owners state it, for model cards; "" where unknown.
+        published: counts that the corpus is compared with.
+    """
+
+    read: Callable[[pathlib.Path], Reading]
+    layout: str
+    licence: str = ""
+    published: tuple[Published, ...] = ()
+
+
+AGREEMENT = "by signed agreement with its owners: what may be done with networks trained on it stands there"
 
 
 class CorpusError(UserError):

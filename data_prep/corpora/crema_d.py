@@ -1,7 +1,7 @@
 """CREMA-D: 91 actors, six emotions, 7,442 files (Cao et al. 2014, IEEE Trans. Affective Computing 5(4)).
 
 The name `1001_IEO_ANG_HI` holds the actor, the sentence, the emotion and its level. The actors' sex is in
-VideoDemographics.csv, where the corpus has kept it.
+VideoDemographics.csv, where the copy has it.
 """
 
 import csv
@@ -13,6 +13,10 @@ from data_prep.corpora.base import BadFile, Reading, Utterance
 from data_prep.corpora.files import UnreadableName, find, look_up, read_names
 
 LAYOUT = "CREMA-D, AudioWAV/1001_IEO_ANG_HI.wav (actor, sentence, emotion, level), .wav or .flac"
+LICENCE = (
+    "Open Database License 1.0, its contents Database Contents License 1.0 (LICENSE.txt of "
+    "https://github.com/CheyneyComputerScience/CREMA-D)"
+)
 EMOTIONS = {
     "ANG": "angry",
     "DIS": "disgust",

@@ -10,6 +10,7 @@ from data_prep.corpora.base import Reading, Utterance
 from data_prep.corpora.files import UnreadableName, look_up, read_names
 
 LAYOUT = "EmoDB, wav/03a01Wa.wav (speaker, text, emotion, version), .wav or .flac"
+LICENCE = "CC0 1.0, as audEERING publishes it (https://github.com/audeering/emodb)"
 EMOTIONS = {
     "W": "angry",
     "L": "boredom",

@@ -2,13 +2,21 @@
 
 The name `Ses01F_impro01_M003` holds the session, who wears the markers (the F after it), the dialogue, who
 speaks (the LAST F or M) and the turn. Labels are in the dialogues' EmoEvaluation files, which hold the raters'
-answers, too. Speech of whole dialogues, which lies in dialog/wav, is passed over.
+labels, too. Speech of whole dialogues, which lies in dialog/wav, is passed over.
 """
 
 import pathlib
 import re
 
-from data_prep.corpora.base import BadFile, CorpusError, Reading, Utterance
+from data_prep.corpora.base import (
+    AGREEMENT,
+    BadFile,
+    CorpusError,
+    Published,
+    Reading,
+    Utterance,
+    class_counts,
+)
 from data_prep.corpora.files import UnreadableName, find, look_up
 from data_prep.corpora.labels import pair, parse_rows, text_lines
 
@@ -16,6 +24,7 @@ LAYOUT = (
     "IEMOCAP, Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav and "
     "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
 )
+LICENCE = AGREEMENT
 EMOTIONS = {
     "ang": "angry",
     "hap": "happy",
@@ -32,6 +41,27 @@ EMOTIONS = {
 PARTS = {"impro": "improvised", "script": "scripted"}
 SEXES = {"F": "female", "M": "male"}
 LABELS_FOLDER = "EmoEvaluation"
+PUBLISHED = (
+    Published(
+        name="IEMOCAP, 4 classes, excited as happy (from published metadata)",
+        parts=frozenset(PARTS.values()),
+        classes=class_counts(neutral=1708, angry=1103, sad=1084, happy_and_excited=1636),
+        total=5531,
+        sessions={"01": 1085, "02": 1023, "03": 1151, "04": 1031, "05": 1241},
+    ),
+    Published(
+        name="IEMOCAP improvised, 4 classes without excited (from published metadata)",
+        parts=frozenset({"improvised"}),
+        classes=class_counts(neutral=None, angry=None, sad=None, happy=None),
+        total=2280,
+    ),
+    Published(
+        name="IEMOCAP improvised, 4 classes, excited as happy (from published metadata)",
+        parts=frozenset({"improvised"}),
+        classes=class_counts(neutral=None, angry=None, sad=None, happy_and_excited=None),
+        total=2943,
+    ),
+)
 
 _DIALOGUE = r"Ses(0[1-5])[FM]_(impro|script)0\d[ab]?(?:_\db?)?"
 _NAME = re.compile(rf"(?P<dialogue>{_DIALOGUE})_([FM])\d{{3}}")

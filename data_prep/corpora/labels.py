@@ -140,7 +140,7 @@ def pair(
             UnreadableName.
         layout: the corpus, and what its files look like, for errors.
         bad_files: what is known already to be unusable.
-        no_label: sound file -> what is to be said of one that has none.
+        no_label: sound file -> the reason, for one without a label.
         passed_over: folders, as of `find`.
 
     Raises:

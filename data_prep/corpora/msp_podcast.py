@@ -14,7 +14,7 @@ import re
 
 from absl import logging
 
-from data_prep.corpora.base import BadFile, CorpusError, Reading, Utterance
+from data_prep.corpora.base import AGREEMENT, BadFile, CorpusError, Reading, Utterance
 from data_prep.corpora.files import UnreadableName, look_up
 from data_prep.corpora.labels import csv_rows, find_table, header_flaws, pair, parse_rows
 
@@ -24,6 +24,7 @@ OPTIONAL = ("Gender",)
 # In it are labels_consensus.csv of earlier releases, and the sounds that newer ones have removed.
 EARLIER = ("previous_releases_information",)
 LAYOUT = f"MSP-Podcast, Audios/MSP-PODCAST_0001_0008.wav and Labels/{' or '.join(TABLES)}"
+LICENCE = AGREEMENT
 EMOTIONS = {
     "A": "angry",
     "H": "happy",

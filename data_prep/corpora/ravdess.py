@@ -12,6 +12,7 @@ from data_prep.corpora.base import Reading, Utterance
 from data_prep.corpora.files import UnreadableName, look_up, read_names
 
 LAYOUT = "RAVDESS, Actor_01/03-01-05-01-02-01-01.wav (03 audio only, 01 speech, ...), .wav or .flac"
+LICENCE = "CC BY-NC-SA 4.0 (Livingstone & Russo, https://zenodo.org/records/1188976): not for commercial use"
 EMOTIONS = {
     "01": "neutral",
     "02": "calm",

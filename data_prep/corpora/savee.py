@@ -10,6 +10,8 @@ from data_prep.corpora.base import Reading, Utterance
 from data_prep.corpora.files import UnreadableName, look_up, read_names
 
 LAYOUT = "SAVEE, DC_a01.wav or DC/a01.wav (speakers DC, JE, JK, KL; emotion and number), .wav or .flac"
+# Its page could not be read, and what others write of it differs.
+LICENCE = "not stated here: ask its owners (http://kahlan.eps.surrey.ac.uk/savee/), who ask for registration"
 EMOTIONS = {
     "a": "angry",
     "d": "disgust",

@@ -10,6 +10,11 @@ from data_prep.corpora.base import Reading, Utterance
 from data_prep.corpora.files import UnreadableName, look_up, read_names
 
 LAYOUT = "TESS, OAF_Fear/OAF_back_fear.wav (speaker, word, emotion), .wav or .flac"
+# Its page could not be read, and what others write of it differs.
+LICENCE = (
+    "not stated here: ask its owners (https://doi.org/10.5683/SP2/E8H2MF); others write CC BY-NC 4.0 or "
+    "CC BY-NC-ND 4.0, neither for commercial use"
+)
 EMOTIONS = {
     "angry": "angry",
     "disgust": "disgust",

@@ -103,8 +103,8 @@ def augment(
         count=settings.frequency_masks,
         rng=rng,
     )
-    kept = (valid & ~in_time)[:, :, None] & ~in_frequency[:, None, :]
-    return np.where(kept, features, np.float32(0))
+    unmasked = (valid & ~in_time)[:, :, None] & ~in_frequency[:, None, :]
+    return np.where(unmasked, features, np.float32(0))
 
 
 def _masked(

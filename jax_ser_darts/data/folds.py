@@ -149,8 +149,8 @@ def official_fold(groups: Mapping[str, Sequence[str]], *, parts: Mapping[str, Se
             f"perhaps {VALIDATION}, and no others. Choose parts (data.parts), or divide speakers (data.group_by)."
         )
     test, validation, train = (
-        tuple(sorted(name for part in of for name in parts.get(part, ())))
-        for of in (tests, [VALIDATION], [TRAIN])
+        tuple(sorted(name for part in parts_of for name in parts.get(part, ())))
+        for parts_of in (tests, [VALIDATION], [TRAIN])
     )
     fold = Fold(0, test, validation, train)
     check_speakers(fold, groups)
@@ -166,7 +166,7 @@ def halves(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Divides the training groups of a search: (groups for the weights, groups for the alphas).
 
-    No speaker is in both, so that the alphas are chosen by speakers whom the weights have not heard.
+    No speaker is in both, so that the alphas are chosen on speakers whom the params have not seen.
 
     Args:
         groups: name -> speakers of the training groups only, e.g. those of `Fold.train`.
@@ -182,7 +182,7 @@ def halves(
         raise FoldError(f"The weights' share of the training groups is {share}; it must lie between 0 and 1.")
     if len(groups) < 2:
         raise FoldError(
-            "A search needs two training groups, one for weights and one for alphas; here is "
+            "A search needs two training groups, one for the params and one for the alphas; here is "
             f"{sorted(groups)}. Take more folds or fewer validation groups (config.folds.count, "
             "config.folds.validation_groups), or train a genotype that was found elsewhere (config.train.genotype)."
         )
@@ -241,8 +241,8 @@ def _check_speakers(speakers_of: Iterable[tuple[str, Iterable[str]]], kind: str)
     if shared:
         lines = "\n".join(f"  speaker {speaker!r}: {', '.join(where)}" for speaker, where in shared.items())
         raise FoldError(
-            f"A speaker is in more than one {kind}, so a test would hear speakers that training has heard:\n"
-            f"{lines}\nPut all that a speaker says into one group."
+            f"A speaker is in more than one {kind}, so training and test would share a speaker:\n"
+            f"{lines}\nPut all utterances of a speaker into one group."
         )
 
 
@@ -253,9 +253,7 @@ def _strata(names: Iterable[str], sexes: Mapping[str, str] | None, argument: str
 def _check_known(names: Iterable[str], table: Mapping, argument: str) -> Mapping:
     missing = sorted(set(names) - set(table))
     if missing:
-        raise FoldError(
-            f"`{argument}` says nothing about the groups {missing}; give it for all groups or leave it out."
-        )
+        raise FoldError(f"`{argument}` lacks the groups {missing}; give it for all groups or leave it out.")
     return table
 
 
@@ -293,15 +291,15 @@ def _even_out(
     improved = True
     while improved:
         improved = False
-        for one in range(len(names)):
-            moved = counts - counts[one]  # [groups, classes]: what one's part gains by each swap
-            gain = 2 * np.sum(moved * (totals[part_of[one]] - totals[part_of] + moved), axis=1)
-            gain[(part_of == part_of[one]) | (kind != kind[one])] = 0
+        for here in range(len(names)):
+            moved = counts - counts[here]  # [groups, classes]: what its part gains by each swap
+            gain = 2 * np.sum(moved * (totals[part_of[here]] - totals[part_of] + moved), axis=1)
+            gain[(part_of == part_of[here]) | (kind != kind[here])] = 0
             other = int(np.argmin(gain))
             if gain[other] < 0:
-                totals[part_of[one]] += moved[other]
+                totals[part_of[here]] += moved[other]
                 totals[part_of[other]] -= moved[other]
-                part_of[[one, other]] = part_of[[other, one]]
+                part_of[[here, other]] = part_of[[other, here]]
                 improved = True
     return [
         [name for name, where in zip(names, part_of, strict=True) if where == part]

@@ -43,7 +43,7 @@ class Corpus:
         speaker: str [N].
         group: str [N].
         sex: str [N]: "female", "male", or "" where unknown.
-        metadata: what prepared it said of it: features (the settings), fingerprint, synthetic, versions, ...
+        metadata: of the records, see `data_prep.provenance.metadata_of`.
     """
 
     classes: tuple[str, ...]
@@ -72,13 +72,16 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of what results depend on besides the config: who speaks which utterance, of which class.
+        """16 hex digits of what results depend on besides the config.
 
-        The records have a fingerprint of their own, in the metadata: of the files that they were made from.
+        That is who speaks which utterance, of which class, and the version of the user's function that computed the
+        features, if any. The records have a fingerprint of their own, in the metadata: of the files that they were made
+        from.
         """
         rows = sorted(zip(self.id.tolist(), self.label.tolist(), self.speaker.tolist(), strict=True))
         groups = {name: list(speakers) for name, speakers in self.groups.items()}
-        text = json.dumps([self.classes, groups, rows], sort_keys=True)
+        version = [self.metadata[name] for name in ("features_version",) if name in self.metadata]
+        text = json.dumps([self.classes, groups, rows, *version], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def frames(self, *, multiple: int = 1) -> int:
@@ -90,16 +93,16 @@ class Corpus:
 
     def group_counts(self) -> dict[str, dict[str, int]]:
         """Group -> class -> utterances; the `balance` of `folds.make_folds`."""
-        found = collections.Counter(zip(self.group.tolist(), self.label.tolist(), strict=True))
+        counts = collections.Counter(zip(self.group.tolist(), self.label.tolist(), strict=True))
         return {
-            group: {name: found[group, label] for label, name in enumerate(self.classes)}
+            group: {name: counts[group, label] for label, name in enumerate(self.classes)}
             for group in self.groups
         }
 
     def group_sexes(self) -> dict[str, str]:
         """Group -> the sex of its speakers, "" where they differ; the `sexes` of `folds.make_folds`."""
         sexes = {group: set(self.sex[self.group == group].tolist()) for group in self.groups}
-        return {group: of.pop() if len(of) == 1 else "" for group, of in sexes.items()}
+        return {group: sex.pop() if len(sex) == 1 else "" for group, sex in sexes.items()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -170,8 +173,10 @@ def load_records(folder: pathlib.Path | str) -> Corpus:
         try:
             examples = _read(tfds, builder, splits=list(sizes))
         except tf.errors.OpError as error:
-            said = _damaged(tf, info) or [error.message]
-            raise RecordsError(f"the records in {folder} are damaged: {'; '.join(said)}: {_AGAIN}") from error
+            problems = _damaged(tf, info) or [error.message]
+            raise RecordsError(
+                f"the records in {folder} are damaged: {'; '.join(problems)}: {_AGAIN}"
+            ) from error
         if len(examples) != total:
             raise RecordsError(
                 f"the records in {folder} have {len(examples)} of {total} utterances: "
@@ -190,7 +195,7 @@ def load_records(folder: pathlib.Path | str) -> Corpus:
         classes=tuple(info.features["label"].names),
         groups={name: tuple(sorted(speakers[name])) for name in sizes},
         features=features,
-        num_frames=np.array([len(one) for one in features], np.int32),
+        num_frames=np.array([len(rows) for rows in features], np.int32),
         label=np.array([example["label"] for example in examples], np.int32),
         id=column("id"),
         speaker=speaker,
@@ -198,7 +203,7 @@ def load_records(folder: pathlib.Path | str) -> Corpus:
         sex=column("sex"),
         metadata=metadata,
     )
-    mebibytes = sum(one.nbytes for one in features) / 2**20
+    mebibytes = sum(rows.nbytes for rows in features) / 2**20
     logging.info("Read %d utterances of %d groups, %.0f MiB: %s", total, len(sizes), mebibytes, folder)
     return corpus
 
@@ -228,8 +233,8 @@ def _read(tfds, builder, *, splits: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _damaged(tf, info) -> list[str]:
-    """The files that do not hold what the dataset's info says of them, and what is wrong with each."""
-    found = []
+    """The files that do not hold what the dataset's info has of them, and what is wrong with each."""
+    problems = []
     for split in info.splits.values():
         for path, length in zip(split.filepaths, split.shard_lengths, strict=True):
             count = 0
@@ -237,11 +242,13 @@ def _damaged(tf, info) -> list[str]:
                 for _ in tf.data.TFRecordDataset(str(path)):
                     count += 1
             except tf.errors.OpError as error:
-                found.append(f"{path.name} after its first {count} of {length} utterances ({error.message})")
+                problems.append(
+                    f"{path.name} after its first {count} of {length} utterances ({error.message})"
+                )
             else:
                 if count != length:
-                    found.append(f"{path.name} ends after {count} of {length} utterances")
-    return found
+                    problems.append(f"{path.name} ends after {count} of {length} utterances")
+    return problems
 
 
 def _import_tensorflow():
@@ -271,7 +278,7 @@ def _quiet() -> Iterator[None]:
 def _missing(folder: pathlib.Path, name: str) -> str:
     if not folder.is_dir():
         return f"there is no folder {folder}: {_PREPARE}"
-    found = sorted(str(path.parent) for path in folder.glob("**/dataset_info.json"))
-    if found:
-        return f"{folder} is not the folder of one dataset and version; below it is: {', '.join(found)}"
+    below = sorted(str(path.parent) for path in folder.glob("**/dataset_info.json"))
+    if below:
+        return f"{folder} is not the folder of one dataset and version; below it is: {', '.join(below)}"
     return f"{folder} has no {name}, so it holds no records, or half-written ones: {_PREPARE}"

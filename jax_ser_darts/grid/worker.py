@@ -3,7 +3,6 @@
 import dataclasses
 import pathlib
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from absl import logging
@@ -66,8 +65,8 @@ class Worker:
         if self._predict:
             evaluate.evaluate(self._trainer, job.network, fold, job.seed)
         entries = read_network(job.folder(self._experiment.workdir))
-        kept = ("seconds", "peak_memory", "parameters", "epoch", "validation_ua")
-        return {key: entries[key] for key in kept} | {
+        names = ("seconds", "peak_memory", "parameters", "epoch", "validation_ua")
+        return {name: entries[name] for name in names} | {
             "flops": flops(design.network, *self._experiment.shapes)
         }
 
@@ -119,7 +118,7 @@ def design_of(job: Job, experiment: Experiment) -> Design:
     return designs.baseline_design(experiment, kind, size, _found_genotypes(experiment))
 
 
-def network_designs(experiment: Experiment) -> dict[str, Sequence[Design]]:
+def network_designs(experiment: Experiment) -> dict[str, list[Design]]:
     """Network -> its design on each of the experiment's folds: all that the config's training jobs train.
 
     Raises:
@@ -127,22 +126,21 @@ def network_designs(experiment: Experiment) -> dict[str, Sequence[Design]]:
     """
     folds = [fold.index for fold in experiment.folds]
     check_searched(experiment.config, folds, experiment.workdir)
-    found = {}
+    networks: dict[str, list[Design]] = {}
     for job in train_jobs(experiment.config, folds):
         if job.kind == TRAIN and job.seed == experiment.config.train.seeds[0]:
-            found.setdefault(job.network, []).append(design_of(job, experiment))
-    return found
+            networks.setdefault(job.network, []).append(design_of(job, experiment))
+    return networks
 
 
 def _found_genotypes(experiment: Experiment) -> dict[str, list[Genotype]]:
     """Network -> the genotype of each fold, as far as they are searched: what sizes are matched to."""
     if experiment.config.train.genotype:
         return {designs.GIVEN_GENOTYPE: [genotypes.load(experiment.config.train.genotype)]}
-    found = {}
+    networks: dict[str, list[Genotype]] = {}
     for job in search_jobs(experiment.config, [fold.index for fold in experiment.folds]):
         path = job.folder(experiment.workdir) / layout.GENOTYPE_FILE
         if path.exists():
-            found.setdefault(layout.searched_network(job.method, job.search_seed), []).append(
-                genotypes.load(path)
-            )
-    return found
+            network = layout.searched_network(job.method, job.search_seed)
+            networks.setdefault(network, []).append(genotypes.load(path))
+    return networks

@@ -7,13 +7,15 @@ additions keep them from being weak by omission: normalisation after the convolu
 dense layer. Left out is a border of padding, two wide, that their convolution sees alone.
 """
 
-from collections.abc import Callable
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jax_ser_darts.errors import UserError
 from jax_ser_darts.models.network import Norm, count_parameters
 from jax_ser_darts.models.sequence import AttentionPooling, to_sequence
 from jax_ser_darts.ops.backend import CUSTOM, Backend
@@ -23,15 +25,95 @@ CNN, LSTM, CNN_LSTM, CNN_LSTM_ATTENTION = BASELINES = ("cnn", "lstm", "cnn_lstm"
 PAPER, MATCHED = SIZES = ("paper", "matched")
 DENSE = 32
 MATCHED_CHANNELS = 16  # of the CNN-LSTMs: the paper's single map would leave all the size to the LSTM
+WIDTH = "width"  # of a registered module
+_registered: dict[str, type[nn.Module]] = {}
+
+Module = TypeVar("Module", bound=type[nn.Module])
+
+
+class BaselineError(UserError):
+    """A module that cannot be a baseline; the message says why."""
+
+
+def register(name: str) -> Callable[[Module], Module]:
+    """Makes a Flax module a baseline that `config.baselines.networks` may name from then on.
+
+        @register("my_network")
+        class MyNetwork(nn.Module):
+            classes: int
+            axis_name: str | None = None
+            width: int = 32
+            ...
+
+    It is called as `Baseline`. It gets `classes` and `axis_name`, and `dropout` and `momentum` where it has them; its
+    other attributes have defaults. Of the size `paper` it is as it stands. If its number of parameters grows with an
+    attribute `width`, it can have the size `matched` too.
+
+    Args:
+        name: letters, digits and underscores.
+
+    Raises:
+        BaselineError: the name is no name, or that of another baseline, or the module lacks an attribute.
+    """
+
+    def decorate(module: Module) -> Module:
+        if not name.isidentifier():
+            raise BaselineError(f"baseline {name!r}: a name of letters, digits and underscores is needed")
+        own = (module.__module__, module.__qualname__)
+        other = Baseline if name in BASELINES else _registered.get(name, module)
+        if own != (other.__module__, other.__qualname__):  # one module may have been loaded twice
+            raise BaselineError(f"baseline {name!r} is registered already, as {other.__module__}")
+        if missing := {"classes", "axis_name"} - _fields(module):
+            raise BaselineError(
+                f"baseline {name!r}: the module has no attribute {', '.join(sorted(missing))}"
+            )
+        _registered[name] = module
+        return module
+
+    return decorate
+
+
+def names() -> tuple[str, ...]:
+    """All baselines that there are, those of the package first."""
+    return (*BASELINES, *_registered)
+
+
+def registered() -> Mapping[str, type[nn.Module]]:
+    """Name -> module of the user's baselines."""
+    return _registered
+
+
+def can_be_matched(kind: str) -> bool:
+    """Whether a baseline can have another size than its own."""
+    return kind in BASELINES or WIDTH in _fields(_registered[kind])
+
+
+def make(
+    kind: str, *, classes: int, dropout: float, momentum: float, axis_name: str | None = None, **sizes: int
+) -> nn.Module:
+    """A baseline of the sizes that `paper_sizes` or `sizes` gives; other arguments as of `Baseline`."""
+    given = {"classes": classes, "dropout": dropout, "momentum": momentum, "axis_name": axis_name, **sizes}
+    if kind in BASELINES:
+        return Baseline(kind=kind, **given)
+    module = _registered[kind]
+    return module(**{name: value for name, value in given.items() if name in _fields(module)})
+
+
+def _fields(module: type[nn.Module]) -> set[str]:
+    return {field.name for field in dataclasses.fields(module)}
 
 
 def paper_sizes(kind: str) -> dict[str, int]:
-    """`channels` and `units` of a baseline in the authors' code."""
+    """`channels` and `units` of a baseline in the authors' code; {} of a user's, which is as it stands."""
+    if kind not in BASELINES:
+        return {}
     return {"channels": 0 if kind == LSTM else 1, "units": {CNN: 0, LSTM: 512}.get(kind, 128)}
 
 
 def sizes(kind: str, width: int) -> dict[str, int]:
-    """`channels` and `units` of a baseline of another width: a CNN's channels, an LSTM's units."""
+    """`channels` and `units` of a baseline of another width: a CNN's channels, an LSTM's units; `width` of a user's."""
+    if kind not in BASELINES:
+        return {WIDTH: width}
     if kind == CNN:
         return {"channels": width, "units": 0}
     return {"channels": 0 if kind == LSTM else MATCHED_CHANNELS, "units": width}

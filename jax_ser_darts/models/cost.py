@@ -20,8 +20,9 @@ def flops(network: nn.Module, features: Any, num_frames: Any) -> int:
         network: called as `models.network.Network`.
         features: `[B, T, F]`. num_frames: `[B]`; arrays or `jax.ShapeDtypeStruct`s.
     """
-    # Convolutions as such, not as sums of shifted planes.
-    alone = network.clone(axis_name=None, backend=REFERENCE)
+    # Convolutions as such, not as sums of shifted planes; a user's baseline has no backend.
+    kernels = {"backend": REFERENCE} if hasattr(network, "backend") else {}
+    alone = network.clone(axis_name=None, **kernels)
     inputs = (features, num_frames)
     variables = jax.eval_shape(lambda *a: alone.init(jax.random.key(0), *a, train=False), *inputs)
     return _count(jax.make_jaxpr(lambda v, *a: alone.apply(v, *a, train=False))(variables, *inputs).jaxpr)

@@ -7,15 +7,16 @@ from typing import Any
 import flax.linen as nn
 
 from jax_ser_darts.errors import UserError
-from jax_ser_darts.models.baselines import Baseline
+from jax_ser_darts.models.baselines import WIDTH, Baseline, registered
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space import operations
 from jax_ser_darts.search_space.operations import OperationError
 
-MODEL = "model"  # the entry that names which of these it is
+MODEL = "model"  # the entry that names which of these it is, or REGISTERED
 OPERATIONS = "operations"  # the entry of operations that an extension has registered, if the genotype has any
 MODELS = {"genotype": Network, "baseline": Baseline}
+REGISTERED = "registered"  # a baseline of the user: its name and module are entries beside its sizes
 _OF_TRAINING = ("dropout", "auxiliary", "momentum")
 _OF_THE_PROGRAM = ("parent", "name", "backend", "axis_name", "dtype")
 _LARGEST = 4096  # of any size: a description asks for no network that fills the machine while it is built
@@ -27,6 +28,10 @@ class DescriptionError(UserError):
 
 def describe(network: nn.Module) -> dict[str, Any]:
     """Which model it is and its sizes, as JSON has them."""
+    for name, module in registered().items():
+        if type(network) is module:
+            sizes = {key: getattr(network, key) for key in ("classes", WIDTH) if hasattr(network, key)}
+            return {MODEL: REGISTERED, "name": name, "module": module.__module__, **sizes}
     (model,) = (name for name, made in MODELS.items() if type(network) is made)
     values = {name: _plain(getattr(network, name)) for name in _fields(type(network))}
     own = operations.describe(network.genotype.cnn_operations()) if isinstance(network, Network) else {}
@@ -42,6 +47,8 @@ def build(description: Mapping[str, Any]) -> nn.Module:
         GenotypeError: of the genotype.
     """
     model = description.get(MODEL) if isinstance(description, Mapping) else None
+    if model == REGISTERED:
+        return _build_registered(description)
     if not isinstance(model, str) or model not in MODELS:
         raise DescriptionError(f'the network\'s "{MODEL}" is not one of {", ".join(MODELS)}')
     kind = MODELS[model]
@@ -70,6 +77,16 @@ def build(description: Mapping[str, Any]) -> nn.Module:
         else:
             entries[name] = _size(value)
     return kind(**entries)
+
+
+def _build_registered(description: Mapping[str, Any]) -> nn.Module:
+    name, module = description.get("name"), description.get("module")
+    if name not in registered():
+        raise DescriptionError(f"the network {name!r} is registered by the module {module}: import it first")
+    sizes = {key: _size(value) for key, value in description.items() if key in ("classes", WIDTH)}
+    if set(description) - set(sizes) != {MODEL, "name", "module"} or "classes" not in sizes:
+        raise DescriptionError(f"the network {name!r} has other entries than its name, module and sizes")
+    return registered()[name](**sizes)
 
 
 def _fields(kind: type) -> list[str]:

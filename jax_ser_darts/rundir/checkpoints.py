@@ -3,7 +3,7 @@
 The one file that knows Orbax, which gives the atomic folders and their rotation. The leaves of a state go to
 the host and into one vector of bytes: Orbax takes 0.6 ms for each array, and a supernet has thousands. Beside
 it lie the leaves' names, shapes and dtypes, and checksums: Orbax alone restores a flipped bit, or another
-dtype, without a word.
+dtype, without a warning.
 """
 
 import errno
@@ -90,7 +90,7 @@ class Checkpoints:
         if self.steps and step <= self.steps[-1]:
             raise CheckpointError(
                 f"{self._folder} holds step {self.steps[-1]}, so step {step} cannot be saved after it. "
-                "Go on from restore_latest(), or give a new run a folder of its own."
+                "Resume from restore_latest(), or give a new run a folder of its own."
             )
         arrays = {name: _to_host(leaf, name) for name, leaf in _named_leaves(state).items()}
         packed = np.frombuffer(b"".join(array.tobytes() for array in arrays.values()), np.uint8)
@@ -112,7 +112,7 @@ class Checkpoints:
                 raise
             raise CheckpointError(
                 f"The checkpoint of step {step} ({len(packed) / 2**20:.1f} MiB) cannot be written to {self._folder}: "
-                f"{error}\nMend that (is the disk full?) and start again: the run goes on from the checkpoint before."
+                f"{error}\nMend that (is the disk full?) and start again: the run resumes from the checkpoint before."
             ) from error
 
     def restore_latest(self, target: PyTree) -> tuple[int, PyTree, dict[str, Any]] | None:
@@ -138,7 +138,7 @@ class Checkpoints:
                 arrays, extra = self._read(step, leaves)
             except CheckpointError:
                 raise
-            except Exception as error:  # whatever Orbax, TensorStore or JSON say of a damaged file
+            except Exception as error:  # whatever Orbax, TensorStore or JSON raise of a damaged file
                 logging.warning(
                     "Checkpoint %s is unreadable, trying the one before: %s", self._folder / str(step), error
                 )
@@ -192,7 +192,7 @@ class Checkpoints:
             raise CheckpointError(
                 f"The checkpoint of step {step} in {self._folder} belongs to another configuration:\n"
                 + "\n".join(differences[:10])
-                + f"{more}\nGo on with the configuration that wrote it, or give this run a folder of its own."
+                + f"{more}\nUse the configuration that wrote it, or give this run a folder of its own."
             )
 
     def _set_aside(self, steps: list[int]) -> None:
@@ -209,10 +209,10 @@ class Checkpoints:
 
 
 def _of_the_disk(error: BaseException) -> bool:
-    """Whether the system is in the error's chain, or what Orbax or TensorStore say of a disk that takes no more."""
+    """Whether an error of the system is in the chain, or the words of Orbax or TensorStore for a full disk."""
     words = (os.strerror(errno.ENOSPC), "quota", "RESOURCE_EXHAUSTED")
     return any(
-        isinstance(one, OSError) or any(word in str(one) for word in words) for one in disk.chain(error)
+        isinstance(cause, OSError) or any(word in str(cause) for word in words) for cause in disk.chain(error)
     )
 
 

@@ -1,6 +1,6 @@
 """The numbers of each epoch: one JSON object a line in metrics.jsonl, and scalars for TensorBoard beside it.
 
-metrics.jsonl is the record, TensorBoard a view of it. A restarted run goes on in both, and no epoch counts
+metrics.jsonl is the record, TensorBoard a view of it. A restarted run resumes both, and no epoch counts
 twice.
 """
 
@@ -34,12 +34,12 @@ class MetricsError(UserError):
 class MetricsWriter:
     """Appends the numbers of each epoch to `folder`/metrics.jsonl and to TensorBoard's files in `folder`.
 
-    With several processes, the first one writes; all go on when what is removed is gone, so that they read the same.
+    With several processes, the first one writes; all wait until what is removed is gone, so that they read the same.
 
     Args:
         folder: made if it does not exist.
-        start: the epoch that the run begins with, or goes on with after a restart. Lines of this epoch and of
-            later ones, left by the run that was cut off, are removed, and TensorBoard is told to drop them.
+        start: the epoch that the run begins with, or resumes with. Lines of this epoch and of
+            later ones, left by the run that was cut off, are removed, and TensorBoard drops them.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, start: int = 0):
@@ -51,8 +51,8 @@ class MetricsWriter:
     def _open(self, start: int) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / FILE_NAME
-        kept = [line for line in read(path) if line["epoch"] < start] if path.exists() else []
-        write_alone(path, "".join(map(_line, kept)))
+        earlier = [line for line in read(path) if line["epoch"] < start] if path.exists() else []
+        write_alone(path, "".join(map(_line, earlier)))
         self._file = path.open("a", encoding="utf-8")
         self._event_path = _event_path(self._folder)
         self._event_file = self._event_path.open("wb")
@@ -82,7 +82,7 @@ class MetricsWriter:
         Args:
             epoch: above all epochs before.
             metrics: numbers (of Python, NumPy or JAX), texts, lists, and dicts of these. In metrics.jsonl a
-                number that is not finite becomes null, as JSON has no other word for it. TensorBoard gets the
+                number that is not finite becomes null: JSON has no other value for it. TensorBoard gets the
                 numbers that are not in a list, as `outer/inner`.
 
         Raises:
@@ -132,7 +132,7 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         MetricsError: a line that is not the last is no JSON object.
     """
     lines = pathlib.Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    found = []
+    epochs = []
     for number, line in enumerate(lines, start=1):
         try:
             values = json.loads(line)
@@ -144,8 +144,8 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
                 ) from error
             logging.warning("%s: the last line was cut short and is left out: %r", path, line[:80])
             continue
-        found.append(values)
-    return found
+        epochs.append(values)
+    return epochs
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from data_prep import features
+from data_prep import corpora, features
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import Experiment
@@ -180,7 +180,7 @@ def _provenance(
         "corpus": {
             "name": metadata["corpus"],
             "synthetic": corpus.synthetic,
-            "licence": config.bundle.licence or model_card.LICENCES.get(metadata["corpus"], ""),
+            "licence": config.bundle.licence or corpora.licence(metadata["corpus"]),
             "utterances": len(corpus),
             "speakers": len(set(corpus.speaker.tolist())),
             "counts": _counts(experiment),

@@ -12,22 +12,6 @@ from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.serving.bundle import Bundle
 
 TEMPLATE = pathlib.Path(__file__).with_name("model_card.md.jinja")
-_AGREEMENT = "by signed agreement with its owners: what may be done with networks trained on it stands there"
-# As the corpora's owners state them; config.bundle.licence overrides.
-LICENCES = {
-    "ravdess": "CC BY-NC-SA 4.0 (Livingstone & Russo, https://zenodo.org/records/1188976): not for commercial use",
-    "crema_d": "Open Database License 1.0, its contents Database Contents License 1.0 (LICENSE.txt of "
-    "https://github.com/CheyneyComputerScience/CREMA-D)",
-    "emodb": "CC0 1.0, as audEERING publishes it (https://github.com/audeering/emodb)",
-    # The pages of TESS and SAVEE could not be read, and what others write of them differs.
-    "tess": "not stated here: ask its owners (https://doi.org/10.5683/SP2/E8H2MF); others write CC BY-NC 4.0 or "
-    "CC BY-NC-ND 4.0, neither for commercial use",
-    "savee": "not stated here: ask its owners (http://kahlan.eps.surrey.ac.uk/savee/), who ask for registration",
-    "iemocap": _AGREEMENT,
-    "msp_improv": _AGREEMENT,
-    "msp_podcast": _AGREEMENT,
-    "demo": "none needed: synthesised on the spot by eSpeak NG",
-}
 
 
 def render(bundle: Bundle) -> str:

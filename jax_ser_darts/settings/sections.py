@@ -269,7 +269,10 @@ class Grid:
     """Who does the jobs."""
 
     workers: int = setting(
-        1, "processes; each has its share of the GPUs or cores; a TPU takes one", low=1, resumable=True
+        1,
+        "processes that do the jobs; 1 is this one, several share the GPUs or cores; a TPU takes one",
+        low=1,
+        resumable=True,
     )
 
 

@@ -14,7 +14,7 @@ from jax_ser_darts.files import write_json
 from jax_ser_darts.models import cell_network
 from jax_ser_darts.models.baselines import (
     PAPER,
-    Baseline,
+    make,
     matched_width,
     paper_sizes,
     parameters,
@@ -66,8 +66,8 @@ def baseline_design(
 ) -> Design:
     """A hand-designed network at the published size, or of as many parameters as the found ones."""
     model = functools.partial(
-        Baseline,
-        kind=kind,
+        make,
+        kind,
         classes=len(experiment.corpus.classes),
         dropout=experiment.config.train.dropout,
         momentum=experiment.config.train.bn_momentum,

@@ -1,4 +1,4 @@
-"""A run that was stopped ends as one that was not, and one that cannot go on says why before any work."""
+"""A run that was stopped ends as one that was not, and one that cannot resume reports why before any work."""
 
 import dataclasses
 import json
@@ -82,19 +82,20 @@ class TestGoingOn:
                 with pytest.raises(Stopped):
                     main.run(config, tmp_path, mode)
         main.run(config, tmp_path, mode)
-        ours, theirs = (
+        resumed, uninterrupted = (
             {"search": "search/second/seed_0/fold_0", "train": f"train/{method}/fold_0/seed_0"}[kind]
             for method in ("genotype", "second/search_0")
         )
         mine, whole = (
-            read(root / where / "metrics.jsonl") for root, where in ((tmp_path, ours), (finished, theirs))
+            read(root / where / "metrics.jsonl")
+            for root, where in ((tmp_path, resumed), (finished, uninterrupted))
         )
         for line in (*mine, *whole):
             del line["seconds"]
             line.pop("overhead_s", None)  # seconds too; a search has them
         assert mine == whole
         result = "genotype.json" if kind == "search" else "predictions.json"
-        assert (tmp_path / ours / result).read_text() == (finished / theirs / result).read_text()
+        assert (tmp_path / resumed / result).read_text() == (finished / uninterrupted / result).read_text()
 
     def test_a_search_on_a_full_disk_ends_as_one_that_had_space(self, finished, small_disk, monkeypatch):
         """Full at the second checkpoint, when its epoch is in the metrics; the same numbers bit by bit."""
@@ -253,9 +254,9 @@ class TestGoingOn:
         counts = []
         original = search.Progress.update
 
-        def update(self, *arguments, **figures):
+        def update(self, *arguments, **metrics):
             counts.append(sum("Compiling" in r.getMessage() for r in caplog.records))
-            return original(self, *arguments, **figures)
+            return original(self, *arguments, **metrics)
 
         with jax.log_compiles(True), pytest.MonkeyPatch.context() as patch, caplog.at_level("WARNING"):
             patch.setattr(search.Progress, "update", update)

@@ -28,7 +28,7 @@ def make(root, *names):
 
 
 def test_all_readers_are_listed():
-    assert set(corpora.READERS) == {*GOOD, *LABELLED, "manifest"}
+    assert set(corpora.READERS) == {*GOOD, *LABELLED, "manifest", "demo"}
 
 
 @by_name

@@ -158,9 +158,9 @@ def test_what_cannot_be_divided_is_refused_with_advice(count, validation_groups,
 
 def test_facts_about_groups_must_be_complete():
     groups = {name: [name] for name in "abcd"}
-    with pytest.raises(FoldError, match=r"`sexes` says nothing about the groups \['d'\]"):
+    with pytest.raises(FoldError, match=r"`sexes` lacks the groups \['d'\]"):
         make_folds(groups, count=2, validation_groups=0, seed=0, sexes=dict.fromkeys("abc", "female"))
-    with pytest.raises(FoldError, match=r"`balance` says nothing about the groups \['d'\]"):
+    with pytest.raises(FoldError, match=r"`balance` lacks the groups \['d'\]"):
         make_folds(groups, count=2, validation_groups=0, seed=0, balance={name: {} for name in "abc"})
 
 

@@ -64,9 +64,10 @@ def test_every_figure_lies_beside_the_page_in_both_forms(folder, page):
         f"{n}.{form}" for n in names for form in ("svg", "png")
     }
     for kind in ("normal", "reduction", "sequence"):
-        for one in example.searches()[1:]:
+        for search in example.searches()[1:]:
             assert {
-                f"{what}_{one['method']}_seed_{one['seed']}_fold_0_{kind}" for what in ("cell", "alphas")
+                f"{what}_{search['method']}_seed_{search['seed']}_fold_0_{kind}"
+                for what in ("cell", "alphas")
             } <= names
     for method in example.RIGHT:
         assert f"confusion_{method}" in names
@@ -93,18 +94,18 @@ def test_the_page_has_every_number_of_the_tables(page):
 
 def test_the_alphas_of_the_slider_are_those_of_the_search(page):
     data = json.loads(re.search(r'id="alphas-data">(.*?)</script>', page, re.DOTALL)[1])
-    assert [one["name"] for one in data] == [
-        f"{one['method']}, seed {one['seed']}, fold 0" for one in example.searches()[1:]
+    assert [slider["name"] for slider in data] == [
+        f"{search['method']}, seed {search['seed']}, fold 0" for search in example.searches()[1:]
     ]
     sequence = data[0]["kinds"]["sequence"]
     assert sequence["operations"] == list(example.SEQUENCE)
     assert sequence["edges"][-1] == "0 → 1"
-    assert [len(one["kinds"]["sequence"]["weights"]) for one in data] == [
+    assert [len(slider["kinds"]["sequence"]["weights"]) for slider in data] == [
         example.STOP["epoch"] + 1,
         example.EPOCHS,
         example.EPOCHS,
     ]
-    assert [one["taken"] for one in data] == [example.STOP["genotype_epoch"], *[example.EPOCHS - 1] * 2]
+    assert [slider["taken"] for slider in data] == [example.STOP["genotype_epoch"], *[example.EPOCHS - 1] * 2]
     for weights in sequence["weights"]:
         assert all(abs(sum(row) - 1000) <= len(row) for row in weights)
     chosen = [
@@ -129,24 +130,24 @@ def test_the_page_has_what_each_job_was_run_with(page):
 def test_a_search_that_was_stopped_has_the_reason(page):
     sentence = "Stopped early, after epoch 7: the dominant eigenvalue grew. The cells are those of epoch 3."
     assert page.count("Stopped early") == page.count(sentence) == 1
-    one = example.searches()[1]
-    one["genotype_epoch"] = one["stopped"]["epoch"]
-    assert html.ending(one).endswith("grew. The cells are those of this epoch.")
+    search = example.searches()[1]
+    search["genotype_epoch"] = search["stopped"]["epoch"]
+    assert html.ending(search).endswith("grew. The cells are those of this epoch.")
 
 
 def test_cells_that_were_chosen_by_perturbation_are_not_read_off_an_epoch():
-    stopped, *_ = (one for one in example.searches() if one["stopped"])
+    stopped, *_ = (search for search in example.searches() if search["stopped"])
     chosen = {**stopped, "by_perturbation": True, "genotype_epoch": stopped["stopped"]["epoch"]}
     perturbed = "The cells were then chosen by perturbation of the supernet, not by the alphas."
     assert html.ending(chosen).endswith(f"grew. {perturbed}")
     assert html.ending({**chosen, "stopped": None}) == perturbed
-    assert [one["read_off"] for one in html.alphas([stopped, chosen])] == [True, False]
+    assert [slider["read_off"] for slider in html.alphas([stopped, chosen])] == [True, False]
 
 
 def test_a_search_that_was_stopped_shows_the_choices_of_the_epoch_that_was_taken(folder, tmp_path):
     """The pictures of one that ended there."""
-    one = example.searches()[1]
-    short = {**one, "epochs": one["epochs"][: one["genotype_epoch"] + 1], "stopped": None}
+    search = example.searches()[1]
+    short = {**search, "epochs": search["epochs"][: search["genotype_epoch"] + 1], "stopped": None}
     with style.settings():
         html.choices(tmp_path, short)
     files = sorted(tmp_path.glob("*.svg"))
@@ -162,7 +163,7 @@ def test_the_eigenvalue_is_drawn_where_it_was_measured_with_the_epochs_that_were
     taken = [float(dot.get_xdata()[0]) for dot in dots]
     assert taken == [example.EPOCHS, example.STOP["genotype_epoch"] + 1]
     assert [float(dot.get_ydata()[0]) for dot in dots] == pytest.approx([0.1 * 1.1**7, 0.1 * 2.0**2])
-    without = [one for one in example.searches() if one["method"] != "first"]
+    without = [search for search in example.searches() if search["method"] != "first"]
     assert figures.eigenvalue(example.summary(), without) is None
 
 
@@ -174,10 +175,10 @@ def test_an_eigenvalue_that_was_not_finite_leaves_a_gap():
 
 
 def test_the_weight_of_an_edge_is_part_of_what_is_shown():
-    (one,) = example.searches()[:1]
-    for line in one["epochs"]:
+    (search,) = example.searches()[:1]
+    for line in search["epochs"]:
         line["betas"] = {"normal": [0.0, 0.0, -99.0, -99.0, 0.0, 0.0, 0.0, 0.0, 0.0]}
-    (shown,) = html.alphas([one])
+    (shown,) = html.alphas([search])
     weights = shown["kinds"]["normal"]["weights"][-1]
     assert [sum(row) for row in weights[2:5]] == pytest.approx([0, 0, 1000], abs=5)
     assert [sum(row) for row in weights[5:]] == pytest.approx([250] * 4, abs=5)
@@ -264,9 +265,9 @@ def test_dots_of_the_cost_can_be_told_apart_however_many_methods_there_are():
 @pytest.mark.parametrize("spread", [1.02, 1.5, 3.0, 5.0, 10.0, 40.0, 1000.0, 1e5])
 def test_figures_of_cost_can_be_read_however_far_they_lie_apart(spread):
     summary = example.summary()
-    for i, of in enumerate(summary["methods"].values()):
+    for i, method in enumerate(summary["methods"].values()):
         share = spread ** (i / (len(summary["methods"]) - 1))
-        of.update(
+        method.update(
             search_seconds=None, train_seconds=170 * share, parameters=175_048 * share, flops=36.4e6 * share
         )
     figure = figures.cost(summary)
@@ -276,17 +277,17 @@ def test_figures_of_cost_can_be_read_however_far_they_lie_apart(spread):
         labels = [label for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
         assert len(labels) >= 2
         boxes = [label.get_window_extent() for label in labels]
-        assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_the_rate_that_the_second_orders_term_is_proportional_to_is_drawn_where_it_is_known():
     searches = example.searches()
     *_, rates = figures.orders(example.summary(), searches).axes
     (line,) = rates.lines
-    whole = max((one["epochs"] for one in searches if one["method"] == "second"), key=len)
+    whole = max((search["epochs"] for search in searches if search["method"] == "second"), key=len)
     assert list(line.get_ydata()) == [epoch["learning_rate"] for epoch in whole]
-    for one in searches:
-        for epoch in one["epochs"]:
+    for search in searches:
+        for epoch in search["epochs"]:
             del epoch["learning_rate"]
     assert len(figures.orders(example.summary(), searches).axes) == 2
 
@@ -320,11 +321,11 @@ def test_latex_has_the_same_rows_and_escapes():
 
 def test_a_kind_of_cell_that_only_some_methods_search_is_shown_for_these():
     searches = example.searches()
-    for one in searches:
-        for line in one["epochs"] if one["method"] == "first" else ():
+    for search in searches:
+        for line in search["epochs"] if search["method"] == "first" else ():
             del line["alphas"]["sequence"]
     axes = figures.collapse(example.summary(), searches).axes
-    labels = {of.get_title(): of.get_legend_handles_labels()[1] for of in axes}
+    labels = {panel.get_title(): panel.get_legend_handles_labels()[1] for panel in axes}
     assert labels["normal cell: skip connections"] == ["first", "second"]
     assert labels["sequence cell: skip connections"] == ["second"]
 

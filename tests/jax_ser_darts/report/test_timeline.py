@@ -16,8 +16,8 @@ OVERLAPPING = (Span(0.0, 4.0, ANGRY), Span(2.0, 6.0, SAD), Span(4.0, 8.0, None),
 def test_stretches_follow_one_another_from_start_to_end():
     parts = timeline.stretches(OVERLAPPING)
     assert (parts[0].start, parts[-1].end) == (0.0, 10.0)
-    for one, following in itertools.pairwise(parts):
-        assert one.start < one.end == following.start
+    for part, following in itertools.pairwise(parts):
+        assert part.start < part.end == following.start
 
 
 def test_a_stretch_is_the_mean_of_the_windows_over_it_that_are_not_silent():

@@ -35,7 +35,7 @@ def settings(changes):
 def another(field):
     """A value that a setting may have, besides its default."""
     number = field.default if isinstance(field.default, int | float) else 1
-    numbers = (number + 1, number - 1, number / 2, number * 0.9, number - 0.01)
+    numbers = (number + 1, number - 1, number + 0.1, number * 0.9)
     tuples = (("other",), (("other",),), (("other", "others"),), ("paper",), (3,), (0.25, 0.5))
     others = (KINDS.get(field.name, "other"), {"other": "others"}, not field.default)
     for value in (*field.choices, *others, *numbers, *tuples):

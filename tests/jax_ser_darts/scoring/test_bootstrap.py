@@ -61,7 +61,7 @@ def test_the_interval_of_one_network_is_that_of_scipy(unit):
     def ua(indices):
         return metrics_of(units[indices].sum(axis=0))["ua"]
 
-    theirs = stats.bootstrap(
+    expected = stats.bootstrap(
         (np.arange(len(units)),),
         ua,
         vectorized=False,
@@ -71,7 +71,7 @@ def test_the_interval_of_one_network_is_that_of_scipy(unit):
     ).confidence_interval
     draws = bootstrap({"m": units[None, None]}, resamples=20_000)["m"]["ua"]
     interval = estimate(ua(np.arange(len(units))), draws, 0.95)
-    assert (interval.low, interval.high) == pytest.approx(tuple(theirs), abs=0.01)
+    assert (interval.low, interval.high) == pytest.approx(tuple(expected), abs=0.01)
     assert interval.high - interval.low > 0.1, "or this test shows nothing"
 
 
@@ -124,8 +124,8 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says_and_needs_the_see
         draws = bootstrap({"m": table}, resamples=200, seed=trial)["m"]["ua"]
         interval = estimate(means(table)["ua"], draws, 0.9)
         held.append(interval.low <= 0.6 <= interval.high)
-        one = bootstrap({"m": table[:1, :1]}, resamples=200, seed=trial)
-        interval = estimate(means(table[:1, :1])["ua"], one["m"]["ua"], 0.9)
+        alone = bootstrap({"m": table[:1, :1]}, resamples=200, seed=trial)
+        interval = estimate(means(table[:1, :1])["ua"], alone["m"]["ua"], 0.9)
         without_seeds.append(interval.low <= 0.6 <= interval.high)
     assert np.mean(held) > 0.8
     assert np.mean(without_seeds) < np.mean(held) - 0.1, "one seed says nothing of the others"
@@ -136,7 +136,7 @@ def test_few_seeds_vary_by_as_much_as_their_mean_does(searches, trainings):
     """Also two of them: the mean of the bootstrap's variances is that of the mean over so many seeds."""
     rng, sd = np.random.default_rng(0), 0.06
     spread = (0, sd, 0) if searches > 1 else (0, 0, sd)
-    found = [
+    variances = [
         bootstrap(
             {"m": draw_table(rng, speakers=200, searches=searches, trainings=trainings, spread=spread)},
             resamples=60,
@@ -144,7 +144,7 @@ def test_few_seeds_vary_by_as_much_as_their_mean_does(searches, trainings):
         )["m"]["ua"].var(ddof=1)
         for trial in range(150)
     ]
-    assert np.mean(found) == pytest.approx(sd**2 / (searches * trainings), rel=0.25)
+    assert np.mean(variances) == pytest.approx(sd**2 / (searches * trainings), rel=0.25)
 
 
 def test_methods_are_drawn_with_the_same_speakers():

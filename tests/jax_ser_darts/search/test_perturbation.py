@@ -35,13 +35,13 @@ def test_each_edge_gets_its_most_missed_candidate_and_each_node_its_two_most_mis
     shares, worth, evaluate = problem
     for decision in decisions(shares, seed=1):
         shares = decide(shares, decision, names=NAMES, evaluate=evaluate)
-    found = genotypes.derive(shares, NAMES["normal"], NAMES["sequence"])
+    genotype = genotypes.derive(shares, NAMES["normal"], NAMES["sequence"])
     for kind, values in worth.items():
         best, strength = values[:, :-1].argmax(axis=1), values[:, :-1].max(axis=1)
-        for node, edges in enumerate(getattr(found, kind)):
+        for node, edges in enumerate(getattr(genotype, kind)):
             rows = [edge_index(node, source) for source in range(2 + node)]
-            kept = sorted(np.argsort(-strength[rows])[:2])
-            expected = [(NAMES[kind][best[rows[source]]], source) for source in kept]
+            sources = sorted(np.argsort(-strength[rows])[:2])
+            expected = [(NAMES[kind][best[rows[source]]], source) for source in sources]
             assert [(edge.operation, edge.source) for edge in edges] == expected
 
 
