@@ -4,9 +4,9 @@ The config's own programs are lowered and compiled for its devices, from shapes 
 takes: nothing is run, and no corpus is read. Utterances are taken as long as `config.features.seconds` lets them be,
 so a corpus of shorter ones needs less. What a step holds is
 
-    state         weights, alphas, their optimisers
-    copies        of the second order: gradient, virtual weights, gradient at them, v (see `bilevel.second_order`);
-                  of the training: the best weights so far
+    state         params, alphas, their optimisers
+    copies        of the second order: gradient, virtual params, gradient at them, v (see `bilevel.second_order`);
+                  of the training: the best params so far
     batches       the one at work and those prepared ahead
     temporary     XLA's, of the program that takes most: activations and work space
     results       that program's

@@ -3,7 +3,7 @@
     python -m jax_ser_darts.benchmark
     python -m jax_ser_darts.benchmark --what=first,second --batch=64 --edges=unroll --json=benchmark.json
 
-What: `first` and `second` (exact) and `second_differences` are whole search steps, alphas and weights; `train` is a
+What: `first` and `second` (exact) and `second_differences` are whole search steps, alphas and params; `train` is a
 training step of a found network and `evaluate` its predictions. Each is measured in a process of its own, with an empty
 compilation cache, or that of --cache. Columns:
 

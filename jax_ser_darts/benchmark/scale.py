@@ -7,7 +7,7 @@ The same global batch is divided over each number of --devices in one process, a
 with a device each. On a CPU the devices are virtual ones that share its cores: nothing becomes faster there, and what
 is seen is the cost of dividing. Columns:
 
-    steps/s        of whole search steps, alphas and weights; median of --steps
+    steps/s        of whole search steps, alphas and params; median of --steps
     messages       collectives of a step, each of which all devices wait for, counted in the compiled programs
     MB sent        bytes of their results on one device
     MB needed      of the gradients alone, which any data parallelism has to average
@@ -47,7 +47,7 @@ _STEPS = flags.DEFINE_integer(
 _JSON = flags.DEFINE_string("json", "", "Where the measurements go as JSON, besides the table.")
 _CASE = flags.DEFINE_string("case", "", "Of the processes that this command starts.")
 
-# Gradients of (weights, alphas) that a step has to average: of the virtual step, at it, of the product, of the weights.
+# Gradients of (params, alphas) that a step has to average: of the virtual step, at it, of the product, of the params.
 NEEDED = {"first": (1, 1), "second": (3, 2), "second_differences": (3, 3)}
 
 

@@ -180,7 +180,7 @@ def register_described(described: Mapping[str, Any]) -> None:
             raise OperationError(f"operation {name!r}: {entry!r} describes none")
         try:
             spec = _DESCRIBED[kind](**fields)
-        except TypeError as error:
+        except (OperationError, TypeError) as error:
             raise OperationError(f"operation {name!r}: {entry!r} describes none ({error})") from None
         register(name, spec)
 

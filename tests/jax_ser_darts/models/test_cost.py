@@ -19,7 +19,7 @@ from jax_ser_darts.search_space.operations import OPERATIONS
 SLACK = 1.05  # between versions of XLA
 MFLOP = {"grad_both": 132.6, "grad_alphas": 63.6}
 PRODUCT_MFLOP = (
-    178.1  # of the looped program, each loop's body counted once; 198.5 with gradients of the weights
+    178.1  # of the looped program, each loop's body counted once; 198.5 with gradients of the params
 )
 TEMPORARY_MB = 4.48
 
@@ -34,7 +34,7 @@ def lowered(edges, name):
     alphas = jax.eval_shape(
         lambda: init_alphas(jax.random.key(0), nodes=2, operations=len(OPERATIONS), scale=1e-3)
     )
-    weights = jax.eval_shape(
+    params = jax.eval_shape(
         lambda *a: model.init(jax.random.key(0), *a, train=False), features, num_frames, alphas
     )
     batch = {
@@ -44,8 +44,8 @@ def lowered(edges, name):
         "weight": jax.ShapeDtypeStruct((4,), jnp.float32),
     }
     gradient = getattr(bilevel.make_gradients(supernet_loss(model, None)), name)
-    direction = (weights["params"],) if name == "hvp_mixed" else ()
-    return jax.jit(gradient).lower(weights["params"], alphas, (batch, jax.random.key(0)), *direction)
+    direction = (params["params"],) if name == "hvp_mixed" else ()
+    return jax.jit(gradient).lower(params["params"], alphas, (batch, jax.random.key(0)), *direction)
 
 
 @pytest.mark.parametrize("name", MFLOP)
@@ -55,7 +55,7 @@ def test_the_arithmetic_of_a_gradient_does_not_grow(name):
     assert 0.7 * MFLOP[name] < mflop < SLACK * MFLOP[name]  # far below it, the bound is stale
 
 
-def test_the_mixed_product_computes_no_gradient_of_the_weights():
+def test_the_mixed_product_computes_no_gradient_of_the_params():
     """Unrolled, what is not asked for drops out by itself; a loop carries it along."""
     mflop = lowered(SCAN, "hvp_mixed").cost_analysis()["flops"] / 1e6
     assert 0.7 * PRODUCT_MFLOP < mflop < SLACK * PRODUCT_MFLOP

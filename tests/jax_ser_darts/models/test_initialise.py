@@ -1,4 +1,4 @@
-"""Initial weights: the tree that Flax would make, with the variance that the fan-in asks for."""
+"""Initial params: the tree that Flax would make, with the variance that the fan-in asks for."""
 
 import flax.linen as nn
 import jax
@@ -41,7 +41,7 @@ def test_statistics_start_at_the_unit_distribution():
     assert (init_variables(Small(), 0, jnp.zeros((2, 200)))["batch_stats"]["variance"] == 1).all()
 
 
-def test_a_seed_gives_the_same_weights_again_and_another_others():
+def test_a_seed_gives_the_same_params_again_and_another_others():
     x = jnp.zeros((2, 200))
     first, again, other = (init_variables(Small(), seed, x)["params"]["wide"]["kernel"] for seed in (0, 0, 1))
     assert (first == again).all()

@@ -308,7 +308,7 @@ def test_an_untrained_norm_is_the_identity_in_evaluation():
 
 @pytest.mark.parametrize("reduction", [False, True], ids=["normal", "reduction"])
 def test_a_cell_is_the_relaxed_cell_that_has_decided(reduction):
-    """With the same weights, one-hot alphas and idle affine parts; pools are left out, they differ."""
+    """With the same params, one-hot alphas and idle affine parts; pools are left out, they differ."""
     nodes = (
         (Edge("sep_conv_3x3", 0), Edge("dil_conv_3x3", 1)),
         (Edge("skip_connect", 1), Edge("sep_conv_3x3", 2)),
@@ -327,9 +327,9 @@ def test_a_cell_is_the_relaxed_cell_that_has_decided(reduction):
     common = {"channels": channels, "reduction": reduction}
     place = {"backend": CUSTOM, "axis_name": None, "dtype": jnp.float64}
     relaxed = RelaxedCell(operations=operations, nodes=2, **common, **place)
-    weights = random_variables(relaxed, s0, s1, one_hot, 1, grid, after)["params"]
+    params = random_variables(relaxed, s0, s1, one_hot, 1, grid, after)["params"]
     expected = jit(lambda w, *inputs: relaxed.apply({"params": w}, *inputs, 1, grid, after))(
-        weights, s0, s1, one_hot
+        params, s0, s1, one_hot
     )
 
     cell = Cell(nodes, norm=NORM, **common)
@@ -342,11 +342,11 @@ def test_a_cell_is_the_relaxed_cell_that_has_decided(reduction):
         if names[-1] in ("mean", "variance", "bias", "scale"):
             return np.full(leaf.shape, float(names[-1] in ("variance", "scale")))
         if names[1].startswith("preprocess"):
-            return weights[names[1]]["conv"][names[-1]]
+            return params[names[1]]["conv"][names[-1]]
         node, source = (int(part) for part in names[1].removeprefix("node_").split("_from_"))
         (operation,) = (edge.operation for edge in nodes[node] if edge.source == source)
         row = 2 * node + source if operation == "skip_connect" else edge_index(node, source)
-        return weights[f"{operation}_{names[-1]}"][row]
+        return params[f"{operation}_{names[-1]}"][row]
 
     variables = jax.tree_util.tree_map_with_path(matching, variables)
     found, _ = jit(
@@ -358,7 +358,7 @@ def test_a_cell_is_the_relaxed_cell_that_has_decided(reduction):
 
 @pytest.mark.parametrize("operation", [name for name in OPERATIONS if name != "none"])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_an_operation_has_the_weights_of_dartss(operation, stride):
+def test_an_operation_has_the_params_of_dartss(operation, stride):
     c = 6
     grid = valid_positions(jnp.array([5, 0], jnp.int32), (5, 4), jnp.float64, None)
     after = grid if stride == 1 else halved(grid, None)

@@ -33,8 +33,8 @@ SIZE, SMALL_LENGTHS, WIDTH = (7, 5), np.array([7, 4, 1, 0]), 3
 class ByHand:
     """A relaxed cell in plain loops: NHWC, each candidate of each edge on its own, statistics by picking."""
 
-    def __init__(self, params, weights, lengths, *, reduction, beta=0.0, part=1, shares=None):
-        self.params, self.weights = params, np.asarray(weights)
+    def __init__(self, params, op_weights, lengths, *, reduction, beta=0.0, part=1, shares=None):
+        self.params, self.op_weights = params, np.asarray(op_weights)
         self.part, self.shares = part, shares
         self.before = lengths
         self.after = (lengths + 1) // 2 if reduction else lengths
@@ -57,14 +57,14 @@ class ByHand:
     def edge(self, source, node, x):
         stride = 2 if self.reduction and source < 2 else 1
         lengths = self.before if source < 2 else self.after
-        weights = self.weights[edge_index(node, source)]
+        op_weights = self.op_weights[edge_index(node, source)]
         share = 1.0 if self.shares is None else self.shares[edge_index(node, source)]
         seen = x.shape[-1] // self.part
         x, others = x[..., :seen], x[..., seen:]
         auxiliary = self.beta * self.candidate("skip_connect", node, source, x, stride, lengths)
         mixed = auxiliary + sum(
             weight * self.candidate(name, node, source, x, stride, lengths)
-            for weight, name in zip(weights, OPERATIONS, strict=True)
+            for weight, name in zip(op_weights, OPERATIONS, strict=True)
         )
         others = others if stride == 1 else self.pool(np.max, others, 2, lengths, before=0)
         whole = np.concatenate([mixed, others], axis=-1)
@@ -151,17 +151,17 @@ def test_a_cell_is_what_plain_loops_make_of_it(reduction, s0_stride, edges, part
     s0_lengths = jnp.asarray(np.minimum(s0_stride * SMALL_LENGTHS, s0_size[0]))
     s0 = normal(0, 2, *s0_size, 4) * np.asarray(valid_positions(s0_lengths, s0_size, jnp.float64, None).mask)
     s1 = normal(1, 5, *SIZE, 4) * np.asarray(grid.mask)
-    weights = np.random.default_rng(2).dirichlet(np.ones(len(OPERATIONS)), num_edges(NODES))
+    op_weights = np.random.default_rng(2).dirichlet(np.ones(len(OPERATIONS)), num_edges(NODES))
     shares = None if part == 1 else np.random.default_rng(3).uniform(0.2, 0.8, num_edges(NODES))
     rest = s0_stride, grid, after, None if shares is None else jnp.asarray(shares)
-    params = random_params(cell, s0, s1, weights, *rest)
+    params = random_params(cell, s0, s1, op_weights, *rest)
     apply = jit(lambda params, *inputs: cell.apply({"params": params}, *inputs, *rest))
     for beta in (0.0, 0.7):
         added = auxiliary_skip(jnp.float64(beta), operations=OPERATIONS)["normal"]
-        found = np.asarray(apply(params, s0, s1, weights + added))
+        found = np.asarray(apply(params, s0, s1, op_weights + added))
         assert found.shape == (NODES * channels, *after.size, 4)
         by_hand = ByHand(
-            params, weights, SMALL_LENGTHS, reduction=reduction, beta=beta, part=part, shares=shares
+            params, op_weights, SMALL_LENGTHS, reduction=reduction, beta=beta, part=part, shares=shares
         )
         expected = by_hand.cell(np.moveaxis(s0, (0, 3), (3, 0)), np.moveaxis(s1, (0, 3), (3, 0)), s0_stride)
         np.testing.assert_allclose(np.moveaxis(found, (0, 3), (3, 0)), expected, rtol=1e-9, atol=1e-10)

@@ -79,10 +79,10 @@ def params(x, shares):
 
 @pytest.fixture(scope="module")
 def step():
-    """(params, weights, x, lengths) -> ((loss of the real utterances, logits), gradients of params, weights and x)."""
+    """(params, op_weights, x, lengths) -> ((loss of the real utterances, logits), gradients of the first three)."""
 
-    def loss(params, weights, x, lengths):
-        logits = PART.apply({"params": params}, x, lengths, False, op_weights=weights)
+    def loss(params, op_weights, x, lengths):
+        logits = PART.apply({"params": params}, x, lengths, False, op_weights=op_weights)
         real = (lengths > 0).astype(logits.dtype)
         return jnp.sum(real * (jnp.sin(logits) @ jnp.arange(1.0, 1.0 + CLASSES))), logits
 
@@ -124,9 +124,9 @@ def test_a_prediction_does_not_depend_on_the_other_utterances_nor_on_the_length_
 
 
 def test_the_gradient_reaches_every_candidate_of_every_edge(outcome):
-    _, (params, weights, _) = outcome
-    assert (np.asarray(weights)[:, :-1] != 0).all()
-    assert (np.asarray(weights)[:, -1] == 0).all()  # of `none`: it adds nothing, wherever it stands
+    _, (params, op_weights, _) = outcome
+    assert (np.asarray(op_weights)[:, :-1] != 0).all()
+    assert (np.asarray(op_weights)[:, -1] == 0).all()  # of `none`: it adds nothing, wherever it stands
     for path, g in jax.tree_util.tree_leaves_with_path(params["cells"]["nodes"]):
         # `[cells, nodes, recurrences, ...]`; node 0 reads zeros where node 0 itself would be a source.
         assert np.isfinite(g).all()
@@ -134,21 +134,21 @@ def test_the_gradient_reaches_every_candidate_of_every_edge(outcome):
 
 
 @pytest.mark.parametrize("group", [name for name in GROUPS if name != "all"])
-def test_a_group_has_the_weights_of_its_family_and_no_others(group, x):
+def test_a_group_has_the_params_of_its_family_and_no_others(group, x):
     operations = GROUPS[group]
     part = PART.clone(operations=operations)
-    weights = np.ones((num_edges(NODES), len(operations)))
-    node = random_params(part, x, LENGTHS, False, op_weights=weights)["cells"]["nodes"]["node"]
+    op_weights = np.ones((num_edges(NODES), len(operations)))
+    node = random_params(part, x, LENGTHS, False, op_weights=op_weights)["cells"]["nodes"]["node"]
     assert {name.rsplit("_", 2)[0] for name in node if "layer" in name} == {group}
     assert FAMILIES[group].attention == (f"{group}_attention" in node)
     logits = jax.eval_shape(
-        lambda: part.init_with_output(jax.random.key(0), x, LENGTHS, False, op_weights=weights)
+        lambda: part.init_with_output(jax.random.key(0), x, LENGTHS, False, op_weights=op_weights)
     )
     assert logits[0].shape == (B, CLASSES)
 
 
-def found_weights(relaxed, cell, nodes):
-    """The weights of a cell that has decided, picked from those of all candidates on all edges."""
+def found_params(relaxed, cell, nodes):
+    """The params of a cell that has decided, picked from those of all candidates on all edges."""
     picked = {"inputs": relaxed["inputs"]}
     operations = SEQUENCE_OPERATIONS
 
@@ -198,12 +198,12 @@ def test_the_found_cell_is_the_relaxed_cell_that_has_decided(cell, x, params):
             row = edge_index(node, edge.source)
             one_hot[row] = [name == edge.operation for name in SEQUENCE_OPERATIONS]
     found = SequenceCells(chosen=chosen_nodes(edges), **COMMON)
-    weights = {**params, "cells": found_weights(params["cells"], cell, chosen_nodes(edges))}
-    logits = jit(lambda: found.apply({"params": weights}, x, LENGTHS, False))()
+    decided = {**params, "cells": found_params(params["cells"], cell, chosen_nodes(edges))}
+    logits = jit(lambda: found.apply({"params": decided}, x, LENGTHS, False))()
     expected = jit(lambda: PART.apply({"params": params}, x, LENGTHS, False, op_weights=one_hot))()
     assert_close(logits, expected)
     shapes = jax.eval_shape(lambda: found.init(jax.random.key(0), x, LENGTHS, False))["params"]
-    assert jax.tree.structure(shapes) == jax.tree.structure(weights)  # no weight is superfluous
+    assert jax.tree.structure(shapes) == jax.tree.structure(decided)  # no param is superfluous
 
 
 def test_all_edges_are_dropped_but_the_identities():
@@ -412,9 +412,9 @@ def test_what_the_nodes_need_on_the_way_back_is_computed_again_and_not_kept(monk
     def memory():
         part = SequenceCells(operations=("lstm_2", "none"), nodes=4, **{**COMMON, "cells": 4, "width": 8})
         x, frames = jnp.ones((C, 32, F, 8)), jnp.full(8, 32)
-        weights = jnp.full((num_edges(4), 2), 0.5)
-        shapes = jax.eval_shape(lambda: part.init(jax.random.key(0), x, frames, False, op_weights=weights))
-        loss = lambda variables: jnp.sum(part.apply(variables, x, frames, False, op_weights=weights))
+        op_weights = jnp.full((num_edges(4), 2), 0.5)
+        shapes = jax.eval_shape(lambda: part.init(jax.random.key(0), x, frames, False, op_weights=op_weights))
+        loss = lambda variables: jnp.sum(part.apply(variables, x, frames, False, op_weights=op_weights))
         return jit(jax.grad(loss)).lower(shapes).compile().memory_analysis().temp_size_in_bytes
 
     now = memory()

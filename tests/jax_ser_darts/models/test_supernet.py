@@ -103,14 +103,14 @@ def assert_close(found, expected, tolerance=1e-9):
 
 
 def make_gradients(supernet):
-    """(weights, alphas, batch) -> logits, gradients of both and of the alphas alone, and the second order's product."""
+    """(params, alphas, batch) -> logits, gradients of both and of the alphas alone, and the second order's product."""
     loss = make_loss(supernet)
-    gradients = bilevel.make_gradients(lambda weights, alphas, batch: loss(weights, alphas, *batch))
+    gradients = bilevel.make_gradients(lambda params, alphas, batch: loss(params, alphas, *batch))
     return jit(
-        lambda weights, *rest: (
-            gradients.grad_both(weights, *rest),
-            gradients.grad_alphas(weights, *rest)[1],
-            gradients.hvp_mixed(weights, *rest, jax.tree.map(jnp.cos, weights)),
+        lambda params, *rest: (
+            gradients.grad_both(params, *rest),
+            gradients.grad_alphas(params, *rest)[1],
+            gradients.hvp_mixed(params, *rest, jax.tree.map(jnp.cos, params)),
         )
     )
 
@@ -141,7 +141,7 @@ def test_a_remat_supernet_is_the_same_function(every_gradient, edges):
     assert_close(every_gradient(CUSTOM, edges, remat=True), every_gradient(REFERENCE, UNROLL))
 
 
-def test_fast_is_plain_in_single_precision(every_gradient):
+def test_custom_kernels_are_the_reference_in_single_precision(every_gradient):
     """To 1e-3 of the largest of each array: rounding, through two cells of normalisation."""
     found, expected = every_gradient(CUSTOM, SCAN, jnp.float32), every_gradient(REFERENCE, UNROLL)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
@@ -158,7 +158,7 @@ def test_the_gradient_reaches_every_weight_and_every_alpha(outcome):
         name = jax.tree_util.keystr(path)
         edges = (
             g if "_depthwise_" in name or "_pointwise_" in name else g[None]
-        )  # an edge's weights are its row
+        )  # an edge's op weights are its row
         assert all(np.any(np.asarray(e) != 0) for e in edges), name
 
 
@@ -175,19 +175,17 @@ PARTIAL = SUPERNET.clone(
 def partial_gradients(batch):
     """(backend, edges) -> what `make_gradients` is about, of another batch too: with betas, part of the channels."""
     alphas = make_alphas(PARTIAL.operations, betas=True)
-    weights = random_params(PARTIAL, *batch[:2], alphas)
+    params = random_params(PARTIAL, *batch[:2], alphas)
 
     @functools.cache
     def compiled(backend, edges):
         return make_gradients(PARTIAL.clone(backend=backend, edges=edges))
 
-    return lambda backend, edges, batch=batch: compiled(backend, edges)(weights, alphas, batch)
+    return lambda backend, edges, batch=batch: compiled(backend, edges)(params, alphas, batch)
 
 
 @pytest.mark.parametrize("edges", EDGES)
-def test_partial_channels_and_normalised_edges_are_left_to_autodiff_by_plain_and_the_same(
-    partial_gradients, edges
-):
+def test_partial_channels_and_normalised_edges_are_the_reference_too(partial_gradients, edges):
     assert_close(partial_gradients(CUSTOM, edges), partial_gradients(REFERENCE, UNROLL))
 
 
@@ -294,7 +292,7 @@ def test_two_devices_with_different_lengths_give_what_one_gives(tiny, batch, par
     assert_close(((loss, np.concatenate(np.asarray(logits))), gradients), expected)
 
 
-def test_what_is_added_moves_the_softmax_weights_and_nothing_else(batch):
+def test_what_is_added_moves_the_op_weights_and_nothing_else(batch):
     """To go by what is added from one mixture to another is to have the other's alphas; 0 changes no bit."""
     supernet = TINY.clone(
         sequence_operations=("rnn_1", "skip_connect"),

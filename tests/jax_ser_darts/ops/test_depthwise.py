@@ -13,7 +13,7 @@ from jax_ser_darts.ops.backend import CUSTOM, REFERENCE
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5}  # of the largest number
-KERNELS = (3, 5, 3, 5)
+KERNELS = (3, 7, 3, 5)
 DILATIONS = (1, 1, 2, 2)
 REACH = 4
 C, B = 2, 3

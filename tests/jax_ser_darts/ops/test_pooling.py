@@ -10,6 +10,7 @@ from jax import lax
 
 from jax_ser_darts.ops.backend import CUSTOM, REFERENCE
 from jax_ser_darts.ops.masks import halved, valid_positions
+from jax_ser_darts.search_space.operations import AVERAGE, Pooling
 
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 BACKENDS = pytest.mark.parametrize("backend", [CUSTOM, REFERENCE], ids=["custom", "reference"])
@@ -100,7 +101,7 @@ def test_max_pool_sees_nothing_but_valid_positions(backend):
 def test_average_pool_is_the_mean_over_the_valid_positions_of_each_window(size, side, stride, backend):
     before, x = pool_input(size)
     after = after_stride(before, stride)
-    found = np.asarray(jit(lambda x: backend.average_pool(x, side, stride, before, after))(x))
+    found = np.asarray(jit(lambda x: backend.pool(Pooling(AVERAGE, side), x, stride, before, after))(x))
     assert found.shape == (3, *after.size, 4)
     assert np.isfinite(found).all()
     x, lengths = np.asarray(x), np.asarray(before.num_frames)

@@ -43,25 +43,25 @@ def row(_, source, node):
     return node * (node + 3) // 2 + source
 
 
-def scan(inputs, weights, constants):
+def scan(inputs, per_edge, constants):
     """In one array that is read and written."""
     stack = jnp.concatenate([inputs, jnp.zeros((NODES, N))])
-    return sweep.run(sweep.Sweep(prepare, mix, 0, SOURCES, NODES, 2, row), (stack,), weights, constants)[2:]
+    return sweep.run(sweep.Sweep(prepare, mix, 0, SOURCES, NODES, 2, row), (stack,), per_edge, constants)[2:]
 
 
-def scan_in_two(inputs, weights, constants):
+def scan_in_two(inputs, per_edge, constants):
     """The inputs from an array of their own, then the nodes."""
     first = sweep.Sweep(prepare, mix, 0, 2, NODES, 0, row)
     rest = sweep.Sweep(prepare, mix, 2, SOURCES, NODES, 0, row)
-    nodes = sweep.run(first, (inputs, jnp.zeros((NODES, N))), weights, constants)
-    return sweep.run(rest, (nodes,), weights, constants)
+    nodes = sweep.run(first, (inputs, jnp.zeros((NODES, N))), per_edge, constants)
+    return sweep.run(rest, (nodes,), per_edge, constants)
 
 
-def plain(inputs, weights, constants):
+def plain(inputs, per_edge, constants):
     states = list(inputs)
     for node in range(NODES):
         edges = [
-            {name: w[row(name, source, node)] for name, w in weights.items()} for source in range(2 + node)
+            {name: w[row(name, source, node)] for name, w in per_edge.items()} for source in range(2 + node)
         ]
         states.append(
             sum(mix(prepare(states[s], constants), edge, constants, jnp.tanh) for s, edge in enumerate(edges))
@@ -70,11 +70,11 @@ def plain(inputs, weights, constants):
 
 
 def point(seed):
-    weights = {
+    per_edge = {
         "w": normal(seed, len(EDGES), N),
         "alphas": normal(seed + 1, len(EDGES))[:, None] * jnp.ones((1, N)),
     }
-    return normal(seed + 2, 2, N), weights
+    return normal(seed + 2, 2, N), per_edge
 
 
 def every_order(function):
@@ -92,20 +92,20 @@ def test_a_sweep_is_the_plain_loops_in_every_order(function):
 
 @pytest.mark.parametrize("name", ["w", "alphas"])
 def test_one_weight_alone_has_the_gradient_that_it_has_with_all(name):
-    inputs, weights = point(0)
+    inputs, per_edge = point(0)
 
     def gradient(function):
-        return jax.grad(lambda x: jnp.sum(jnp.sin(function(inputs, {**weights, name: x}, normal(90, N)))))(
-            weights[name]
+        return jax.grad(lambda x: jnp.sum(jnp.sin(function(inputs, {**per_edge, name: x}, normal(90, N)))))(
+            per_edge[name]
         )
 
     np.testing.assert_allclose(gradient(scan), gradient(plain), rtol=1e-10, atol=1e-12)
 
 
 def test_gradients_that_nobody_asks_for_are_not_computed():
-    inputs, weights = point(0)
+    inputs, per_edge = point(0)
     loss = lambda alphas, w: jnp.sum(scan(inputs, {"alphas": alphas, "w": w}, jnp.ones(N)))
     size = lambda argnums: len(
-        str(jax.make_jaxpr(jax.grad(loss, argnums=argnums))(weights["alphas"], weights["w"]))
+        str(jax.make_jaxpr(jax.grad(loss, argnums=argnums))(per_edge["alphas"], per_edge["w"]))
     )
     assert size(0) < size((0, 1))
