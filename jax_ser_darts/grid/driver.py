@@ -50,9 +50,8 @@ def run(experiment: Experiment, mode: str, *, folder: pathlib.Path) -> list[Job]
     if not board.left:
         return jobs
     if any(job.kind == SVM for job in board.left):
-        svm.functionals_of(
-            experiment
-        )  # what is wrong with the sound is an error now, not after hours of searching
+        # What is wrong with the sound is an error now, not after hours of searching.
+        svm.functionals_of(experiment)
     if config.grid.workers == 1:
         in_turn(board, Worker(experiment, predict=predict))
         return jobs
