@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jax_ser_darts.run import Run as Run
 
-__all__ = ["Run", "load"]
-
 
 def load(bundle: Any, **options: Any) -> Any:
     """A predictor of emotions from an exported bundle's folder: `load(folder).predict(waveform, sampling_rate)`.
