@@ -230,8 +230,8 @@ def main(argv: Sequence[str]) -> int:
     config = _CONFIG.value
     try:
         folder = prepare(
-            data=from_mapping(CorpusSettings, config.data, "data."),
-            features=from_mapping(FeatureSettings, config.features, "features."),
+            data=from_mapping(CorpusSettings, config.data.to_dict(), "data."),
+            features=from_mapping(FeatureSettings, config.features.to_dict(), "features."),
             records=pathlib.Path(_RECORDS.value),
             beam=_BEAM(),
         )

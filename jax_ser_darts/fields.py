@@ -154,7 +154,7 @@ def from_mapping(cls: type, values: Mapping[str, Any], prefix: str = "", known: 
 
     Args:
         cls: the section.
-        values: nested mappings; a ConfigDict will do.
+        values: nested mappings.
         prefix: of the section's names, such as "search.".
         known: names of settings, of which the nearest is shown beside an unknown one.
 

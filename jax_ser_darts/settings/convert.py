@@ -30,7 +30,8 @@ def resolve(config: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: an unknown setting, or one of another type or out of range; the message names it.
     """
-    return from_mapping(Settings, config, known=[field.name for field in all_fields(Settings)])
+    values = config.to_dict() if isinstance(config, ml_collections.ConfigDict) else config
+    return from_mapping(Settings, values, known=[field.name for field in all_fields(Settings)])
 
 
 def to_json(settings: Settings) -> dict[str, Any]:
