@@ -212,7 +212,6 @@ def test_an_unknown_emotion_code_is_a_bad_file(tmp_path):
     ("change", "message"),
     [
         ({"source": "/no/such/folder"}, "does not exist"),
-        ({"on_bad_file": "ignore"}, "data.on_bad_file is 'ignore'"),
         ({"group_by": "part"}, r"18 utterance\(s\) have no part"),
     ],
 )
