@@ -55,7 +55,7 @@ def run(experiment: Experiment, mode: str, *, folder: pathlib.Path) -> list[Job]
     if config.grid.workers == 1:
         in_turn(board, Worker(experiment, predict=predict))
         return jobs
-    cache = jax.config.read("jax_compilation_cache_dir") or ""
+    cache = getattr(jax.config, "jax_compilation_cache_dir", None) or ""
     processes.run(
         board,
         make=make_worker,
