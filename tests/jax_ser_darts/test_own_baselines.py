@@ -1,10 +1,12 @@
-"""A user's baseline is trained, scored, compared and exported like those of the package."""
+"""docs/extending_baselines.md: a user's network is trained, scored, compared and exported like those of the package."""
 
 import json
+import pathlib
+import re
+import sys
 
 import flax.linen as nn
 import numpy as np
-import own_baselines
 import pytest
 from tiny import tiny_config
 
@@ -17,12 +19,34 @@ from jax_ser_darts.models.description import DescriptionError, build, describe
 from jax_ser_darts.serving.bundle import read_bundle
 from jax_ser_darts.serving.predictor import Predictor
 
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "extending_baselines.md"
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
 
 
+class Linear(nn.Module):
+    """No hidden layer, so no other size."""
+
+    classes: int
+    axis_name: str | None = None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def module(tmp_path_factory):
+    """The page's module on the path; what it registers does not outlive these tests."""
+    folder = tmp_path_factory.mktemp("path")
+    (text,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (folder / "my_networks.py").write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "_registered", {})
+        patch.syspath_prepend(folder)
+        yield
+        sys.modules.pop("my_networks", None)
+
+
 def own_config():
-    """One baseline of the user at both sizes, another at its own, and no search."""
+    """The page's baseline at both sizes, and no search."""
     c = tiny_config()
+    c.extensions = ("my_networks",)
     c.folds.run = (0,)
     c.search.methods = ()
     c.baselines.networks = ("mean_frame",)
@@ -37,47 +61,53 @@ def run(tmp_path_factory):
     return workdir
 
 
-def network(workdir, name):
-    return json.loads((workdir / f"train/{name}/fold_0/seed_0/network.json").read_text())
+@pytest.fixture
+def mean_frame():
+    validated(own_config())  # imports the module
+    return baselines.registered()["mean_frame"]
 
 
 def test_it_is_a_row_of_the_table_at_both_sizes(run):
+    def network(name):
+        return json.loads((run / f"train/{name}/fold_0/seed_0/network.json").read_text())
+
     methods = json.loads((run / "report" / "summary.json").read_text())["methods"]
     assert list(methods) == ["mean_frame_paper", "mean_frame_matched"]
-    paper, matched = (network(run, name) for name in methods)
+    paper, matched = map(network, methods)
     assert paper["parameters"] == methods["mean_frame_paper"]["parameters"] == 16 * 32 + 32 + 32 * 4 + 4
     assert matched["parameters"] == pytest.approx(500, rel=0.03)
     assert matched["baseline"]["name"] == "mean_frame"
     assert methods["mean_frame_paper"]["flops"] == 2 * (16 * 32 + 32 * 4)
 
 
-def test_it_is_exported_and_predicts(run):
+def test_it_is_exported_and_predicts(run, mean_frame):
     config = own_config()
     config.bundle.method = "mean_frame_paper"
     main.run(config, run, "export")
     bundle = read_bundle(run / "bundle")
-    assert type(bundle.network) is own_baselines.MeanFrame
+    assert type(bundle.network) is mean_frame
     sound = np.random.default_rng(0).normal(size=16_000).astype(np.float32)
     assert Predictor(bundle).predict(sound, 16_000).emotion in bundle.classes
 
 
-def test_a_bundle_names_the_module_that_has_to_be_imported(monkeypatch):
-    described = describe(own_baselines.MeanFrame(classes=4, width=7))
-    assert build(described) == own_baselines.MeanFrame(classes=4, width=7)
-    assert describe(own_baselines.Linear(classes=4)).keys() == {"model", "name", "module", "classes"}
+def test_a_bundle_names_the_module_that_has_to_be_imported(mean_frame, monkeypatch):
+    described = describe(mean_frame(classes=4, width=7))
+    assert build(described) == mean_frame(classes=4, width=7)
     monkeypatch.setattr(baselines, "_registered", {})
-    with pytest.raises(DescriptionError, match="registered by the module own_baselines: import it first"):
+    with pytest.raises(DescriptionError, match="registered by the module my_networks: import it first"):
         build(described)
 
 
-@pytest.mark.parametrize("entries", [{"classes": -1}, {"classes": "many"}, {"layers": 3}, {"classes": None}])
-def test_a_damaged_description_is_refused(entries):
-    described = describe(own_baselines.MeanFrame(classes=4))
+@pytest.mark.parametrize("entries", [{"classes": -1}, {"classes": "many"}, {"layers": 3}, {"name": ["x"]}])
+def test_a_damaged_description_is_refused(mean_frame, entries):
+    described = describe(mean_frame(classes=4))
     with pytest.raises(DescriptionError):
         build({**described, **entries})
 
 
-def test_a_module_without_a_width_has_one_size_alone():
+def test_a_module_without_a_width_has_one_size_alone(monkeypatch):
+    monkeypatch.setitem(baselines._registered, "linear", Linear)
+    assert describe(Linear(classes=4)).keys() == {"model", "name", "module", "classes"}
     c = own_config()
     c.baselines.networks = ("linear",)
     with pytest.raises(ConfigError, match=r"linear has one size alone.*'width'.*leave 'matched' out"):
@@ -89,18 +119,18 @@ def test_a_module_without_a_width_has_one_size_alone():
 class TestANameOrModuleThatCannotBe:
     def test_a_name_of_the_package(self):
         with pytest.raises(BaselineError, match="'cnn' is registered already, as jax_ser_darts"):
-            register("cnn")(own_baselines.Linear)
+            register("cnn")(Linear)
 
-    def test_a_name_of_another_module(self):
-        with pytest.raises(BaselineError, match="'linear' is registered already, as own_baselines"):
-            register("linear")(own_baselines.MeanFrame)
+    def test_a_name_of_another_module(self, mean_frame):
+        with pytest.raises(BaselineError, match="'mean_frame' is registered already, as my_networks"):
+            register("mean_frame")(Linear)
 
-    def test_the_same_module_again(self):
-        assert register("linear")(own_baselines.Linear) is own_baselines.Linear
+    def test_the_same_module_again(self, mean_frame):
+        assert register("mean_frame")(mean_frame) is mean_frame
 
     def test_no_name(self):
         with pytest.raises(BaselineError, match="letters, digits and underscores"):
-            register("my-net")(own_baselines.Linear)
+            register("my-net")(Linear)
 
     def test_a_module_that_lacks_an_attribute(self):
         class Bare(nn.Module):
@@ -110,7 +140,7 @@ class TestANameOrModuleThatCannotBe:
             register("bare")(Bare)
 
     def test_a_name_of_random_architectures(self, monkeypatch):
-        monkeypatch.setattr(baselines, "_registered", {"random": own_baselines.MeanFrame})
+        monkeypatch.setitem(baselines._registered, "random", Linear)
         c = own_config()
         c.baselines.networks = ("random",)
         with pytest.raises(ConfigError, match="the random architectures are called so"):
@@ -120,5 +150,5 @@ class TestANameOrModuleThatCannotBe:
 def test_an_unknown_baseline_is_named_with_those_that_there_are():
     c = own_config()
     c.baselines.networks = ("transformer",)
-    with pytest.raises(ConfigError, match=r"'transformer' is not one of cnn, .*mean_frame, linear"):
+    with pytest.raises(ConfigError, match=r"'transformer' is not one of cnn, .*mean_frame"):
         validated(c)
