@@ -41,10 +41,10 @@ def run(experiment: Experiment, mode: str, *, folder: pathlib.Path) -> list[Job]
     """
     config, workdir, predict = experiment.config, experiment.workdir, mode != "train"
     jobs = mode_jobs(mode, config, [fold.index for fold in experiment.folds], workdir)
-    records = {job: job.done(workdir) if predict else job.record(workdir) for job in jobs}
-    done = {job: record["wall"] for job, record in records.items() if record}
-    for job in done:
+    trained = {job: record for job in jobs if (record := job.record(workdir))}
+    for job in trained:
         check_same(job, config, workdir)
+    done = {job: record["wall"] for job, record in trained.items() if not predict or job.done(workdir)}
     needs = {job: needed_by(job, jobs, config) for job in jobs}
     board = Board(jobs, needs=needs, done=done, workers=config.grid.workers)
     if not board.left:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,7 @@ def write(
         config: the run's.
     """
     with style.settings():
+        shutil.rmtree(folder / "figures", ignore_errors=True)  # an earlier report may have had other folds
         pictures = _pictures(folder / "figures", summary, searches, trainings)
         chosen = [choices(folder / "figures", search) for search in searches]
     template = jinja2.Environment(

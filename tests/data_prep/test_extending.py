@@ -16,7 +16,7 @@ from small_corpus import FEATURES, RATE, configured
 from data_prep import corpora, features
 from data_prep.compute import compute_one
 from data_prep.corpora.base import CorpusError
-from data_prep.features import FeatureSettings, SettingsError
+from data_prep.features import SettingsError
 from data_prep.prepare import prepare
 from data_prep.selection import select
 from jax_ser_darts.data.records import load_records
@@ -158,7 +158,7 @@ def test_what_was_not_registered_is_an_error_that_says_where_to_look(tree, tmp_p
     with pytest.raises(
         SettingsError, match=r"kind must be one of logmel, mfcc, .*extensions.* not 'spectrum'"
     ):
-        features.kind_of(FeatureSettings(**settings["features"]))
+        features.kind_of(settings["features"])
 
 
 def test_a_name_is_registered_once(module):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jax_ser_darts.devices.compilation import FAST_MATH
+from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import Cell, Network, Norm, Operation, count_parameters, drop_path
 from jax_ser_darts.models.relaxed import RelaxedCell
 from jax_ser_darts.ops.backend import CUSTOM
@@ -299,7 +300,7 @@ def test_an_untrained_norm_is_the_identity_in_evaluation():
     grid = valid_positions(jnp.array([3, 2], jnp.int32), (3, 2), jnp.float64, None)
     y = normal(0, 4, 3, 2, 2) * np.asarray(grid.mask)
     norm = Norm(**NORM)
-    variables = norm.init(jax.random.key(0), y, grid, True)  # initialising counts as no batch
+    variables = init_variables(norm, 0, y, grid, train=True)  # initialising counts as no batch
     assert_close(norm.apply(variables, y, grid, False), y / np.sqrt(1 + BN_EPSILON))
 
 
