@@ -82,7 +82,7 @@ def float64():
 
         @register("own_conv")
         def own_conv(channels, stride):
-            conv = nn.Conv(channels, (3, 3), strides=stride, param_dtype=jnp.float64)
+            conv = nn.Conv(channels, (3, 3), strides=stride, param_dtype=jnp.float64, parent=None)
             return nn.Sequential([nn.tanh, conv])
 
         yield
@@ -194,6 +194,7 @@ class TestSearch:
                 )
                 assert min(jax.tree.leaves(moved)) > 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "changes", [{"edges": SCAN}, {"edges": UNROLL, "remat": True}], ids=["scan", "remat"]
     )
