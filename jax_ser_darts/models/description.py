@@ -9,6 +9,7 @@ import flax.linen as nn
 from jax_ser_darts.errors import UserError
 from jax_ser_darts.models.baselines import WIDTH, Baseline, registered
 from jax_ser_darts.models.network import Network
+from jax_ser_darts.ops.backend import REFERENCE
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space import operations
 from jax_ser_darts.search_space.operations import OperationError
@@ -77,6 +78,11 @@ def build(description: Mapping[str, Any]) -> nn.Module:
         else:
             entries[name] = _size(value)
     return kind(**entries)
+
+
+def with_reference_kernels(network: nn.Module) -> nn.Module:
+    """The network with plain XLA operations; a baseline of the user has no others."""
+    return network.clone(backend=REFERENCE) if hasattr(network, "backend") else network
 
 
 def _build_registered(description: Mapping[str, Any]) -> nn.Module:

@@ -16,7 +16,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from jax_ser_darts.ops.backend import REFERENCE
+from jax_ser_darts.models.description import with_reference_kernels
 from jax_ser_darts.serving.bundle import Bundle, BundleError, probabilities
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -27,7 +27,7 @@ def make(bundle: Bundle) -> bytes:
 
     The kernels are the REFERENCE ones, XLA's own: the custom ones come with hints for a CPU's compiler alone.
     """
-    network = bundle.network.clone(backend=REFERENCE)
+    network = with_reference_kernels(bundle.network)
     function = functools.partial(
         probabilities, bundle.weights(), network=network, settings=bundle.settings, frames=bundle.frames
     )

@@ -32,7 +32,7 @@ from jax import lax
 from jax.interpreters import partial_eval
 
 from jax_ser_darts import commands, extras
-from jax_ser_darts.ops.backend import REFERENCE
+from jax_ser_darts.models.description import with_reference_kernels
 from jax_ser_darts.serving import model_card
 from jax_ser_darts.serving.bundle import (
     Bundle,
@@ -60,7 +60,7 @@ def make(bundle: Bundle) -> bytes:
     function = functools.partial(
         probabilities,
         bundle.weights(),
-        network=bundle.network.clone(backend=REFERENCE),
+        network=with_reference_kernels(bundle.network),
         settings=bundle.settings,
         frames=bundle.frames,
     )
