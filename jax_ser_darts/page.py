@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
 
-if TYPE_CHECKING:
-    import numpy as np
-
 from data_prep.audio import AudioError
 from jax_ser_darts import commands, extras, predict
 from jax_ser_darts.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 HOST = flags.DEFINE_string(
     "host", "127.0.0.1", "Address to serve at; another than this machine's lets others in."

@@ -37,7 +37,7 @@ class Normalisation:
         frames = sum(map(len, features))
         if not frames:
             raise ValueError("there is no frame to take the mean of: the training part is empty")
-        mean = sum(rows.sum(axis=0, dtype=np.float64) for rows in features) / frames
+        mean = np.asarray(sum(rows.sum(axis=0, dtype=np.float64) for rows in features)) / frames
         std = np.sqrt(sum(np.square(rows - mean).sum(axis=0) for rows in features) / frames)
         std = np.where(std > _ROUNDING * np.abs(mean), std, 1.0)
         return cls(mean.astype(np.float32), std.astype(np.float32))

@@ -198,7 +198,7 @@ class Baseline(nn.Module):
     momentum: float = 0.9
     backend: Backend = CUSTOM
     axis_name: str | None = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: jnp.dtype = jnp.dtype(jnp.float32)
 
     @nn.compact
     def __call__(

@@ -61,7 +61,7 @@ class CellNetwork(nn.Module):
     sequence_width: int = 16
     backend: Backend = CUSTOM
     axis_name: str | None = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: jnp.dtype = jnp.dtype(jnp.float32)
 
     def places(self) -> list[CellPlace]:
         """The place of each CNN cell."""

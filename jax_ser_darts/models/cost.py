@@ -1,7 +1,7 @@
 """The arithmetic of a network: what convolutions and matrix products cost, from its trace. Nothing is compiled."""
 
 import math
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax
@@ -25,10 +25,20 @@ def flops(network: nn.Module, features: Any, num_frames: Any) -> int:
         alone = alone.clone(backend=REFERENCE)  # convolutions as such, not as sums of shifted planes
     inputs = (features, num_frames)
     variables = jax.eval_shape(lambda *a: alone.init(jax.random.key(0), *a, train=False), *inputs)
-    return _count(jax.make_jaxpr(lambda v, *a: alone.apply(v, *a, train=False))(variables, *inputs).jaxpr)
+    return _count(jax.make_jaxpr(lambda v, *a: alone.apply(v, *a, train=False))(variables, *inputs))
 
 
-def _count(jaxpr: core.Jaxpr) -> int:
+@runtime_checkable
+class _Jaxpr(Protocol):
+    """The trace of a function, with its constants or without."""
+
+    @property
+    def eqns(self) -> list[core.JaxprEqn]:
+        """Its operations."""
+        ...
+
+
+def _count(jaxpr: _Jaxpr) -> int:
     return sum(_of_equation(equation) for equation in jaxpr.eqns)
 
 
@@ -43,9 +53,9 @@ def _of_equation(equation: core.JaxprEqn) -> int:
         out_features = kernel[parameters["dimension_numbers"].rhs_spec[0]]
         return 2 * math.prod(_shape(equation.outvars[0])) * math.prod(kernel) // out_features
     inner = sum(
-        _count(value.jaxpr if isinstance(value, core.ClosedJaxpr) else value)
-        for value in jax.tree.leaves(list(parameters.values()), is_leaf=_is_jaxpr)
-        if _is_jaxpr(value)
+        _count(value)
+        for value in jax.tree.leaves(list(parameters.values()), is_leaf=lambda x: isinstance(x, _Jaxpr))
+        if isinstance(value, _Jaxpr)
     )
     return inner * (parameters["length"] if name == "scan" else 1)
 
@@ -53,7 +63,3 @@ def _of_equation(equation: core.JaxprEqn) -> int:
 def _shape(variable: core.Var | core.Literal) -> tuple[int, ...]:
     assert isinstance(variable.aval, jax.core.ShapedArray)  # what convolutions and matrix products are of
     return variable.aval.shape
-
-
-def _is_jaxpr(value: Any) -> bool:
-    return isinstance(value, core.Jaxpr | core.ClosedJaxpr)

@@ -25,7 +25,7 @@ def init_alphas(
     sequence_nodes: int = 0,
     sequence_operations: int = 0,
     edge_normalisation: bool = False,
-    dtype: jnp.dtype = jnp.float32,
+    dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> dict:
     """Architecture parameters near zero: `scale` * normal, `[edges, operations]` a cell kind.
 
