@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
 WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+PRE_COMMIT = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
 FORMS = sorted(path for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config")
 
 
@@ -43,12 +44,18 @@ def test_the_script_of_ci_takes_the_readme_s_command():
 
 
 def test_pre_commit_runs_a_ruff_that_setup_cfg_allows():
-    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    (repository,) = (entry for entry in PRE_COMMIT["repos"] if "rev" in entry)
     assert {hook["id"] for hook in repository["hooks"]} == {"ruff-check", "ruff-format"}
     (ruff,) = (line for line in SETUP["options.extras_require"]["test"].split() if line.startswith("ruff"))
     numbers = lambda text: tuple(map(int, text.split(".")))
     pinned, minimum = (numbers(text) for text in (repository["rev"].lstrip("v"), ruff.strip("ruf>=")))
     assert minimum <= pinned <= numbers(importlib.metadata.version("ruff"))
+
+
+def test_pre_commit_runs_mypy_as_pyproject_toml_says():
+    (hook,) = (hook for entry in PRE_COMMIT["repos"] if entry["repo"] == "local" for hook in entry["hooks"])
+    assert hook["entry"] == "python -m mypy"
+    assert hook["pass_filenames"] is False, "files on the command line take the place of the configuration's"
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.stem)

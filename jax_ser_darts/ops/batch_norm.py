@@ -130,7 +130,7 @@ def _normalised_relu_backward(pad, axis_name, saved, cotangents):
 _normalised_relu.defvjp(_normalised_relu_forward, _normalised_relu_backward)
 
 
-def normalised_relu_reference(y, valid, pad, axis_name):
+def normalised_relu_reference(y: jax.Array, valid: ValidPositions, pad: int, axis_name: str | None) -> Padded:
     """As `normalised_relu`, left to autodiff."""
     h = mixture_reference((y,), (), jnp.ones(1, y.dtype), valid, axis_name)
     return pad_reference(jax.nn.relu(h), pad, 1)
@@ -215,7 +215,13 @@ def _mixture_backward(axis_name, saved, g):
 _mixture.defvjp(_mixture_forward, _mixture_backward)
 
 
-def mixture_reference(ys, xs, weights, valid, axis_name):
+def mixture_reference(
+    ys: Sequence[jax.Array],
+    xs: Sequence[jax.Array],
+    weights: jax.Array,
+    valid: ValidPositions,
+    axis_name: str | None,
+) -> jax.Array:
     """As `mixture`, left to autodiff."""
     total = jnp.zeros_like((ys or xs)[0])
     for k, y in enumerate(ys):

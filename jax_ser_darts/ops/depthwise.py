@@ -237,7 +237,9 @@ def pad_reference(x: jax.Array, pad: int, stride: int) -> Padded:
     return Padded(x=x, phases=(_zeros_round(x, (pad, pad), (pad, pad)),), pad=pad, stride=stride)
 
 
-def depthwise_reference(padded, ws, dilations, size):
+def depthwise_reference(
+    padded: Padded, ws: Sequence[jax.Array], dilations: Sequence[int], size: tuple[int, int]
+) -> tuple[jax.Array, ...]:
     """As `depthwise`, by XLA's grouped convolution."""
     outputs = []
     (x,) = padded.phases

@@ -124,7 +124,9 @@ def _max_pool_backward(side, stride, size, before, saved, g):
 _max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
-def max_pool_reference(x, mask, side, stride, size):
+def max_pool_reference(
+    x: jax.Array, mask: jax.Array, side: int, stride: int, size: tuple[int, int]
+) -> jax.Array:
     """As `max_pool`, left to autodiff."""
     pad = side // 2
     lowest = jnp.asarray(jnp.finfo(x.dtype).min, x.dtype)
@@ -138,4 +140,5 @@ def max_pool_reference(x, mask, side, stride, size):
             f : f + stride * (size[1] - 1) + 1 : stride,
         ]
         best = tap if best is None else jnp.where(tap > best, tap, best)
+    assert best is not None  # a window has a tap
     return best
