@@ -27,6 +27,7 @@ from data_prep.provenance import VERSION, fingerprint_of, metadata_of
 from data_prep.selection import select
 from data_prep.splits import divide, keep_in_part
 from jax_ser_darts.errors import UserError
+from jax_ser_darts.extensions import load_extensions
 from jax_ser_darts.fields import from_mapping
 
 
@@ -229,6 +230,7 @@ def main(argv: Sequence[str]) -> int:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     config = _CONFIG.value
     try:
+        load_extensions(config.get("extensions", ()))
         folder = prepare(
             data=from_mapping(CorpusSettings, config.data.to_dict(), "data."),
             features=from_mapping(FeatureSettings, config.features.to_dict(), "features."),

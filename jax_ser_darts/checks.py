@@ -5,8 +5,9 @@ The type and range of each setting by itself are checked when it is resolved, se
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
+from data_prep.features import kind_of
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.extensions import load_extensions
 from jax_ser_darts.models import baselines as networks
@@ -14,10 +15,9 @@ from jax_ser_darts.models.baselines import MATCHED
 from jax_ser_darts.search_space.operations import SKIP, check_operations, is_learnable
 from jax_ser_darts.search_space.reductions import reduction_cells, smallest_side
 from jax_ser_darts.settings import Search, Settings, resolve
-from jax_ser_darts.settings.sections import Train
+from jax_ser_darts.settings.sections import Order, Train
 from jax_ser_darts.training.spaces import is_random
 
-ORDERS = ("first", "second", "implicit")
 # What a variant of the search may not change: protocol and budget are the same for all that are compared.
 SHARED = frozenset(("methods", "seeds", "variants", "epochs", "batch_size", "params_share", "class_weights"))
 
@@ -32,9 +32,11 @@ def check(settings: Settings) -> Settings:
 
     Raises:
         ExtensionError: an extension cannot be loaded.
+        SettingsError: there is no such kind of features.
         ConfigError: the settings cannot work together; the message names a setting and says what would do.
     """
     load_extensions(settings.extensions)
+    kind_of(settings.features)
     _check_folds(settings)
     _check_sizes(settings)
     _check_optimisation(settings)
@@ -156,8 +158,8 @@ def _check_variants(s: Settings) -> None:
         where = f"config.search.variants.{method}"
         if not method.isidentifier():
             raise ConfigError(f"{where}: a name of letters, digits and underscores is needed, for its folder")
-        if changes.get("order") not in ORDERS:
-            raise ConfigError(f"{where}.order must be one of {', '.join(ORDERS)}")
+        if changes.get("order") not in get_args(Order):
+            raise ConfigError(f"{where}.order must be one of {', '.join(get_args(Order))}")
         for name in set(changes) - {"order"}:
             if name not in names:
                 raise ConfigError(f"{where}.{name}: config.search has no such setting")

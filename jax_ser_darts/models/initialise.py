@@ -8,7 +8,7 @@ registered as operations are initialised by themselves.
 
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -20,10 +20,8 @@ import numpy as np
 from jax_ser_darts.models.own import OWN
 
 CONSTANTS = {"bias": 0.0, "scale": 1.0, "mean": 0.0, "variance": 1.0}
-GAIN = 2.0  # He et al. (2015): most kernels follow a ReLU
-# Kernels that follow none: of recurrences and attention. The first keep a state of their own size over all frames.
-LINEAR_GAIN = 1.0
-LINEAR = frozenset(("recurrent", "attend"))
+LINEAR = 1.0  # the variance of what comes in stays
+RELU = 2.0  # He et al. (2015): a ReLU has halved it
 
 Path = tuple[str, ...]
 
@@ -45,12 +43,25 @@ def fan_in(path: Path, shape: tuple[int, ...]) -> int:
     return math.prod(shape[-2:]) if "depthwise" in path[-1] else shape[-2]
 
 
-def draw(path: Path, shape: tuple[int, ...], dtype: np.dtype, seed: int) -> np.ndarray:
+def gain_of(path: Path, paths: Collection[Path]) -> float:
+    """RELU for a kernel that follows one, LINEAR for all others, of a model with these paths.
+
+    Candidate operations begin with a ReLU; a pointwise kernel follows it unless it has a depthwise one before it.
+    docs/searches.md has the measurement.
+    """
+    module, name = path[:-1], path[-1]
+    if "depthwise_" in name:
+        return RELU
+    if "pointwise_" in name and (*module, name.replace("pointwise_", "depthwise_")) not in paths:
+        return RELU
+    return LINEAR
+
+
+def draw(path: Path, shape: tuple[int, ...], dtype: np.dtype, seed: int, gain: float) -> np.ndarray:
     """The values of one variable; they depend on the seed and on its path."""
     if path[-1] in CONSTANTS:
         return np.full(shape, CONSTANTS[path[-1]], dtype)
     rng = np.random.default_rng([seed, zlib.crc32("/".join(path).encode())])
-    gain = LINEAR_GAIN if path[-1] in LINEAR else GAIN
     return ((gain / fan_in(path, shape)) ** 0.5 * rng.standard_normal(shape)).astype(dtype)
 
 
@@ -71,7 +82,9 @@ def init_variables(model: nn.Module, seed: int, *inputs: Any, **options: Any) ->
 
     shapes = jax.eval_shape(init, seed, *inputs)
     variables = {
-        path: draw(path, leaf.shape, leaf.dtype, seed) for path, leaf in shapes.items() if OWN not in path
+        path: draw(path, leaf.shape, leaf.dtype, seed, gain_of(path, shapes))
+        for path, leaf in shapes.items()
+        if OWN not in path
     }
     if own := [path for path in shapes if OWN in path]:
         variables |= _initialised(init, own, seed, inputs)

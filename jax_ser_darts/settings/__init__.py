@@ -7,7 +7,10 @@
 What settings must be together is checked by ../checks.py. Below `run.py` nobody sees a ConfigDict.
 """
 
-from jax_ser_darts.settings.convert import default_config, from_json, resolve, to_config, to_json
-from jax_ser_darts.settings.sections import Search, Settings
-
-__all__ = ["Search", "Settings", "default_config", "from_json", "resolve", "to_config", "to_json"]
+from jax_ser_darts.settings.convert import default_config as default_config
+from jax_ser_darts.settings.convert import from_json as from_json
+from jax_ser_darts.settings.convert import resolve as resolve
+from jax_ser_darts.settings.convert import to_config as to_config
+from jax_ser_darts.settings.convert import to_json as to_json
+from jax_ser_darts.settings.sections import Search as Search
+from jax_ser_darts.settings.sections import Settings as Settings

@@ -22,7 +22,6 @@ from jax_ser_darts.search_space.operations import NONE
 PLANTED = "dil_conv_3x3"
 OPERATIONS = ("max_pool_3x3", "avg_pool_3x3", PLANTED, NONE)
 SPEAKERS, EACH, FRAMES, COEFFICIENTS = 5, 48, 4, 24
-SEEDS, CONTROLS = range(5), range(3)
 KIND = "reduction"  # the only cell of the supernet is one
 
 
@@ -74,9 +73,9 @@ def strongest(alphas):
     return OPERATIONS[int(weights.max(axis=0).argmax())]
 
 
-@pytest.fixture(scope="module")
-def winners(tmp_path_factory):
-    """(order, shuffled) -> of each seed, the strongest candidate."""
+@pytest.fixture(scope="module", params=[(2, 2), pytest.param((5, 3), marks=pytest.mark.slow)])
+def winners(request, tmp_path_factory):
+    """(order, shuffled) -> of each seed, the strongest candidate. So many seeds, and so many with shuffled labels."""
     results = {}
     for shuffled in (False, True):
         workdir = tmp_path_factory.mktemp("planted")
@@ -85,7 +84,7 @@ def winners(tmp_path_factory):
         (fold,) = experiment.folds
         for order in ORDERS:
             results[order, shuffled] = []
-            for seed in CONTROLS if shuffled else SEEDS:
+            for seed in range(request.param[shuffled]):
                 genotype = search(searcher_of(order), order, fold, seed)
                 last = read(experiment.search_folder(order, fold, seed) / "metrics.jsonl")[-1]
                 results[order, shuffled].append(strongest(last["alphas"][KIND]))
@@ -95,13 +94,13 @@ def winners(tmp_path_factory):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_search_finds_what_was_planted_from_every_seed(winners, order):
-    assert winners[order, False] == [PLANTED] * len(SEEDS)
+    assert set(winners[order, False]) == {PLANTED}
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_it_does_so_because_of_the_labels(winners, order):
     """Without them it has no reason to, and does not."""
-    assert winners[order, True] != [PLANTED] * len(CONTROLS)
+    assert set(winners[order, True]) != {PLANTED}
 
 
 def test_a_random_ranking_does_not():
@@ -109,5 +108,5 @@ def test_a_random_ranking_does_not():
         np.random.default_rng(seed).gumbel(size=(num_edges(1), len(OPERATIONS))) for seed in range(300)
     ]
     hits = [strongest(ranking) == PLANTED for ranking in rankings]
-    assert not all(hits[: len(SEEDS)])
+    assert not all(hits[:2])
     assert 0.2 < np.mean(hits) < 0.5, "one in three"

@@ -103,6 +103,23 @@ class Processes:
         return [process.wait(timeout) for process in self.processes]
 
 
+def pair_of(code, arguments=("", "")):
+    """(status, output) of two processes that run code of two arguments, the address of the first and their index."""
+    where = f"127.0.0.1:{free_port()}"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, where, str(i), str(argument)],
+            env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i, argument in enumerate(arguments)
+    ]
+    outputs = [process.communicate(timeout=180)[0] for process in processes]
+    return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
+
+
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     """The records that all runs have in common."""
@@ -111,7 +128,13 @@ def records(tmp_path_factory):
     return workdir / "records"
 
 
-@pytest.fixture(scope="module", params=[(2, "first"), (4, "second")], ids=["2-first", "4-second"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((2, "first"), id="2-first"),
+        pytest.param((4, "second"), id="4-second", marks=pytest.mark.slow),
+    ],
+)
 def run(request):
     """How many processes there are, and the order of their search."""
     return request.param
@@ -199,6 +222,7 @@ def test_only_process_0_writes(single, several, count, order):
     assert events(several) == events(single) == 1
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_other_with_a_message_and_both_go_on(records, tmp_path):
     longer = {"search.epochs": 400, "search.methods": ("first",)}
     metrics = tmp_path / "run/search/first/seed_0/fold_0/metrics.jsonl"
@@ -220,6 +244,27 @@ def test_a_process_that_dies_ends_the_other_with_a_message_and_both_go_on(record
         wait_for(len(reached) + 2, pair)
     lines = [line["epoch"] for line in read(metrics)]
     assert lines == list(range(len(lines))), "no epoch is missing, none is there twice"
+
+
+DIES = """
+import os, sys
+from jax_ser_darts.devices import hosts
+hosts.HEARTBEAT = 10
+hosts.initialise(sys.argv[1], 2, int(sys.argv[2]))
+if hosts.index() == 1:
+    os._exit(1)
+try:
+    hosts.barrier("of one alone")
+except Exception:
+    hosts.abort()
+"""
+
+
+def test_a_process_whose_partner_dies_ends_with_a_message():
+    (first, output), (second, _) = pair_of(DIES)
+    assert first not in (0, None)
+    assert second == 1
+    assert "another process died" in output
 
 
 def test_a_mode_of_one_process_is_refused(monkeypatch, tmp_path):
@@ -311,20 +356,11 @@ print("here")
 """
 
 
-def test_a_process_may_be_late(tmp_path):
+@pytest.mark.parametrize("seconds", [2, pytest.param(35, marks=pytest.mark.slow)])
+def test_a_process_may_be_late(seconds):
     """The first one prepares the corpus, for hours perhaps; processes that do not know each other yet wait 30 s."""
-    where, started = f"127.0.0.1:{free_port()}", time.monotonic()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", LATE, where, str(i), str(late)],
-            env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for i, late in enumerate((35, 0))
-    ]
-    outputs = [process.communicate(timeout=180)[0] for process in processes]
-    assert time.monotonic() - started > 35
-    for output in outputs:
+    started = time.monotonic()
+    for status, output in pair_of(LATE, [seconds, 0]):
+        assert status == 0, output
         assert "here" in output.splitlines(), output
+    assert time.monotonic() - started > seconds

@@ -90,6 +90,12 @@ def step():
 
 
 @pytest.fixture(scope="module")
+def predict(params):
+    """(x, lengths, weights of the candidates) -> logits."""
+    return jit(lambda x, lengths, w: PART.apply({"params": params}, x, lengths, False, op_weights=w))
+
+
+@pytest.fixture(scope="module")
 def outcome(step, params, shares, x):
     return step(params, shares, x, LENGTHS)
 
@@ -108,16 +114,15 @@ def test_what_stands_on_padding_changes_no_logit_and_no_gradient(step, params, s
 
 
 def test_a_prediction_does_not_depend_on_the_other_utterances_nor_on_the_length_of_the_batch(
-    params, shares, x, outcome
+    predict, shares, x, outcome
 ):
     logits = np.asarray(outcome[0][1])
-    apply = jit(lambda x, lengths: PART.apply({"params": params}, x, lengths, False, op_weights=shares))
     longer = np.pad(x, ((0, 0), (0, 5), (0, 0), (0, 0)), constant_values=7.0)
     for b in range(3):
-        assert_close(apply(longer[..., b : b + 1], LENGTHS[b : b + 1])[0], logits[b])
+        assert_close(predict(longer[..., b : b + 1], LENGTHS[b : b + 1], shares)[0], logits[b])
     assert not np.allclose(logits[0], logits[1])
     order = np.array([2, 3, 0, 1])
-    assert_close(np.asarray(apply(x[..., order], LENGTHS[order]))[order.argsort()], logits)
+    assert_close(np.asarray(predict(x[..., order], LENGTHS[order], shares))[order.argsort()], logits)
 
 
 # ---------------------------------------------------------------------------------------- candidates
@@ -189,7 +194,7 @@ def found_params(relaxed, cell, nodes):
         ((("rnn_3", 1), ("rnn_1", 0)), (("lstm_att_2", 1), ("lstm_4", 2))),
     ],
 )
-def test_the_found_cell_is_the_relaxed_cell_that_has_decided(cell, x, params):
+def test_the_found_cell_is_the_relaxed_cell_that_has_decided(cell, x, params, predict):
     edges = tuple(tuple(Edge(*edge) for edge in node) for node in cell)
     one_hot = np.zeros((num_edges(NODES), len(SEQUENCE_OPERATIONS)))
     one_hot[:, -1] = 1
@@ -199,9 +204,8 @@ def test_the_found_cell_is_the_relaxed_cell_that_has_decided(cell, x, params):
             one_hot[row] = [name == edge.operation for name in SEQUENCE_OPERATIONS]
     found = SequenceCells(chosen=chosen_nodes(edges), **COMMON)
     decided = {**params, "cells": found_params(params["cells"], cell, chosen_nodes(edges))}
-    logits = jit(lambda: found.apply({"params": decided}, x, LENGTHS, False))()
-    expected = jit(lambda: PART.apply({"params": params}, x, LENGTHS, False, op_weights=one_hot))()
-    assert_close(logits, expected)
+    logits = jit(lambda decided: found.apply({"params": decided}, x, LENGTHS, False))(decided)
+    assert_close(logits, predict(x, LENGTHS, one_hot))
     shapes = jax.eval_shape(lambda: found.init(jax.random.key(0), x, LENGTHS, False))["params"]
     assert jax.tree.structure(shapes) == jax.tree.structure(decided)  # no param is superfluous
 
@@ -212,12 +216,12 @@ def test_all_edges_are_dropped_but_the_identities():
     nodes = ((MixedEdge(0, ("skip_connect",)), MixedEdge(1, ("rnn_1",))),)
     cell = SequenceCell(nodes=nodes, width=WIDTH, dropout=0.0, train=True, dtype=jnp.float64)
     params = random_params(cell, before, valid, None)
-    run = lambda rate: np.asarray(
-        cell.apply({"params": params}, before, valid, rate, rngs={"dropout": jax.random.key(0)})[0][1]
-    )
-    kept, dropped = run(None), run(jnp.float64(0.5))
-    silent = jax.tree.map(jnp.zeros_like, params["node_0"])  # an RNN of zero weights says nothing
-    skip = np.asarray(cell.apply({"params": {**params, "node_0": silent}}, before, valid, None)[0][1])
+    rngs = {"dropout": jax.random.key(0)}
+    whole = jit(lambda params: cell.apply({"params": params}, before, valid, None)[0][1])
+    some = jit(lambda rate: cell.apply({"params": params}, before, valid, rate, rngs=rngs)[0][1])
+    kept, dropped = np.asarray(whole(params)), np.asarray(some(jnp.float64(0.5)))
+    silent = jax.tree.map(jnp.zeros_like, params["node_0"])  # an RNN of zero weights is zero
+    skip = np.asarray(whole({**params, "node_0": silent}))
     fates = [
         [np.allclose(dropped[:, b], (skip + f * (kept - skip))[:, b]) for f in (0, 2)] for b in range(16)
     ]
@@ -301,16 +305,18 @@ def test_no_two_kinds_of_cells_start_from_the_same_numbers():
     assert len(np.unique(np.concatenate(drawn))) == sum(map(len, drawn))
 
 
-@pytest.fixture(scope="module")
-def problem():
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow)])
+def problem(request):
+    """With so many sequence cells of so many nodes."""
     with jax.enable_x64(True):
-        model = SUPERNET.clone(edges="unroll", backend=REFERENCE)
+        size = request.param
+        model = SUPERNET.clone(edges="unroll", backend=REFERENCE, sequence_cells=size, sequence_nodes=size)
         alphas = init_alphas(
             jax.random.key(0),
             nodes=1,
             operations=2,
             scale=0.5,
-            sequence_nodes=2,
+            sequence_nodes=size,
             sequence_operations=len(SMALL),
             dtype=jnp.float64,
         )

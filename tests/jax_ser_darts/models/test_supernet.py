@@ -129,18 +129,25 @@ def every_gradient(point, batch):
     return compute
 
 
-@pytest.mark.parametrize("edges", EDGES)
+SCAN_AND_SLOWLY_UNROLL = pytest.mark.parametrize(
+    "edges", [SCAN, pytest.param(UNROLL, marks=pytest.mark.slow)]
+)
+
+
+@SCAN_AND_SLOWLY_UNROLL
 def test_custom_kernels_are_the_reference_in_logits_and_in_every_gradient_of_both_orders(
     every_gradient, edges
 ):
     assert_close(every_gradient(CUSTOM, edges), every_gradient(REFERENCE, UNROLL))
 
 
+@pytest.mark.slow  # ops/test_remat.py has the rule alone
 @pytest.mark.parametrize("edges", EDGES)
 def test_a_remat_supernet_is_the_same_function(every_gradient, edges):
     assert_close(every_gradient(CUSTOM, edges, remat=True), every_gradient(REFERENCE, UNROLL))
 
 
+@pytest.mark.slow  # ops/ has each kernel in single precision
 def test_custom_kernels_are_the_reference_in_single_precision(every_gradient):
     """To 1e-3 of the largest of each array: rounding, through two cells of normalisation."""
     found, expected = every_gradient(CUSTOM, SCAN, jnp.float32), every_gradient(REFERENCE, UNROLL)
@@ -184,7 +191,7 @@ def partial_gradients(batch):
     return lambda backend, edges, batch=batch: compiled(backend, edges)(params, alphas, batch)
 
 
-@pytest.mark.parametrize("edges", EDGES)
+@SCAN_AND_SLOWLY_UNROLL
 def test_partial_channels_and_normalised_edges_are_the_reference_too(partial_gradients, edges):
     assert_close(partial_gradients(CUSTOM, edges), partial_gradients(REFERENCE, UNROLL))
 

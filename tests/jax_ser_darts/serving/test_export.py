@@ -90,7 +90,7 @@ class TestExport:
         _, workdir = finished
         card = (workdir / "bundle" / "README.md").read_text()
         assert "SYNTHETIC" in card
-        assert "not what a person **feels**" in card
+        assert "not from what a person **feels**" in card
         for name in ("angry", "happy", "neutral", "sad", "female speakers", "male speakers"):
             assert re.search(rf"^\| {name}\S*.*\[\d\.\d+, \d\.\d+\]", card, re.MULTILINE), name
         own = bundle.provenance["scores"]["exported"]["ua"]
