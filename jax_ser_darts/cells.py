@@ -62,7 +62,7 @@ def _draw(options):
     path = pathlib.Path(options.drawing)
     try:
         if path.suffix.lower() not in FORMATS:
-            raise ValueError(f"{path}: drawings end in {', '.join(FORMATS)}")
+            raise UserError(f"{path}: drawings end in {', '.join(FORMATS)}")
         genotype = genotypes.load(options.file)
         path.parent.mkdir(parents=True, exist_ok=True)
         with style.settings():

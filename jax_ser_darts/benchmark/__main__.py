@@ -233,7 +233,7 @@ def in_own_process(what: str, *others: str) -> dict:
                 else "failed"
             )
             raise RuntimeError(f"the benchmark of {what!r} {how}")
-        return json.loads(path.read_text())["steps"][0]
+        return json.loads(path.read_text())["measurements"][0]
 
 
 def table(rows: list[dict]) -> str:
@@ -290,7 +290,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"error: {error}")
     setup = describe(rows)
     if _JSON.value:
-        write_json(pathlib.Path(_JSON.value), {**setup, "steps": rows})
+        write_json(pathlib.Path(_JSON.value), {**setup, "measurements": rows})
     settings = ", ".join(f"{name} {value}" for name, value in setup.items())
     print(
         f"{settings}\nfloat32 matrix product: {rows[0]['gemm_gflop_per_second']:.0f} GFLOP/s, "

@@ -59,7 +59,7 @@ def test_a_change_is_noticed(corpus, tmp_path, change):
     elif change == "settings":
         settings = dataclasses.replace(SETTINGS, coefficients=12)
     elif change == "place":
-        data.source = str(corpus.rename(tmp_path / "elsewhere"))
+        data = dataclasses.replace(data, source=str(corpus.rename(tmp_path / "elsewhere")))
     else:
         of = {
             "classes": {"emotions": {"anger": "angry", "sorrow": "sad"}},

@@ -182,12 +182,12 @@ def problem():
             schedule=optimisers.cosine(start=0.1, end=0.01, steps=10),
             momentum=0.9,
             weight_decay=3e-2,
-            clip=0.5,
+            clip=0.2,
         )
         momentum = jax.tree.map(lambda w: jnp.asarray(rng.normal(size=w.shape) * 0.1), params)
         opt_state = optax.tree.set(tx.init(params), trace=momentum)
         gradient = jax.jit(jax.grad(lambda w: loss(w, alphas, batches[0])[0]))(params)
-        assert float(optax.tree.norm(gradient)) > 0.5, "clipping must be at work in this test"
+        assert float(optax.tree.norm(gradient)) > 0.2, "clipping must be at work in this test"
         return loss, tx, params, alphas, opt_state, *batches
 
 

@@ -338,4 +338,4 @@ def test_processes_do_what_this_one_does(finished, tmp_path, monkeypatch):
     again = json.loads((folder / "job.json").read_text())
     assert again["wall"] > record["wall"], "training and predicting took both of their seconds"
     assert {**again, "wall": record["wall"]} == record
-    assert "is done" in (tmp_path / "run" / "logs" / "worker_0.log").read_text()
+    assert "done" in (tmp_path / "run" / "logs" / "worker_0.log").read_text()

@@ -33,8 +33,8 @@ def test_measurements_in_the_table_and_as_json(tmp_path):
     done = run("--what=evaluate,train", *files, *SMALL)
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
-    assert [row["what"] for row in found["steps"]] == ["evaluate", "train"]
-    for row in found["steps"]:
+    assert [row["what"] for row in found["measurements"]] == ["evaluate", "train"]
+    for row in found["measurements"]:
         assert len(row["seconds"]) == 2
         assert min(row["seconds"]) <= row["step"] <= max(row["seconds"])
         assert row["utterances_per_second"] == pytest.approx(2 / row["step"])
@@ -44,7 +44,7 @@ def test_measurements_in_the_table_and_as_json(tmp_path):
         assert isinstance(row["cached"], float)
         assert row["temporary_gb"] < row["peak_gb"] < 4
         assert row["what"] in done.stdout
-    evaluate, train = found["steps"]
+    evaluate, train = found["measurements"]
     assert evaluate["gflop"] < train["gflop"]
     assert (found["batch"], found["cells"]) == (2, 1)
     assert found["cache"] == str(tmp_path / "cache"), "nobody could tell that cold is not"
@@ -89,7 +89,7 @@ for k, _ in enumerate(sys.stdin, start=1):
     done = run("--what=evaluate", f"--json={path}", *SMALL, *peer(body))
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
-    (row,) = found["steps"]
+    (row,) = found["measurements"]
     assert row["peer_seconds"] == [2000.0, 4000.0]
     assert row["peer_step"] == 3000.0
     ours = row["seconds"]
@@ -111,7 +111,7 @@ for k, _ in enumerate(sys.stdin, start=1):
     done = run("--what=evaluate", "--apart", f"--json={path}", *SMALL, *peer(body))
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
-    (row,) = found["steps"]
+    (row,) = found["measurements"]
     assert (tmp_path / "started").read_text() == "xx"
     assert row["peer_seconds"] == [1000.0, 1000.0], "a process of theirs was asked twice"
     assert len(set(row["seconds"])) == 2, "one turn of ours was counted twice"
