@@ -13,6 +13,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_the_command_of_the_docs_makes_a_page_of_every_module(tmp_path):
     if importlib.util.find_spec("pdoc") is None:
         pytest.skip("pdoc is not installed: pip install -e '.[docs]'")

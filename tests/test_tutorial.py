@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -30,6 +32,7 @@ def run(command, folder):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_tutorial_works_as_written(tmp_path):
     """`python` is the one that runs the tests."""
     blocks = blocks_of("tutorial.md")
@@ -49,6 +52,7 @@ def test_the_tutorial_works_as_written(tmp_path):
     assert "a drop of" in outputs[6]
 
 
+@pytest.mark.slow
 def test_the_page_of_the_python_api_works_as_written(tmp_path):
     """All of its blocks are one program."""
     program = tmp_path / "program.py"

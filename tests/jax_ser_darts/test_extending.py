@@ -176,6 +176,7 @@ class TestSearch:
         )
         return steps, state, *data
 
+    @pytest.mark.slow
     def test_a_step_of_either_order_moves_all_that_is_theirs(self, problem):
         steps, state, train, val = problem
         for order in bilevel.ORDERS:

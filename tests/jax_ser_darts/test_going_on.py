@@ -149,6 +149,7 @@ class TestGoingOn:
         ]
         assert predictions[0] == predictions[1]
 
+    @pytest.mark.slow
     def test_a_search_that_a_rule_ends_stays_ended_and_its_selection_goes_on(
         self, finished, tmp_path, monkeypatch
     ):
@@ -219,6 +220,7 @@ class TestGoingOn:
         took = json.loads((tmp_path / "killed/search/selected/seed_0/fold_0/search.json").read_text())
         assert all(took[which] > saved[-1][which] for which in ("seconds", "compiling")), "of both processes"
 
+    @pytest.mark.slow
     def test_a_stopped_search_of_partial_channels_ends_as_one_that_was_not(
         self, finished, tmp_path, monkeypatch
     ):

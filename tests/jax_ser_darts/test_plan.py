@@ -84,6 +84,7 @@ class TestNeed:
         assert steps["second"].need(16).total > steps["first"].need(16).total
 
 
+@pytest.mark.slow
 def test_the_table_names_what_does_not_fit_and_what_does(tiny, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(plan, "ROUNDS", 0)  # what is compiled at the config's own batch says enough here
     changes = {"search.methods": ("first",), "search.batch_size": 32, "train.batch_size": 32}

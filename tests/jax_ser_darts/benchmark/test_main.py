@@ -25,6 +25,7 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_measurements_in_the_table_and_as_json(tmp_path):
     cell = ((Edge("skip_connect", 0), Edge("avg_pool_3x3", 1)),)
     Genotype(normal=cell, reduction=cell).save(tmp_path / "genotype.json")
@@ -99,6 +100,7 @@ for k, _ in enumerate(sys.stdin, start=1):
     assert "ratio" in done.stdout
 
 
+@pytest.mark.slow
 def test_apart_each_step_of_either_has_a_fresh_process(tmp_path, peer):
     body = f"""
 with open({str(tmp_path / "started")!r}, "a") as started:

@@ -27,6 +27,7 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
+@pytest.mark.slow
 def test_two_devices_and_two_processes_tell_each_other_the_same(tmp_path):
     path = tmp_path / "benchmark.json"
     done = run("--devices=2", "--processes=2", "--steps=2", f"--json={path}")

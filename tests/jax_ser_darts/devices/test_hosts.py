@@ -131,7 +131,7 @@ def records(tmp_path_factory):
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param((2, "first"), id="2-first"),
+        pytest.param((2, "first"), id="2-first", marks=pytest.mark.slow),
         pytest.param((4, "second"), id="4-second", marks=pytest.mark.slow),
     ],
 )

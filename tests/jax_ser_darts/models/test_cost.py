@@ -93,6 +93,7 @@ def test_the_arithmetic_of_a_network_is_that_of_its_layers(frames):
     assert flops(network, *inputs) == 2 * sum(multiply_adds.values())
 
 
+@pytest.mark.slow
 def test_the_temporary_memory_of_a_gradient_does_not_grow():
     megabytes = lowered(SCAN, "grad_both").compile().memory_analysis().temp_size_in_bytes / 1e6
     assert 0.7 * TEMPORARY_MB < megabytes < SLACK * TEMPORARY_MB

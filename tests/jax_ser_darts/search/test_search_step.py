@@ -1,5 +1,7 @@
 """Search steps: the same on one device and on eight, and each order does what it says."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,15 +78,9 @@ class Problem:
         return jax.device_get((state.params, state.alphas, metrics))
 
 
-@pytest.fixture(scope="module")
-def results():
-    """(devices, bits) -> order -> weights, alphas and metrics after three steps."""
-    return {
-        (count, bits): after_three_steps(count, bits, parallel.PMAP) for bits in (64, 32) for count in (1, 8)
-    }
-
-
-def after_three_steps(count, bits, mapping):
+@functools.cache
+def after_three_steps(count, bits=64, mapping=parallel.PMAP):
+    """Order -> weights, alphas and metrics, on so many devices."""
     with jax.enable_x64(bits == 64):
         problem = Problem(count, jnp.float64 if bits == 64 else jnp.float32, mapping=mapping)
         return {order: problem.run(order) for order in bilevel.ORDERS}
@@ -95,33 +91,35 @@ def largest_difference(tree, other):
 
 
 @pytest.mark.parametrize("order", bilevel.ORDERS)
-@pytest.mark.parametrize(("bits", "tolerance"), [(64, 1e-8), (32, 5e-3)])
-def test_one_device_and_eight_agree(results, order, bits, tolerance):
+@pytest.mark.parametrize(("bits", "tolerance"), [(64, 1e-8), pytest.param(32, 5e-3, marks=pytest.mark.slow)])
+def test_one_device_and_eight_agree(order, bits, tolerance):
     """Weights, alphas and metrics of the same global batches; float32 differs by rounding, grown by Adam."""
-    assert largest_difference(results[1, bits][order], results[8, bits][order]) < tolerance
+    assert (
+        largest_difference(after_three_steps(1, bits)[order], after_three_steps(8, bits)[order]) < tolerance
+    )
 
 
-def test_pmap_and_shard_map_are_the_same_bit_by_bit(results):
-    other = after_three_steps(8, 32, parallel.SHARD_MAP)
-    assert largest_difference(results[8, 32], other) == 0
+def test_pmap_and_shard_map_are_the_same_bit_by_bit():
+    assert largest_difference(after_three_steps(8), after_three_steps(8, mapping=parallel.SHARD_MAP)) == 0
 
 
 @pytest.mark.parametrize("order", bilevel.ORDERS)
-def test_the_step_moves_params_and_alphas(results, order):
+def test_the_step_moves_params_and_alphas(order):
     with jax.enable_x64(True):
         start = jax.device_get(Problem(1, jnp.float64).fresh_state())
-    params, alphas, _ = results[1, 64][order]
+    params, alphas, _ = after_three_steps(1)[order]
     assert largest_difference(params, start.params) > 1e-3
     assert largest_difference(alphas, start.alphas) > 1e-2
 
 
-def test_the_orders_differ_by_the_correction(results):
-    first, second = results[1, 64]["first"], results[1, 64]["second"]
+def test_the_orders_differ_by_the_correction():
+    first, second = after_three_steps(1)["first"], after_three_steps(1)["second"]
     assert largest_difference(first[1], second[1]) > 1e-6
     assert all(metrics["correction"] == 0 for metrics, _ in first[2])
     assert all(metrics["correction"] > 0 for metrics, _ in second[2])
 
 
+@pytest.mark.slow  # test_bilevel.py has both gradients
 def test_the_cosine_is_that_of_the_two_orders_gradients():
     """Read off the first update of plain gradient descent, which is the gradient itself."""
     with jax.enable_x64(True):
@@ -157,7 +155,9 @@ def falling_skip(step):
     return auxiliary_skip(optimisers.linear(start=1.0, end=0.0, steps=2)(step), operations=OPERATIONS)
 
 
-@pytest.mark.parametrize(("order", "added"), [("first", falling_skip), ("second", None)])
+@pytest.mark.parametrize(
+    ("order", "added"), [("second", None), pytest.param("first", falling_skip, marks=pytest.mark.slow)]
+)
 def test_after_the_first_step_nothing_is_compiled_and_nothing_moves_between_host_and_devices(order, added):
     problem = Problem(2, jnp.float32, added)
     state = problem.fresh_state()
@@ -191,6 +191,7 @@ def test_the_auxiliary_skip_falls_with_the_steps_until_the_supernet_is_the_plain
     assert apart[2] < 1e-12
 
 
+@pytest.mark.slow  # test_bilevel.py has each product alone
 def test_both_hessians_are_the_slopes_of_the_gradients_and_the_implicit_order_uses_them():
     """Of the supernet as it is searched, on two devices; in the alphas the whole matrix."""
     with jax.enable_x64(True):
@@ -235,7 +236,7 @@ def test_both_hessians_are_the_slopes_of_the_gradients_and_the_implicit_order_us
         assert largest_difference(before, jax.device_get(state.alphas)) > 1e-2
 
 
-def test_the_virtual_step_leaves_the_params_alone(results):
+def test_the_virtual_step_leaves_the_params_alone():
     """The alphas' step returns the state's own weights and optimiser."""
     with jax.enable_x64(True):
         problem = Problem(1, jnp.float64)
