@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import flax.linen as nn
@@ -22,7 +23,9 @@ def build(name: str, channels: int, stride: int) -> Any:
     spec = specification(name)
     if not isinstance(spec, Custom):
         raise OperationError(f"operation {name!r} has no module or function of a user's")
-    return spec.build(channels, stride)
+    # Flax would make a child of what is made while a module runs; what runs is known to each thread alone.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(spec.build, channels, stride).result()
 
 
 def init_params(
@@ -72,6 +75,8 @@ class OwnOperation(nn.Module):
     def __call__(self, x: jax.Array, stride: int, before: ValidPositions, after: ValidPositions) -> jax.Array:
         """`[C, T, F, B]` -> `[C, T', F', B]`, zero on padding."""
         module = build(self.operation, x.shape[0], stride)
+        if isinstance(module, nn.Module):
+            module = module.clone(parent=self)
         return _call(self.operation, module, module, x, before, after)
 
 

@@ -82,7 +82,7 @@ def float64():
 
         @register("own_conv")
         def own_conv(channels, stride):
-            conv = nn.Conv(channels, (3, 3), strides=stride, param_dtype=jnp.float64, parent=None)
+            conv = nn.Conv(channels, (3, 3), strides=stride, param_dtype=jnp.float64)
             return nn.Sequential([nn.tanh, conv])
 
         yield
