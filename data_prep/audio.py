@@ -33,6 +33,11 @@ def read(utterance: Utterance, *, sampling_rate: int, seconds: float | None = No
         AudioError: the file is missing, unreadable or empty, the cut lies outside it, or the sound is
             shorter than SHORTEST_SECONDS, silent (no sample reaches SILENT_PEAK), NaN or infinite.
     """
+    return resampled(*decoded(utterance, seconds=seconds), sampling_rate=sampling_rate)
+
+
+def decoded(utterance: Utterance, *, seconds: float | None = None) -> tuple[np.ndarray, int]:
+    """As `read`, at the rate of the file: float32 [samples], and that rate in Hz."""
     samples, rate = _decode(utterance, seconds=seconds)
     if len(samples) < SHORTEST_SECONDS * rate:
         raise AudioError(f"only {len(samples) / rate:.4f} s long, shorter than {SHORTEST_SECONDS} s")
@@ -41,6 +46,11 @@ def read(utterance: Utterance, *, sampling_rate: int, seconds: float | None = No
     waveform = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if np.abs(waveform).max() < SILENT_PEAK:
         raise AudioError(f"silent: no sample reaches {SILENT_PEAK:g} of full scale")
+    return np.ascontiguousarray(waveform, dtype=np.float32), rate
+
+
+def resampled(waveform: np.ndarray, rate: int, *, sampling_rate: int) -> np.ndarray:
+    """A waveform float32 [samples] of one rate at another, in Hz."""
     if rate != sampling_rate:
         import librosa  # takes a second, and only the processes that resample need it
 

@@ -187,7 +187,7 @@ def _options(beam: Beam) -> Any:
 
 
 def _compute(work: tuple[int, str, Utterance], settings: FeatureSettings, kind: Kind) -> Iterator[Any]:
-    """(index, split, utterance) -> (split, (index, utterance, seconds, features)), or a report of the bad file."""
+    """(index, split, utterance) -> (split, (index, utterance, *its result)), or a report of the bad file."""
     from apache_beam.pvalue import TaggedOutput
 
     index, split, utterance = work
@@ -199,7 +199,7 @@ def _compute(work: tuple[int, str, Utterance], settings: FeatureSettings, kind: 
 
 
 def _write(
-    of_split: tuple[str, Iterable[tuple[int, Utterance, float, np.ndarray]]],
+    of_split: tuple[str, Iterable[tuple[int, Utterance, float, str, np.ndarray]]],
     *,
     name: str,
     version: str,
@@ -211,10 +211,10 @@ def _write(
     from data_prep import builder  # brings TensorFlow, which only workers that come to this need
 
     split, members = of_split[0], sorted(of_split[1], key=lambda member: member[0])
-    ends = np.cumsum([len(rows) for _, _, _, rows in members]).tolist()
+    ends = np.cumsum([len(rows) for *_, rows in members]).tolist()
     computed = [
-        Computed(utterance, seconds, end - len(rows), len(rows))
-        for end, (_, utterance, seconds, rows) in zip(ends, members, strict=True)
+        Computed(utterance, seconds, end - len(rows), len(rows), sound)
+        for end, (_, utterance, seconds, sound, rows) in zip(ends, members, strict=True)
     ]
     attempt = pathlib.Path(folder) / uuid.uuid4().hex
     attempt.mkdir(parents=True)
@@ -229,13 +229,13 @@ def _write(
             metadata={},
             progress=False,
         ).write(download_dir=attempt)
-    good = [[index, seconds, len(rows)] for index, _, seconds, rows in members]
+    good = [[index, seconds, len(rows), sound] for index, _, seconds, sound, rows in members]
     return json.dumps({"split": split, "folder": str(made), "good": good})
 
 
 def _read_reports(scratch: pathlib.Path, utterances: Sequence[Utterance]) -> Made:
     """The reports of the workers; an error where an utterance is in none, or in two."""
-    good: dict[int, tuple[float, int]] = {}
+    good: dict[int, tuple[float, int, str]] = {}
     bad: dict[int, BadFile] = {}
     parts: dict[str, pathlib.Path] = {}
     for path in sorted(scratch.glob("reports*")):
@@ -245,7 +245,7 @@ def _read_reports(scratch: pathlib.Path, utterances: Sequence[Utterance]) -> Mad
                 bad[index] = BadFile(path_of_sound, reason)
                 continue
             parts[report["split"]] = pathlib.Path(report["folder"])
-            good |= {index: (seconds, frames) for index, seconds, frames in report["good"]}
+            good |= {index: tuple(rest) for index, *rest in report["good"]}
     if good.keys() | bad.keys() != set(range(len(utterances))) or good.keys() & bad.keys():
         raise BeamError(
             f"the pipeline ended, but only {len(good)} + {len(bad)} of {len(utterances)} utterances came back to "
@@ -255,5 +255,8 @@ def _read_reports(scratch: pathlib.Path, utterances: Sequence[Utterance]) -> Mad
         raise BeamError(
             f"workers wrote {unseen[0]}, which this machine does not see: put --records where all see it"
         )
-    computed = [Computed(utterances[index], good[index][0], 0, good[index][1]) for index in sorted(good)]
+    computed = [
+        Computed(utterances[index], seconds, 0, frames, sound)
+        for index, (seconds, frames, sound) in sorted(good.items())
+    ]
     return Made(computed, [bad[index] for index in sorted(bad)], parts)

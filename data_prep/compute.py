@@ -6,6 +6,7 @@ Results come back in the order of the utterances whatever the number of processe
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import pathlib
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -29,12 +30,14 @@ class Computed:
         seconds: length of the sound that they were computed from, after the cut.
         first: the first row.
         frames: how many rows.
+        sound: see `digest_of`.
     """
 
     utterance: Utterance
     seconds: float
     first: int
     frames: int
+    sound: str
 
 
 def compute(
@@ -69,11 +72,11 @@ def compute(
             if isinstance(result, BadFile):
                 bad_files.append(result)
                 continue
-            seconds, features = result
+            seconds, sound, features = result
             file.write(
                 np.ascontiguousarray(features, np.float32).data
             )  # tofile gives no reason when it fails
-            done.append(Computed(utterance, seconds, first, len(features)))
+            done.append(Computed(utterance, seconds, first, len(features), sound))
             first += len(features)
     logging.info("Computed features of %d utterances; %d cannot be used", len(done), len(bad_files))
     return done, bad_files
@@ -86,16 +89,32 @@ def rows(scratch: pathlib.Path, *, settings: FeatureSettings) -> np.ndarray:
 
 def compute_one(
     utterance: Utterance, settings: FeatureSettings, kind: Kind | None = None
-) -> tuple[float, np.ndarray] | BadFile:
-    """The seconds of sound used and the features [T, F] of one utterance, or why there are none; see `extract`."""
+) -> tuple[float, str, np.ndarray] | BadFile:
+    """Of one utterance the seconds of sound used, their digest, and the features [T, F], or why there are none.
+
+    See `digest_of` and `extract`.
+    """
     try:
-        waveform = audio.read(utterance, sampling_rate=settings.sampling_rate, seconds=settings.seconds)
+        decoded, rate = audio.decoded(utterance, seconds=settings.seconds)
     except audio.AudioError as error:
         return BadFile(str(utterance.path), str(error))
+    waveform = audio.resampled(decoded, rate, sampling_rate=settings.sampling_rate)
     features = extract(waveform, settings=settings, kind=kind)
     if not np.isfinite(features).all():
         return BadFile(str(utterance.path), "features are not finite: the samples are far beyond full scale")
-    return min(len(waveform), settings.max_samples) / settings.sampling_rate, features
+    seconds = min(len(waveform), settings.max_samples) / settings.sampling_rate
+    return seconds, digest_of(decoded, rate), features
+
+
+def digest_of(waveform: np.ndarray, rate: int) -> str:
+    """32 hex digits of what was recorded: a decoded mono waveform [samples] and its rate in Hz.
+
+    It is taken before anything is computed: resampling and features may differ in the last bit from one machine, or
+    version of a library, to another.
+    """
+    return hashlib.blake2b(
+        np.ascontiguousarray(waveform, "<f4").tobytes() + str(rate).encode(), digest_size=16
+    ).hexdigest()
 
 
 def _here(

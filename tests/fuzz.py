@@ -105,7 +105,7 @@ def check_sound(path: pathlib.Path, predictor: Predictor) -> str:
     if isinstance(prepared, BadFile):
         assert prepared.reason
     else:
-        assert np.isfinite(prepared[1]).all()
+        assert np.isfinite(prepared[-1]).all()
     try:
         prediction = predictor.predict_file(path)
     except AudioError as error:

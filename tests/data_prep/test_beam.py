@@ -148,10 +148,10 @@ def test_impossible_features_are_told_as_such(corpus, tmp_path):
     ("reports", "message"),
     [
         ([], "only 0 . 0 of 2 utterances came back"),
-        ([{"split": "s", "folder": "/nowhere", "good": [[0, 1.0, 5]]}], "only 1 . 0 of 2"),
+        ([{"split": "s", "folder": "/nowhere", "good": [[0, 1.0, 5, "d"]]}], "only 1 . 0 of 2"),
         ([{"bad": [0, "a", "silent"]}, {"bad": [0, "a", "silent"]}], "only 0 . 1 of 2"),
         (
-            [{"split": "s", "folder": "/nowhere", "good": [[0, 1.0, 5], [1, 1.0, 5]]}],
+            [{"split": "s", "folder": "/nowhere", "good": [[0, 1.0, 5, "d"], [1, 1.0, 5, "d"]]}],
             "/nowhere, which this machine",
         ),
     ],

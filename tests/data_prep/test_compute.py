@@ -41,6 +41,24 @@ def test_results_are_in_order_and_whole(utterances, tmp_path, workers):
     rows = compute.rows(scratch, settings=SETTINGS)
     assert len(rows) == sum(one.frames for one in done)
     for one in done:
-        seconds, features = compute.compute_one(one.utterance, SETTINGS)
+        seconds, sound, features = compute.compute_one(one.utterance, SETTINGS)
+        assert one.sound == sound
         assert one.seconds == seconds
         np.testing.assert_array_equal(rows[one.first : one.first + one.frames], features)
+
+
+def sound_of(path, samples, **options) -> str:
+    soundfile.write(path, samples, options.pop("rate", RATE), **options)
+    _, sound, _ = compute.compute_one(Utterance(id="u", path=path, speaker="s", emotion="angry"), SETTINGS)
+    return sound
+
+
+def test_the_digest_of_the_sound_is_of_its_samples_alone(tmp_path):
+    noise = (np.random.default_rng(0).integers(-9_000, 9_000, 4_000) / 2**15).astype(np.float32)
+    same = sound_of(tmp_path / "a.wav", noise, subtype="PCM_16")
+    assert len(same) == 32
+    assert sound_of(tmp_path / "other_name.flac", noise, subtype="PCM_24") == same
+    assert sound_of(tmp_path / "stereo.wav", np.stack([noise, noise], axis=1), subtype="FLOAT") == same
+    assert sound_of(tmp_path / "one_step.wav", noise + np.eye(1, 4_000, 7)[0] / 2**15) != same
+    assert sound_of(tmp_path / "shorter.wav", noise[:-1]) != same
+    assert sound_of(tmp_path / "rate.wav", noise, rate=2 * RATE) != same

@@ -80,7 +80,8 @@ def test_the_metadata_counts_what_is_recorded_of_each_split_and_class(corpus, tm
     selection = select(data, records=tmp_path / "records")
     parts = {"anger": "read", "rage": "", "sorrow": "free"}
     computed = [
-        Computed(dataclasses.replace(one, part=parts[one.emotion]), 0.5, 0, 9) for one in selection.utterances
+        Computed(dataclasses.replace(one, part=parts[one.emotion]), 0.5, 0, 9, "")
+        for one in selection.utterances
     ]
     splits = {
         "speaker_b": [one for one in computed if one.utterance.speaker == "b"],

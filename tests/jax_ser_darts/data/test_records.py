@@ -50,7 +50,9 @@ def folder(tmp_path_factory) -> pathlib.Path:
     for split, members in utterances().items():
         splits[split] = []
         for utterance, features in members:
-            splits[split].append(Computed(utterance, seconds=0.5, first=first, frames=len(features)))
+            splits[split].append(
+                Computed(utterance, seconds=0.5, first=first, frames=len(features), sound="")
+            )
             rows.append(features)
             first += len(features)
     return builder.SpeechFeatures(
