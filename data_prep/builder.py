@@ -17,10 +17,12 @@ import tensorflow_datasets as tfds
 import tqdm
 from absl import logging
 
+from data_prep import sums
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile
 
 BAD_FILES = "bad_files.json"
+AGAIN = "the records are made anew"  # by the next run, where a disk was full
 
 
 # mypy does not see the bases of TFDS, which take skip_registration.
@@ -63,7 +65,7 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):  
         super().__init__(data_dir=data_dir)
 
     def write(self, *, download_dir: pathlib.Path) -> pathlib.Path:
-        """Writes everything into a temporary folder, renames it, and returns it.
+        """Writes everything into a temporary folder, renames it, adds the checksums of all files, and returns it.
 
         Args:
             download_dir: an existing scratch folder; TFDS insists on one, and puts nothing into it.
@@ -74,7 +76,9 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):  
                 download_dir=download_dir,
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False),
             )
-        return pathlib.Path(self.data_dir)
+        folder = pathlib.Path(self.data_dir)
+        sums.write(folder, AGAIN)
+        return folder
 
     def _info(self) -> tfds.core.DatasetInfo:
         text = tfds.features.Text()

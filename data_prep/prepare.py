@@ -38,6 +38,7 @@ def prepare(
     records: pathlib.Path,
     beam: Beam | None = None,
     show_counts: bool = True,
+    make: bool = True,
 ) -> pathlib.Path:
     """Makes the records of one corpus, unless they are there already.
 
@@ -47,6 +48,7 @@ def prepare(
         records: folder of all records.
         beam: the pipeline whose workers compute and write; None is this machine. The records are the same.
         show_counts: print the utterances a class and speaker, session and part.
+        make: the records are made where they are missing; else their folder is returned that is not there.
 
     Returns:
         The folder for `tfds.builder_from_directory`: records/<corpus>_<fingerprint>/<version>.
@@ -83,6 +85,8 @@ def prepare(
     )
     name = f"{data.corpus}_{fingerprint[:8]}"
     folder = records / name / VERSION
+    if not make:
+        return folder
     if show_counts:
         print(counts.tables(utterances, emotions=emotions), flush=True)
     if folder.is_dir():  # renamed to this name when whole, never before
@@ -117,15 +121,16 @@ def prepare(
                 bad_files=bad_files,
                 fingerprint=fingerprint,
             )
-            dataset(
+            written = dataset(
                 name=name,
                 version=VERSION,
-                data_dir=records,
+                data_dir=scratch / "written",
                 splits=splits,
                 emotions=emotions,
                 metadata=metadata,
                 bad_files=bad_files,
             ).write(download_dir=scratch)
+            written.rename(folder)
     logging.info("Wrote the records of %d utterances in %d splits: %s", len(computed), len(splits), folder)
     return folder
 
@@ -215,7 +220,7 @@ def _refuse_bad_files(
 
 def _sweep(folder: pathlib.Path) -> None:
     """Removes what a killed run has left; under the lock, nobody else is at work here."""
-    for left in [*folder.glob(".scratch_*"), *folder.glob("incomplete.*")]:
+    for left in folder.glob(".scratch_*"):
         shutil.rmtree(left)
 
 

@@ -30,11 +30,11 @@ def write_text(path: pathlib.Path, text: str) -> None:
         write_alone(path, text)
     hosts.barrier(f"after {path}")
     if not hosts.is_primary():
-        _see(path)
+        see(path)
 
 
-def _see(path):
-    """Waits until a file that another process has written is seen here too."""
+def see(path: pathlib.Path) -> None:
+    """Waits until a file or folder that another process has written is seen here too."""
     ends = time.monotonic() + SEEN_WITHIN
     while not path.exists():
         if time.monotonic() > ends:

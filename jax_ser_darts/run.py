@@ -30,7 +30,7 @@ from jax_ser_darts.data import records
 from jax_ser_darts.devices import hosts
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import Experiment, check_devices, records_root, set_up
-from jax_ser_darts.files import write_json
+from jax_ser_darts.files import see
 from jax_ser_darts.grid import driver, jobs
 from jax_ser_darts.grid.board import JobError
 from jax_ser_darts.grid.jobs import Job
@@ -38,8 +38,9 @@ from jax_ser_darts.grid.worker import network_designs
 from jax_ser_darts.report import outputs
 from jax_ser_darts.report.results import Results
 from jax_ser_darts.rundir import layout
-from jax_ser_darts.rundir.environment import environment
-from jax_ser_darts.rundir.manifest import check_manifest, lock_workdir, write_manifest
+from jax_ser_darts.rundir.checksums import checked
+from jax_ser_darts.rundir.environment import code, environment
+from jax_ser_darts.rundir.manifest import check_manifest, lock_workdir, write_about, write_manifest
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.genotype import Genotype
 from jax_ser_darts.serving import domain, export
@@ -105,7 +106,7 @@ class Run:
     def search(self) -> dict[Job, Genotype]:
         """Every search of the config, and what it found."""
         done = self._do("search")
-        return {job: genotypes.load(job.folder(self.workdir) / layout.GENOTYPE_FILE) for job in done}
+        return {job: genotypes.load(checked(job.folder(self.workdir) / layout.GENOTYPE_FILE)) for job in done}
 
     def train(self) -> dict[Job, Mapping[str, Any]]:
         """Every network of the config, trained from scratch, and its network.json; searches must be done."""
@@ -178,6 +179,7 @@ class Run:
             UserError: it cannot be done so.
         """
         settings = self.settings
+        self._agree(mode, bundle=bundle)
         if settings.train.genotype and mode not in ("prepare", "search") and not bundle:
             genotypes.load(settings.train.genotype)
         workers = settings.grid.workers if mode in jobs.MODES else 1
@@ -195,26 +197,46 @@ class Run:
         if settings.baselines.svm and mode not in ("prepare", "search", "export"):
             functionals.check_installed()
 
+    def _agree(self, mode: str, *, bundle: bool) -> None:
+        """Several processes are of one run: the same job, settings and program.
+
+        Raises:
+            HostsError: they are not.
+        """
+        if hosts.count() > 1:
+            settings = {f"config.{name}": value for name, value in convert.flat(self.settings).items()}
+            job = {"--mode": mode, "--workdir": str(self.workdir.absolute()), "--bundle": bundle}
+            hosts.agree({**job, **code(self.settings.extensions), **settings})
+
     def _prepared(self) -> pathlib.Path:
-        """The records' folder; of several processes the first one makes them."""
+        """The records' folder; of several processes the first one makes them.
+
+        Raises:
+            HostsError: the others see another corpus.
+        """
         if self._records is None:
             if not hosts.is_primary():
                 hosts.barrier("prepared")
-            self._records = prepare(
+            folder = prepare(
                 data=self.settings.data,
                 features=self.settings.features,
                 records=records_root(self.settings, self.workdir),
                 beam=self._beam,
                 show_counts=hosts.is_primary(),
+                make=hosts.is_primary(),
             )
             if hosts.is_primary():
                 hosts.barrier("prepared")
+            hosts.agree({"records of the corpus (config.data) that it sees": str(folder.absolute())})
+            see(folder)
+            self._records = folder
         return self._records
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[Experiment]:
         """The settings applied to the corpus, while this process holds the workdir."""
         corpus = records.load_records(self._prepared())
+        hosts.agree({"content of the corpus": corpus.fingerprint})
         experiment = set_up(self.settings, self.workdir, corpus)
         with lock_workdir(self.workdir):
             write_manifest(self.settings, self.workdir, corpus.fingerprint)
@@ -223,15 +245,18 @@ class Run:
     def _do(self, mode: str) -> list[Job]:
         self._check(mode)
         with self._locked() as experiment:
-            write_json(self.workdir / layout.CORPUS_FILE, Results.of(experiment).to_json())
+            self._write_about(Results.of(experiment))
             return driver.run(experiment, mode, folder=self._prepared())
+
+    def _write_about(self, results: Results) -> None:
+        write_about(self.workdir / layout.CORPUS_FILE, results.to_json(), self.workdir)
 
     def _report(self, mode: str) -> Report:
         self._check(mode)
         folder = self.workdir / layout.REPORT
         with self._locked() as experiment:
             results = Results.of(experiment)
-            write_json(self.workdir / layout.CORPUS_FILE, results.to_json())
+            self._write_about(results)
             try:
                 driver.run(experiment, mode, folder=self._prepared())
             except JobError as error:

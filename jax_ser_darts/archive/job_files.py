@@ -12,21 +12,9 @@ from typing import Any
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.files import write_text
 from jax_ser_darts.grid.jobs import ENTRIES
-from jax_ser_darts.rundir import layout, metrics
-from jax_ser_darts.rundir.manifest import read_object
+from jax_ser_darts.rundir import checksums, layout, metrics
 
-# Of a job's folder.
-FILES = (
-    "search.json",
-    layout.GENOTYPE_FILE,
-    "baseline.json",
-    "setup.json",
-    "svm.json",
-    layout.NETWORK_FILE,
-    metrics.FILE_NAME,
-    layout.PREDICTIONS_FILE,
-    layout.JOB_FILE,
-)
+FILES = (*layout.JOB_FILES, layout.JOB_FILE)  # of a job's folder
 PARTS = (layout.SEARCH, layout.TRAIN)  # of a workdir
 DIGITS = 4  # significant ones: the page shows thousandths
 EXACT = ("val", "agreement")  # of an epoch: what the agreement of the two orders is computed from
@@ -37,9 +25,9 @@ Job = Mapping[str, Any]  # name of a file -> what it holds
 
 def done_in(workdir: pathlib.Path) -> list[pathlib.Path]:
     """The folder of each job of a workdir that is done: of a training, whose network has predicted too."""
-    folders = (path.parent for part in PARTS for path in (workdir / part).rglob(layout.JOB_FILE))
-    results = (layout.GENOTYPE_FILE, layout.PREDICTIONS_FILE)
-    return sorted(folder for folder in folders if any((folder / name).exists() for name in results))
+    searched, trained = ([path.parent for path in (workdir / part).rglob(layout.JOB_FILE)] for part in PARTS)
+    predicted = [folder for folder in trained if checksums.has(folder / layout.PREDICTIONS_FILE)]
+    return sorted(searched + predicted)
 
 
 def archived_in(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
@@ -49,7 +37,7 @@ def archived_in(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[str, 
         ConfigError: a file is damaged, or is no archived job.
     """
     for path in sorted(path for part in PARTS for path in (folder / part).rglob("*.json")):
-        job = read_object(path, layout.JOB_FILE)
+        job = checksums.read_object(path, layout.JOB_FILE)
         unknown, record = set(job) - set(FILES), job[layout.JOB_FILE]
         if unknown or not isinstance(record, dict) or not record.keys() >= {*ENTRIES}:
             why = f"it has {unknown}" if unknown else f"its {layout.JOB_FILE} has not all of {ENTRIES}"
@@ -68,7 +56,9 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
     Raises:
         ConfigError, MetricsError: a file is damaged.
     """
-    job = {name: _read(folder / name) for name in FILES if (folder / name).exists()}
+    names = checksums.listed(folder) or {}
+    job = {name: _read(folder / name) for name in FILES if name in names or (folder / name).exists()}
+    job[layout.JOB_FILE].pop(checksums.FILES)  # the archive has checksums of its own
     if metrics.FILE_NAME in job:
         job[metrics.FILE_NAME] = [
             {key: value if key in EXACT else _rounded(value) for key, value in line.items()}
@@ -92,11 +82,15 @@ def write(job: Job, path: pathlib.Path) -> None:
 def unpack(job: Job, folder: pathlib.Path) -> None:
     """Writes a job's files as a workdir has them, but for what has been rounded or left out."""
     for name, value in job.items():
+        if name == layout.JOB_FILE:
+            continue
         if name == metrics.FILE_NAME:
             text = "".join(json.dumps(line) + "\n" for line in value)
         else:
             text = json.dumps(value, indent=2) + "\n"
         write_text(folder / name, text)
+    record = {**job[layout.JOB_FILE], checksums.FILES: checksums.files_of(folder)}
+    checksums.write_sealed(folder / layout.JOB_FILE, record)
 
 
 def same_result(job: Job, other: Job) -> bool:
@@ -105,9 +99,10 @@ def same_result(job: Job, other: Job) -> bool:
 
 
 def _read(path):
-    if path.name == metrics.FILE_NAME:
-        return metrics.read(path)
-    return read_object(path, *(ENTRIES if path.name == layout.JOB_FILE else ()))
+    if path.name == layout.JOB_FILE:
+        return checksums.read_sealed(path, *ENTRIES, checksums.FILES)
+    checksums.checked(path)
+    return metrics.read(path) if path.name == metrics.FILE_NAME else checksums.read_object(path)
 
 
 def _rounded(value):

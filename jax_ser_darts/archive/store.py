@@ -5,6 +5,7 @@ FOLDER/corpus.json                           what has to be known of the corpus:
 FOLDER/matched.json                          parameters that the baselines of matched size aim at
 FOLDER/search/METHOD/seed_R/fold_K.json      a search: its small files, a line each, and a line an epoch
 FOLDER/train/NETWORK/fold_K/seed_S.json      a training or an SVM, with the predictions for its test speakers
+FOLDER/SHA256SUMS                            the checksums of all these: an archive that has changed is refused
 
 No sound, no features and no weights are archived, nor where on a machine the corpus lies; see job_files.py. A
 workdir that is still at work can be collected: a job is taken when it is done.
@@ -18,11 +19,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from data_prep import sums
 from jax_ser_darts.archive import job_files
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.files import sync_folder, write_json, write_text
+from jax_ser_darts.files import sync_folder
 from jax_ser_darts.report import outputs
 from jax_ser_darts.report.results import Results
+from jax_ser_darts.rundir.checksums import read_sealed, write_sealed
 from jax_ser_darts.rundir.environment import environment, run_with
 from jax_ser_darts.rundir.layout import CHECKPOINTS, CORPUS_FILE, JOB_FILE, MATCHED_FILE, NETWORK_FILE
 from jax_ser_darts.rundir.manifest import (
@@ -30,13 +33,15 @@ from jax_ser_darts.rundir.manifest import (
     check_manifest,
     joined,
     lock_workdir,
+    read_about,
     read_manifest,
-    read_object,
+    write_about,
     write_manifest,
 )
 from jax_ser_darts.settings.convert import replaced
 
 UNFINISHED = ".restoring"  # of a workdir: what a restore that was killed leaves
+ABOUT = ("corpus", "synthetic", "classes", "folds")  # entries of corpus.json
 MACHINE_PATHS = ("data.source", "data.records")
 COMMON = {
     NETWORK_FILE: "matched_parameters",
@@ -61,8 +66,10 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
             baselines of another matched size.
     """
     results, (config, corpus) = read_workdir(workdir), read_manifest(workdir)
+    if folder.exists() and any(folder.iterdir()):
+        check(folder)
     new = _done_jobs(workdir, folder, commit)
-    matched = read_object(workdir / MATCHED_FILE) if (workdir / MATCHED_FILE).exists() else None
+    matched = read_sealed(workdir / MATCHED_FILE) if (workdir / MATCHED_FILE).exists() else None
     old = {job_files.place(folder, path): job for path, job in job_files.archived_in(folder)}
     for path in sorted({*old} & {*new}):
         if not job_files.same_result(old[path], new[path]):
@@ -70,7 +77,7 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
         if old[path][JOB_FILE].get("run_with"):
             new[path] = old[path]
     archived_size = folder / MATCHED_FILE.name
-    if matched and archived_size.exists() and read_object(archived_size) != matched:
+    if matched and archived_size.exists() and read_sealed(archived_size) != matched:
         raise _other_result(archived_size, workdir)
     _check_common({**old, **new})
     if (folder / FILE_NAME).exists():
@@ -78,12 +85,27 @@ def collect(workdir: pathlib.Path, folder: pathlib.Path, *, commit: str | None =
         config = joined(config, read_manifest(folder)[0])
     config = replaced(config, dict.fromkeys(MACHINE_PATHS, ""))
     write_manifest(config, folder, corpus)
-    write_json(folder / CORPUS_FILE.name, results.to_json())
+    write_about(folder / CORPUS_FILE.name, results.to_json(), folder)
     if matched:
-        write_json(archived_size, matched)
+        write_sealed(archived_size, matched)
     for path, job in new.items():
         job_files.write(job, path)
+    sums.write(folder, "remove the archive and collect it anew")
     return _contents(folder)
+
+
+def check(folder: pathlib.Path) -> None:
+    """Whether an archive is as it was collected.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        sums.check(folder)
+    except sums.SumsError as error:
+        raise ConfigError(
+            f"the archive {folder} is not what was collected: {error}: restore it, or remove it and collect again"
+        ) from None
 
 
 def _done_jobs(workdir, folder, commit):
@@ -121,7 +143,9 @@ def rebuild(folder: pathlib.Path, output: pathlib.Path) -> str:
     Raises:
         ConfigError: of every method a job is missing, or a file is damaged.
     """
-    is_archive = (folder / CORPUS_FILE.name).exists()
+    is_archive = any((folder / name).exists() for name in (CORPUS_FILE.name, sums.FILE_NAME))
+    if is_archive:
+        check(folder)
     with _unpacked(folder) if is_archive else contextlib.nullcontext(folder) as workdir:
         results = read_workdir(workdir)
         done = [path.relative_to(workdir) for path in job_files.done_in(workdir)]
@@ -146,6 +170,7 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
         ConfigError: the workdir is of another config or corpus, has another result of a job or has begun one that is
             archived, or another process is at work in it.
     """
+    check(folder)
     config, corpus = read_manifest(folder)
     check_manifest(config, workdir, corpus)
     jobs = dict(job_files.archived_in(folder))
@@ -153,7 +178,7 @@ def restore(folder: pathlib.Path, workdir: pathlib.Path) -> str:
         missing = {path: job for path, job in jobs.items() if not _is_there(workdir / path, job)}
         matched = folder / MATCHED_FILE.name
         both = matched.exists() and (workdir / MATCHED_FILE).exists()
-        if both and read_object(matched) != read_object(workdir / MATCHED_FILE):
+        if both and read_sealed(matched) != read_sealed(workdir / MATCHED_FILE):
             raise ConfigError(f"{workdir / MATCHED_FILE} is another size than {matched}: use another workdir")
         if (workdir / FILE_NAME).exists():
             config = joined(read_manifest(workdir)[0], config)
@@ -179,10 +204,9 @@ def _unpack(folder: pathlib.Path, jobs: Mapping[pathlib.Path, Any], workdir: pat
     A job's folder is there whole or not at all: a search would take a genotype.json, a training a network.json for
     its own last file.
     """
-    for target in (CORPUS_FILE, MATCHED_FILE):
-        source = folder / target.name
-        if source.exists():
-            write_text(workdir / target, source.read_text())
+    write_about(workdir / CORPUS_FILE, read_about(folder / CORPUS_FILE.name, folder), workdir)
+    if (folder / MATCHED_FILE.name).exists():
+        write_sealed(workdir / MATCHED_FILE, read_sealed(folder / MATCHED_FILE.name))
     unfinished = workdir / UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
     for path, job in jobs.items():
@@ -212,7 +236,7 @@ def read_workdir(workdir: pathlib.Path) -> Results:
         raise ConfigError(
             f"{workdir} has no {CORPUS_FILE}: no mode that searches, trains or evaluates was run in it"
         )
-    saved = read_object(workdir / CORPUS_FILE, "corpus", "synthetic", "classes", "folds")
+    saved = read_about(workdir / CORPUS_FILE, workdir, *ABOUT)
     return Results.from_json(saved, config=config, workdir=workdir)
 
 
@@ -264,5 +288,6 @@ def _contents(folder: pathlib.Path) -> str:
     text = f"{folder}: {counts.total()} jobs, {sizes.total() / 1e6:.2f} MB: {parts}"
     if unknown:
         text += f"\n{unknown} of them do not know what they were run with: --commit=HASH gives it"
-    corpus, (config, _) = read_object(folder / CORPUS_FILE.name), read_manifest(folder)
+    corpus = read_about(folder / CORPUS_FILE.name, folder, *ABOUT)
+    config, _ = read_manifest(folder)
     return text + _outside(Results.from_json(corpus, config=config, workdir=folder), jobs)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from data_prep import sums
 from jax_ser_darts.errors import UserError
 
 _FIELDS = ("features", "label", "id", "speaker", "sex")
@@ -73,17 +74,17 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of what results depend on besides the config.
+        """What results depend on besides the config: twice 16 hex digits, NAMES-CONTENT.
 
-        That is who speaks which utterance, of which class, and the version of the user's function that computed the
-        features, if any. The records have a fingerprint of their own, in the metadata: of the files that they were made
-        from.
+        NAMES is of who speaks which utterance, of which class, and the version of the user's function that computed the
+        features, if any; CONTENT is of the sound too, see `data_prep.provenance.metadata_of`. The records have a
+        fingerprint of their own, in the metadata: of the files that they were made from.
         """
         rows = sorted(zip(self.id.tolist(), self.label.tolist(), self.speaker.tolist(), strict=True))
         groups = {name: list(speakers) for name, speakers in self.groups.items()}
         version = [self.metadata[name] for name in ("features_version",) if name in self.metadata]
         text = json.dumps([self.classes, groups, rows, *version], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return f"{hashlib.sha256(text.encode()).hexdigest()[:16]}-{self.metadata['content']}"
 
     def frames(self, *, multiple: int = 1) -> int:
         """T for every batch of this corpus: its longest utterance, rounded up to a multiple.
@@ -160,7 +161,11 @@ def load_records(folder: pathlib.Path | str) -> Corpus:
     for name in ("dataset_info.json", "features.json"):
         if not (folder / name).is_file():
             raise RecordsError(_missing(folder, name))
-    tf, tfds = _import_tensorflow()
+    try:
+        sums.check(folder)
+    except sums.SumsError as error:
+        raise RecordsError(f"the records in {folder} are damaged, or older: {error}: {_AGAIN}") from None
+    tfds = _import_tensorflow()
     with _quiet():
         try:
             builder = tfds.builder_from_directory(folder)
@@ -171,18 +176,9 @@ def load_records(folder: pathlib.Path | str) -> Corpus:
             ) from error
         sizes = _sizes(info, folder=folder)
         total = sum(sizes.values())
-        try:
-            examples = _read(tfds, builder, splits=list(sizes))
-        except tf.errors.OpError as error:
-            problems = _damaged(tf, info) or [error.message]
-            raise RecordsError(
-                f"the records in {folder} are damaged: {'; '.join(problems)}: {_AGAIN}"
-            ) from error
-        if len(examples) != total:
-            raise RecordsError(
-                f"the records in {folder} have {len(examples)} of {total} utterances: "
-                f"{'; '.join(_damaged(tf, info))}: {_AGAIN}"
-            )
+        examples = _read(tfds, builder, splits=list(sizes))
+        if len(examples) != total or "content" not in metadata:
+            raise RecordsError(f"the records in {folder} are not what they say of themselves: {_AGAIN}")
 
     def column(name: str) -> np.ndarray:
         return np.array([example[name].decode() for example in examples])
@@ -218,8 +214,6 @@ def _sizes(info: Any, *, folder: pathlib.Path) -> dict[str, int]:
         raise RecordsError(f"the records in {folder} have no split: {_PREPARE}")
     if empty := [split for split, size in sizes.items() if not size]:
         raise RecordsError(f"the records in {folder} have no utterance of {', '.join(empty)}: {_PREPARE}")
-    if lost := [path for split in sizes for path in info.splits[split].filepaths if not path.exists()]:
-        raise RecordsError(f"the records in {folder} miss files, such as {lost[0].name}: {_AGAIN}")
     return sizes
 
 
@@ -233,27 +227,8 @@ def _read(tfds: types.ModuleType, builder: Any, *, splits: Sequence[str]) -> lis
     return examples
 
 
-def _damaged(tf: types.ModuleType, info: Any) -> list[str]:
-    """The files that do not hold what the dataset's info has of them, and what is wrong with each."""
-    problems = []
-    for split in info.splits.values():
-        for path, length in zip(split.filepaths, split.shard_lengths, strict=True):
-            count = 0
-            try:
-                for _ in tf.data.TFRecordDataset(str(path)):
-                    count += 1
-            except tf.errors.OpError as error:
-                problems.append(
-                    f"{path.name} after its first {count} of {length} utterances ({error.message})"
-                )
-            else:
-                if count != length:
-                    problems.append(f"{path.name} ends after {count} of {length} utterances")
-    return problems
-
-
 def _import_tensorflow():
-    """TensorFlow and TFDS, kept off the accelerators, which are JAX's."""
+    """TFDS, whose TensorFlow is kept off the accelerators, which are JAX's."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -262,7 +237,7 @@ def _import_tensorflow():
             tf.config.set_visible_devices([], kind)
     except RuntimeError:  # it has been at work already, by someone who did not do this
         logging.warning("TensorFlow runs already: it may hold memory of the accelerators")
-    return tf, tfds
+    return tfds
 
 
 @contextlib.contextmanager

@@ -5,10 +5,14 @@ Every process runs the same program on its share of each batch, and takes the sa
 them see. Without `initialise` there is one process, and nothing here costs anything.
 """
 
+import json
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import jax
+import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
@@ -16,6 +20,9 @@ from jax_ser_darts.errors import UserError
 
 HEARTBEAT = 60  # seconds without a sign of life after which a process counts as dead, and the others stop
 SHUTDOWN = 30  # seconds that a process which ends waits for the others
+
+ABSENT = "absent"
+MOST_SHOWN = 10  # differences that a message names
 
 _index, _count = 0, 1
 
@@ -72,6 +79,48 @@ def barrier(what: str) -> None:
     """Until all processes are here."""
     if _count > 1:
         multihost_utils.sync_global_devices(what)
+
+
+def agree(facts: Mapping[str, Any]) -> None:
+    """Whether all processes know the same; to be called by all of them, and before they do anything in common.
+
+    Args:
+        facts: name -> a value that JSON can hold.
+
+    Raises:
+        HostsError: in every process: they do not; the message names what differs, and in which process.
+    """
+    if _count == 1:
+        return
+    mine, *others = (json.loads(text) for text in _texts_of_all(json.dumps(facts)))
+    differences = [
+        f"  {name}: {_shown(mine, name)} in process 0, {_shown(other, name)} in process {i}"
+        for i, other in enumerate(others, 1)
+        for name in sorted({*mine, *other})
+        if mine.get(name, ABSENT) != other.get(name, ABSENT)
+    ]
+    if differences:
+        more = len(differences) - MOST_SHOWN
+        raise HostsError(
+            "\n".join(["the processes are not of one run:", *differences[:MOST_SHOWN]])
+            + (f"\n  and {more} more" if more > 0 else "")
+            + "\nStart all of them with the same command, code and data."
+        )
+
+
+def _texts_of_all(text: str) -> list[str]:
+    """The text that each process has, in their order."""
+    mine = np.frombuffer(text.encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.array([len(mine)], np.int32)).reshape(-1)
+    padded = np.zeros(sizes.max(), np.uint8)
+    padded[: len(mine)] = mine
+    rows = multihost_utils.process_allgather(padded).reshape(_count, -1)
+    return [bytes(row[:size]).decode() for row, size in zip(rows, sizes, strict=True)]
+
+
+def _shown(facts: Mapping[str, Any], name: str) -> str:
+    text = json.dumps(facts[name]) if name in facts else ABSENT
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def abort() -> None:

@@ -17,8 +17,7 @@ from typing import Any
 
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.models.baselines import MATCHED
-from jax_ser_darts.rundir import layout
-from jax_ser_darts.rundir.manifest import read_object
+from jax_ser_darts.rundir import checksums, layout
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.settings import Settings
 from jax_ser_darts.training import designs, svm
@@ -85,12 +84,12 @@ class Job:
             ConfigError: the file is damaged.
         """
         path = self.folder(workdir) / layout.JOB_FILE
-        return read_object(path, *ENTRIES) if path.exists() else None
+        return checksums.read_sealed(path, *ENTRIES, checksums.FILES) if path.exists() else None
 
     def done(self, workdir: pathlib.Path) -> dict[str, Any] | None:
         """As `record`, but None also where a trained network has not predicted the test speakers yet."""
         record = self.record(workdir)
-        predicted = self.kind == SEARCH or (self.folder(workdir) / layout.PREDICTIONS_FILE).exists()
+        predicted = self.kind == SEARCH or checksums.has(self.folder(workdir) / layout.PREDICTIONS_FILE)
         return record if predicted else None
 
 
@@ -184,7 +183,7 @@ def check_same(job: Job, config: Settings, workdir: pathlib.Path) -> None:
     """
     file, entry, asked = _asked(job, config, workdir)
     path = job.folder(workdir) / file
-    if entry and (there := read_object(path).get(entry)) != asked:
+    if entry and (there := checksums.read_object(checksums.checked(path)).get(entry)) != asked:
         wanted = f"the config's ({asked})"
         if entry == MATCHED_PARAMETERS and not config.baselines.parameters:
             wanted = (

@@ -11,12 +11,11 @@ from jax_ser_darts.data import records
 from jax_ser_darts.devices import compilation, memory
 from jax_ser_darts.experiment import Experiment, check_devices, set_up
 from jax_ser_darts.extensions import load_extensions
-from jax_ser_darts.files import write_json
 from jax_ser_darts.grid.jobs import SEARCH, SVM, TRAIN, Job, check_searched, given, search_jobs, train_jobs
 from jax_ser_darts.models.cost import flops
-from jax_ser_darts.rundir import layout
+from jax_ser_darts.rundir import checksums, layout
+from jax_ser_darts.rundir.checksums import read_object
 from jax_ser_darts.rundir.environment import run_with
-from jax_ser_darts.rundir.manifest import read_object
 from jax_ser_darts.search.search import search
 from jax_ser_darts.search.searcher import make_searchers
 from jax_ser_darts.search_space import genotype as genotypes
@@ -49,14 +48,19 @@ class Worker:
         entries = {SEARCH: self._search, TRAIN: self._train, SVM: self._svm}[job.kind](job)
         entries["wall"] = earlier.get("wall", 0.0) + time.monotonic() - started
         entries["run_with"] = earlier.get("run_with") or self._run_with
-        write_json(job.folder(workdir) / layout.JOB_FILE, {**dataclasses.asdict(job), **entries})
+        folder = job.folder(workdir)
+        names = checksums.listed(
+            folder
+        )  # of a job that was done: what has changed since does not become right
+        entries[checksums.FILES] = checksums.files_of(folder) if names is None else names
+        checksums.write_sealed(folder / layout.JOB_FILE, {**dataclasses.asdict(job), **entries})
 
     def _search(self, job: Job) -> dict[str, Any]:
         genotype = search(
             self._searcher_of(job.method), job.method, self._folds[job.fold], given(job.search_seed)
         )
         logging.info("%s found:\n%s", job.name, genotype)
-        entries = read_object(job.folder(self._experiment.workdir) / "search.json")
+        entries = read_object(job.folder(self._experiment.workdir) / layout.SEARCH_FILE)
         return {key: entries[key] for key in ("seconds", "compiling", "peak_memory")}
 
     def _train(self, job: Job) -> dict[str, Any]:
@@ -115,7 +119,9 @@ def design_of(job: Job, experiment: Experiment) -> Design:
         return designs.genotype_design(experiment, genotypes.load(experiment.config.train.genotype))
     if job.search_seed is not None:
         folder = layout.search_folder(experiment.workdir, job.method, seed=job.search_seed, fold=job.fold)
-        return designs.genotype_design(experiment, genotypes.load(folder / layout.GENOTYPE_FILE))
+        return designs.genotype_design(
+            experiment, genotypes.load(checksums.checked(folder / layout.GENOTYPE_FILE))
+        )
     kind, _, size = job.method.rpartition("_")
     return designs.baseline_design(experiment, kind, size, _found_genotypes(experiment))
 
@@ -144,5 +150,5 @@ def _found_genotypes(experiment: Experiment) -> dict[str, list[Genotype]]:
         path = job.folder(experiment.workdir) / layout.GENOTYPE_FILE
         if path.exists():
             network = layout.searched_network(job.method, given(job.search_seed))
-            networks.setdefault(network, []).append(genotypes.load(path))
+            networks.setdefault(network, []).append(genotypes.load(checksums.checked(path)))
     return networks

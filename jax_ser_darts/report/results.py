@@ -15,7 +15,7 @@ from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.grid.jobs import SEARCH, TRAIN, Job, all_jobs
 from jax_ser_darts.rundir import layout, metrics
-from jax_ser_darts.rundir.manifest import read_object
+from jax_ser_darts.rundir.checksums import checked, read_object
 from jax_ser_darts.scoring.confusion import METRICS, confusion_matrix, metrics_of
 from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.search_space.genotype import CNN_CELLS, SEQUENCE
@@ -181,8 +181,10 @@ def searches(results: Results, jobs: Sequence[Job]) -> list[dict[str, Any]]:
             continue
         folder = job.folder(results.workdir)
         settings = results.config.method(job.method)[1]
-        search, genotype = (read_object(folder / name) for name in ("search.json", layout.GENOTYPE_FILE))
-        epochs, stopped = metrics.read(folder / metrics.FILE_NAME), search.get("stopped")
+        search, genotype = (
+            read_object(checked(folder / name)) for name in (layout.SEARCH_FILE, layout.GENOTYPE_FILE)
+        )
+        epochs, stopped = metrics.read(checked(folder / metrics.FILE_NAME)), search.get("stopped")
         # A selection by perturbation goes on from the last epoch, whatever rule ended it.
         epoch = stopped["genotype_epoch"] if stopped and not settings.perturbation else epochs[-1]["epoch"]
         rows.append(
@@ -206,7 +208,7 @@ def trainings(results: Results, jobs: Sequence[Job]) -> dict[str, list[list[dict
     curves = collections.defaultdict(list)
     for job in jobs:
         if job.kind == TRAIN:
-            curves[job.method].append(metrics.read(job.folder(results.workdir) / metrics.FILE_NAME))
+            curves[job.method].append(metrics.read(checked(job.folder(results.workdir) / metrics.FILE_NAME)))
     return dict(curves)
 
 

@@ -7,6 +7,7 @@ dtype, without a warning.
 """
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -155,6 +156,26 @@ class Checkpoints:
             )
         return None
 
+    def restore(self, step: int, target: PyTree) -> PyTree:
+        """Reads the checkpoint of one step, and no other; target as of `restore_latest`.
+
+        Raises:
+            CheckpointError: it is missing or unreadable, or has other leaves, shapes or dtypes than the target.
+        """
+        leaves = _named_leaves(target)
+        why: Any = f"the folder has {', '.join(map(str, self.steps)) or 'none'}"
+        if step in self.steps:
+            try:
+                arrays, _ = self._read(step, leaves)
+            except CheckpointError:
+                raise
+            except Exception as error:  # whatever Orbax, TensorStore or JSON raise of a damaged file
+                why = error
+            else:
+                restored = [_like(arrays[name], leaf) for name, leaf in leaves.items()]
+                return jax.tree.unflatten(jax.tree.structure(target), restored)
+        raise CheckpointError(f"checkpoint {self._folder / str(step)} is missing or unreadable ({why})")
+
     def close(self) -> None:
         """Releases what Orbax holds; the checkpoints stay."""
         self._manager.close()
@@ -207,6 +228,15 @@ class Checkpoints:
                 )
         multihost_utils.sync_global_devices("checkpoints set aside")
         self._manager.reload()
+
+
+def checksum(tree: PyTree) -> str:
+    """The SHA-256, as hex digits, of the names, shapes, dtypes and bits of a tree's leaves."""
+    digest = hashlib.sha256()
+    for name, leaf in sorted(_named_leaves(tree).items()):
+        array = _to_host(leaf, name)
+        digest.update(json.dumps([name, _spec(array)]).encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def _of_the_disk(error: BaseException) -> bool:

@@ -1,12 +1,14 @@
 """With what a result was made: the commit of this code, the versions of what it stands on, the machine."""
 
 import datetime
+import hashlib
 import importlib.metadata
 import os
 import pathlib
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 PACKAGE = pathlib.Path(__file__).parents[1]
@@ -35,6 +37,23 @@ def run_with() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
+
+
+def code(modules: Sequence[str] = ()) -> dict[str, Any]:
+    """What makes two processes run the same program: commit, versions, and the SHA-256 of all Python files.
+
+    Args:
+        modules: of the user, imported: their files too.
+    """
+    files = [path for folder in CODE for path in (PACKAGE.parent / folder).rglob("*.py")]
+    files += [
+        pathlib.Path(file) for name in modules if (file := getattr(sys.modules.get(name), "__file__", None))
+    ]
+    digest = hashlib.sha256()
+    for path in sorted(files, key=lambda path: (path.name, str(path))):
+        digest.update(path.name.encode() + path.read_bytes())
+    known = run_with()
+    return {**{name: known[name] for name in ("commit", "python", "versions")}, "code": digest.hexdigest()}
 
 
 def commit(file: pathlib.Path) -> str | None:

@@ -7,7 +7,8 @@ search/METHOD/seed_R/fold_K/           a search: checkpoints, metrics.jsonl, Ten
 train/NETWORK/fold_K/seed_S/           a training: checkpoints, metrics.jsonl, TensorBoard, network.json (svm.json),
                                        predictions.json for the test speakers
 train/matched.json                     parameters that the baselines of matched size aim at
-.../job.json                           beside each of these results: what the job took, and with what it was done
+.../job.json                           beside each of these results: what the job took, with what it was done, and the
+                                       checksums of its files
 logs/worker_N.log                      what each of several processes writes
 report/results.csv                     a row a network: fold, seeds, UA, WA, F1, size, cost
 report/summary.json                    everything that tables and page are made of
@@ -24,6 +25,19 @@ import pathlib
 SEARCH, TRAIN = "search", "train"  # folders of results
 JOB_FILE = "job.json"
 GENOTYPE_FILE, NETWORK_FILE, PREDICTIONS_FILE = "genotype.json", "network.json", "predictions.json"
+SEARCH_FILE, METRICS_FILE, SVM_FILE = "search.json", "metrics.jsonl", "svm.json"
+# What the results of a job are read from, beside JOB_FILE. The design is in one of three: of a network found or drawn,
+# of a hand-designed one, of an SVM.
+JOB_FILES = (
+    SEARCH_FILE,
+    GENOTYPE_FILE,
+    "baseline.json",
+    "setup.json",
+    SVM_FILE,
+    NETWORK_FILE,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+)
 CHECKPOINTS = "checkpoints"
 LOGS, REPORT = pathlib.PurePath("logs"), pathlib.PurePath("report")
 CORPUS_FILE = REPORT / "corpus.json"

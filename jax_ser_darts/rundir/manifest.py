@@ -1,17 +1,18 @@
 """A workdir belongs to one config and corpus: another run of them resumes in it, and one of others is refused."""
 
 import contextlib
-import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import filelock
 
+from data_prep import sums
 from jax_ser_darts.devices import hosts
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.fields import all_fields
-from jax_ser_darts.files import write_json
+from jax_ser_darts.rundir.checksums import damaged, read_sealed, write_sealed
+from jax_ser_darts.rundir.layout import JOB_FILE, SEARCH, TRAIN
 from jax_ser_darts.settings import Settings, from_json, to_json
 from jax_ser_darts.settings.convert import flat, replaced, value_of
 
@@ -19,23 +20,7 @@ FILE_NAME = "config.json"
 RESUMABLE = frozenset(field.name for field in all_fields(Settings) if field.spec.resumable)
 GRID = tuple(field.name for field in all_fields(Settings) if field.spec.grid)
 ABSENT = "absent"
-
-
-def read_object(path: pathlib.Path, *entries: str) -> dict[str, Any]:
-    """A file of a workdir that holds a JSON object.
-
-    Raises:
-        ConfigError: it holds something else, or an object without one of the entries.
-    """
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise _damaged(path, str(error)) from None
-    if not isinstance(content, dict):
-        raise _damaged(path, "it is no JSON object")
-    if missing := [entry for entry in entries if entry not in content]:
-        raise _damaged(path, f"it has no {', '.join(map(repr, missing))}")
-    return content
+MANIFEST = "manifest"  # entry of corpus.json: the SHA-256 of the config.json that it goes with
 
 
 def read_manifest(workdir: pathlib.Path) -> tuple[Settings, str]:
@@ -47,13 +32,13 @@ def read_manifest(workdir: pathlib.Path) -> tuple[Settings, str]:
     path = pathlib.Path(workdir) / FILE_NAME
     if not path.exists():
         raise ConfigError(f"{path} is missing: nothing has been run in this folder, or archived in it")
-    saved = read_object(path, "config", "corpus")
+    saved = read_sealed(path, "config", "corpus")
     if not isinstance(saved["config"], dict):
-        raise _damaged(path, "its 'config' is no JSON object")
+        raise damaged(path, "its 'config' is no JSON object")
     try:
         return from_json(saved["config"]), saved["corpus"]
     except ConfigError as error:
-        raise _damaged(path, str(error)) from None
+        raise damaged(path, str(error)) from None
 
 
 def check_manifest(settings: Settings, workdir: pathlib.Path, corpus: str | None = None) -> None:
@@ -67,7 +52,13 @@ def check_manifest(settings: Settings, workdir: pathlib.Path, corpus: str | None
     Raises:
         ConfigError: it holds another run; the message lists the differences.
     """
-    if not (pathlib.Path(workdir) / FILE_NAME).exists():
+    path = pathlib.Path(workdir) / FILE_NAME
+    if not path.exists():
+        if done := next((f for part in (SEARCH, TRAIN) for f in (path.parent / part).rglob(JOB_FILE)), None):
+            raise ConfigError(
+                f"{path} is gone, and {done} is there: nobody knows of which config and corpus; restore it, or use "
+                "another --workdir"
+            )
         return
     saved, saved_corpus = read_manifest(workdir)
     now, then = flat(settings), flat(saved)
@@ -77,7 +68,9 @@ def check_manifest(settings: Settings, workdir: pathlib.Path, corpus: str | None
         if now.get(name, ABSENT) != then.get(name, ABSENT) and not _is_new_variant(name, settings, saved)
     ]
     if corpus not in (None, saved_corpus):
-        changed.append("  the corpus has other utterances, labels or speakers than it had")
+        same_names = str(corpus).split("-")[0] == str(saved_corpus).split("-")[0]
+        of = "sound under the same names" if same_names else "utterances, labels or speakers"
+        changed.append(f"  the corpus has other {of} than it had")
     if changed:
         raise ConfigError(
             f"{workdir} holds another run:\n"
@@ -96,7 +89,27 @@ def write_manifest(settings: Settings, workdir: pathlib.Path, corpus: str) -> No
     if path.exists():
         earlier = to_json(read_manifest(workdir)[0])["search"]["variants"]
         saved["search"]["variants"] = {**earlier, **saved["search"]["variants"]}
-    write_json(path, {"config": saved, "corpus": corpus})
+    write_sealed(path, {"config": saved, "corpus": corpus})
+
+
+def write_about(path: pathlib.Path, about: Mapping[str, Any], manifest: pathlib.Path) -> None:
+    """Writes what has to be known of the corpus, of the config.json that lies in the folder `manifest`."""
+    write_sealed(path, {**about, MANIFEST: sums.of(manifest / FILE_NAME)})
+
+
+def read_about(path: pathlib.Path, manifest: pathlib.Path, *entries: str) -> dict[str, Any]:
+    """What `write_about` wrote.
+
+    Raises:
+        ConfigError: it is damaged, or of another config.json.
+    """
+    about = read_sealed(path, MANIFEST, *entries)
+    if about.pop(MANIFEST) != sums.of(manifest / FILE_NAME):
+        raise ConfigError(
+            f"{path} is of another {FILE_NAME} than {manifest / FILE_NAME}: restore what was changed, or run any mode "
+            "again, which writes both"
+        )
+    return about
 
 
 def joined(settings: Settings, other: Settings) -> Settings:
@@ -148,7 +161,3 @@ def _union(value: Any, other: Any, *, empty_is_all: bool) -> Any:
         return value if {*value} >= {*other} else other
     union = tuple(dict.fromkeys((*value, *other)))
     return tuple(sorted(union)) if isinstance(union[0], int) else union
-
-
-def _damaged(path: pathlib.Path, why: str) -> ConfigError:
-    return ConfigError(f"{path} is damaged ({why}): remove it, or take it from where it is whole")

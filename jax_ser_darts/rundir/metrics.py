@@ -23,8 +23,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from jax_ser_darts.devices import hosts
 from jax_ser_darts.errors import UserError
 from jax_ser_darts.files import write_alone, writing
+from jax_ser_darts.rundir import layout
 
-FILE_NAME = "metrics.jsonl"
+FILE_NAME = layout.METRICS_FILE
 
 
 class MetricsError(UserError):

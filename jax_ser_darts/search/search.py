@@ -17,6 +17,7 @@ from jax_ser_darts.devices import hosts, memory, parallel
 from jax_ser_darts.files import write_json
 from jax_ser_darts.losses import DivergedError
 from jax_ser_darts.rundir.checkpoints import Checkpoints
+from jax_ser_darts.rundir.checksums import checked
 from jax_ser_darts.rundir.metrics import FILE_NAME as METRICS_FILE
 from jax_ser_darts.rundir.metrics import MetricsWriter
 from jax_ser_darts.rundir.metrics import read as read_metrics
@@ -49,7 +50,7 @@ def search(searcher: Searcher, method: str, fold: Fold, seed: int) -> Genotype:
     run, s = SearchRun(searcher, method, fold, seed), searcher.settings
     if (run.folder / "genotype.json").exists():
         logging.info("%s: done, %s", run.name, run.folder / "genotype.json")
-        return genotypes.load(run.folder / "genotype.json")
+        return genotypes.load(checked(run.folder / "genotype.json"))
 
     with Checkpoints(run.folder / "checkpoints") as checkpoints:
         epoch, state, times, extra = _start(run, checkpoints)

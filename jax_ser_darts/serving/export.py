@@ -19,6 +19,7 @@ from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import Experiment
 from jax_ser_darts.models.description import build, describe
+from jax_ser_darts.rundir import layout
 from jax_ser_darts.scoring import scores
 from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.serving import artifact, model_card
@@ -95,19 +96,21 @@ def choose(experiment: Experiment, designs: Mapping[str, Sequence[Design]]) -> C
     """
     wanted = experiment.config.bundle
     trained = collections.defaultdict(list)
+    missing = []
     for method, of_folds in designs.items():
         for fold, design in zip(experiment.folds, of_folds, strict=True):
             for seed in experiment.config.train.seeds:
                 pairs = ((wanted.method, method), (wanted.fold, fold.index), (wanted.seed, seed))
                 folder = experiment.train_folder(method, fold, seed)
-                if (
-                    all(asked in ("", -1, actual) for asked, actual in pairs)
-                    and (folder / "network.json").exists()
-                ):
-                    about = check_design(folder, design)
-                    trained[method].append((about["validation_ua"] or 0.0, fold, seed, design))
+                if not all(asked in ("", -1, actual) for asked, actual in pairs):
+                    continue
+                if not (folder / layout.JOB_FILE).exists():
+                    missing.append(str(folder.relative_to(experiment.workdir)))
+                    continue
+                about = check_design(folder, design)
+                trained[method].append((about["validation_ua"] or 0.0, fold, seed, design))
     if not trained:
-        have = sorted(str(path.parent) for path in experiment.workdir.glob("train/**/network.json"))
+        have = sorted(str(path.parent) for path in experiment.workdir.glob(f"train/**/{layout.JOB_FILE}"))
         raise ConfigError(
             f"no trained network of config.bundle (method={wanted.method!r}, fold={wanted.fold}, seed={wanted.seed}; "
             f"'' and -1 are any) in {experiment.workdir}; trained are: {', '.join(have) or 'none'}. The config's "
@@ -123,6 +126,9 @@ def choose(experiment: Experiment, designs: Mapping[str, Sequence[Design]]) -> C
         else f"of {count} networks, its method has the highest mean UA on validation speakers "
         f"({means[method]:.3f}), and it has the highest of that method ({ua:.3f})"
     )
+    if missing:
+        logging.warning("Not trained yet, so not to choose from: %s", ", ".join(missing))
+        reason += f"; {len(missing)} more were not trained yet"
     return Choice(method, fold, seed, design, reason)
 
 

@@ -11,7 +11,6 @@ from absl import logging
 
 from jax_ser_darts.devices import parallel
 from jax_ser_darts.experiment import Experiment
-from jax_ser_darts.files import write_json
 from jax_ser_darts.models import cell_network
 from jax_ser_darts.models.baselines import (
     PAPER,
@@ -22,8 +21,8 @@ from jax_ser_darts.models.baselines import (
     sizes,
 )
 from jax_ser_darts.models.network import Network
+from jax_ser_darts.rundir.checksums import read_sealed, write_sealed
 from jax_ser_darts.rundir.layout import MATCHED_FILE
-from jax_ser_darts.rundir.manifest import read_object
 from jax_ser_darts.search_space.genotype import Genotype, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.settings import Settings
@@ -105,7 +104,7 @@ def matched_parameters(experiment: Experiment, found: Mapping[str, Sequence[Geno
         lambda genotype: parameters(_network(experiment, genotype, None), *experiment.shapes)
     )
     mean = round(statistics.fmean(count(genotype) for genotypes in found.values() for genotype in genotypes))
-    write_json(experiment.workdir / MATCHED_FILE, {"parameters": mean, "methods": sorted(found)})
+    write_sealed(experiment.workdir / MATCHED_FILE, {"parameters": mean, "methods": sorted(found)})
     return mean
 
 
@@ -118,7 +117,7 @@ def known_size(config: Settings, workdir: pathlib.Path) -> int:
     path = workdir / MATCHED_FILE
     if config.baselines.parameters or not path.exists():
         return config.baselines.parameters
-    return read_object(path, "parameters")["parameters"]
+    return read_sealed(path, "parameters")["parameters"]
 
 
 def _network(experiment: Experiment, genotype: Genotype, axis_name: str | None) -> Network:

@@ -18,7 +18,7 @@ from jax_ser_darts.data.records import Subset, subset
 from jax_ser_darts.experiment import Experiment, claim, records_root
 from jax_ser_darts.files import write_json
 from jax_ser_darts.rundir import layout
-from jax_ser_darts.rundir.manifest import read_object
+from jax_ser_darts.rundir.checksums import checked, enlist, has, read_object
 from jax_ser_darts.scoring.confusion import unweighted_accuracy
 from jax_ser_darts.scoring.predictions import Predictions
 from jax_ser_darts.training.evaluate import make_predictions, read_predictions
@@ -66,10 +66,10 @@ def train(experiment: Experiment, values: np.ndarray, fold: Fold) -> dict:
     folder = experiment.train_folder(METHOD, fold, SEED)
     grid = [float(c) for c in experiment.config.baselines.svm_c]
     claim(folder, "setup", {"c": grid, "values": values.shape[1]})
-    path = folder / "svm.json"
+    path = folder / layout.SVM_FILE
     if path.exists():
         logging.info("The SVM of fold %d is done", fold.index)
-        return read_object(path, "c", "seconds")
+        return read_object(checked(path), "c", "seconds")
     started = time.monotonic()
     data = subset(experiment.corpus, fold.train)
     ua = {}
@@ -94,9 +94,10 @@ def train(experiment: Experiment, values: np.ndarray, fold: Fold) -> dict:
 def evaluate(experiment: Experiment, values: np.ndarray, fold: Fold) -> Predictions:
     """The predictions of a trained SVM for the fold's test part; made once, then read from predictions.json."""
     path = experiment.train_folder(METHOD, fold, SEED) / layout.PREDICTIONS_FILE
-    if not path.exists():
+    if not has(path):
         c = train(experiment, values, fold)["c"]
         model = fit(values, subset(experiment.corpus, fold.train), c)
         test = subset(experiment.corpus, fold.test)
         write_json(path, make_predictions(test, model.predict(values[test.indices])).to_json())
+        enlist(path)
     return read_predictions(path)

@@ -29,8 +29,8 @@ from jax_ser_darts.files import write_json
 from jax_ser_darts.losses import DivergedError
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import count_parameters
-from jax_ser_darts.rundir.checkpoints import Checkpoints
-from jax_ser_darts.rundir.manifest import read_object
+from jax_ser_darts.rundir.checkpoints import CheckpointError, Checkpoints, checksum
+from jax_ser_darts.rundir.checksums import checked, read_object
 from jax_ser_darts.rundir.metrics import MetricsWriter
 from jax_ser_darts.rundir.progress import Progress
 from jax_ser_darts.scoring.confusion import unweighted_accuracy
@@ -149,7 +149,8 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
     groups, the last one.
 
     Returns:
-        What network.json holds: epoch, validation UA, parameters, seconds, normalisation, classes, the design.
+        What network.json holds: epoch, validation UA, parameters, seconds, normalisation, classes, the design, and
+        which checkpoint has the weights, with their checksum.
 
     Raises:
         DivergedError: a loss is not finite.
@@ -215,6 +216,7 @@ def train(trainer: Trainer, method: str, fold: Fold, seed: int) -> dict:
         "seconds": seconds,
         "peak_memory": memory.peak_memory(),
         "classes": list(experiment.corpus.classes),
+        "weights": {"checkpoint": epoch, "sha256": checksum(best)},
         design.kind: design.value,
         **design.notes,
         "normalisation": part.normalisation.to_json(),
@@ -247,8 +249,8 @@ def _unweighted_accuracy(trainer: Trainer, variables: dict, data: Subset, part: 
 
 
 def read_network(folder: pathlib.Path) -> dict:
-    """What `train` wrote to network.json; ConfigError where the file is damaged."""
-    return read_object(folder / "network.json", "parameters", "seconds", "validation_ua")
+    """What `train` wrote to network.json; ConfigError where the file is damaged, or another."""
+    return read_object(checked(folder / "network.json"), "parameters", "seconds", "validation_ua")
 
 
 def check_design(folder: pathlib.Path, design: Design) -> dict:
@@ -268,16 +270,30 @@ def check_design(folder: pathlib.Path, design: Design) -> dict:
 
 
 def best_variables(trainer: Trainer, folder: pathlib.Path, seed: int) -> dict:
-    """The variables of the best epoch of a finished training, on the trainer's devices."""
+    """The variables of the best epoch of a finished training, on the trainer's devices.
+
+    They are the ones that its network.json speaks of, or none: another epoch's would have other scores.
+
+    Raises:
+        ConfigError: they are not there, as of a network restored from an archive, or are damaged.
+    """
+    about = read_object(checked(folder / "network.json"), "weights")["weights"]
     state = trainer.fresh_state(seed)
-    with Checkpoints(folder / "checkpoints") as checkpoints:
-        restored = checkpoints.restore_latest({"state": state, "best": state.variables})
-    if restored is None:
-        raise FileNotFoundError(
-            f"{folder} has no checkpoint, as a network restored from an archive: remove the folder and run "
-            "--mode=train"
-        )
-    return restored[1]["best"]
+    why = "the folder has no checkpoint, as that of a network restored from an archive"
+    if (folder / "checkpoints").is_dir():
+        try:
+            with Checkpoints(folder / "checkpoints") as checkpoints:
+                target = {"state": state, "best": state.variables}
+                best = checkpoints.restore(about["checkpoint"], target)["best"]
+            if checksum(best) == about["sha256"]:
+                return best
+            why = f"checkpoint {about['checkpoint']} has others (their SHA-256 is another)"
+        except CheckpointError as error:
+            why = str(error)
+    raise ConfigError(
+        f"{folder} lacks the weights that its network.json speaks of: {why}. Restore the folder, or remove it and run "
+        "--mode=train"
+    )
 
 
 def _batches(trainer: Trainer, part: Part, seed: int, *, first_step: int) -> Generator[Any, None, None]:

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from data_prep.corpus_settings import CorpusSettings
 from data_prep.features import FeatureSettings
+from data_prep.provenance import VERSION
 
 RATE = 8_000
 FEATURES = FeatureSettings(
@@ -81,7 +82,8 @@ def contents(folder: pathlib.Path) -> dict[str, bytes]:
 
 def published(records: pathlib.Path) -> list[pathlib.Path]:
     """Every folder that a reader could take for records."""
-    return [path.parent for path in records.rglob("dataset_info.json") if path.parent.name == "1.0.0"]
+    found = (path.parent for path in records.rglob("dataset_info.json"))
+    return [folder for folder in found if folder.name == VERSION and ".scratch_" not in str(folder)]
 
 
 def spoil(corpus: pathlib.Path) -> set[str]:

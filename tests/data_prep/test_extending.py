@@ -18,6 +18,7 @@ from data_prep.compute import compute_one
 from data_prep.corpora.base import CorpusError
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
+from data_prep.provenance import VERSION
 from data_prep.selection import select
 from jax_ser_darts.data.records import load_records
 
@@ -80,7 +81,7 @@ def test_the_page_works_as_written(tree, tmp_path):
         env={**os.environ, "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (folder,) = tmp_path.glob("runs/own/records/my_corpus_*/1.0.0")
+    (folder,) = tmp_path.glob(f"runs/own/records/my_corpus_*/{VERSION}")
     assert len(load_records(folder)) == 30
 
 

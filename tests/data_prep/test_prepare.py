@@ -25,6 +25,7 @@ from data_prep import audio, builder, compute, corpora
 from data_prep.corpora.base import BadFilesError, CorpusError
 from data_prep.features import FeatureSettings, SettingsError, extract
 from data_prep.prepare import prepare
+from data_prep.provenance import VERSION
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -252,7 +253,7 @@ def test_an_interrupted_run_leaves_nothing_and_the_next_succeeds(corpus, tmp_pat
     assert not published(tmp_path / "records")
     folder = prepare(**arguments)
     assert sum(map(len, read(folder).values())) == 18
-    assert [path.name for path in folder.parent.iterdir() if path.name != ".lock"] == ["1.0.0"]
+    assert [path.name for path in folder.parent.iterdir() if path.name != ".lock"] == [VERSION]
 
 
 STOPS_IN_THE_MIDDLE = """
@@ -285,11 +286,11 @@ def test_a_killed_run_leaves_nothing_that_is_taken_for_whole(corpus, tmp_path):
         assert "in the middle\n" in iter(process.stdout.readline, "")
         process.kill()
     left = {path.name.split("_")[0].split(".")[0] or ".scratch" for path in records.glob("*/*")}
-    assert left == {".scratch", "incomplete"}
+    assert left == {".scratch"}
     assert not published(records)
     folder = prepare(data=data, features=FEATURES, records=records)
     assert sum(map(len, read(folder).values())) == 18
-    assert [path.name for path in folder.parent.iterdir() if path.name != ".lock"] == ["1.0.0"]
+    assert [path.name for path in folder.parent.iterdir() if path.name != ".lock"] == [VERSION]
 
 
 @pytest.mark.parametrize("leaving", [0, 16_384, 49_152], ids=["nothing", "features", "records"])
@@ -306,7 +307,7 @@ def test_a_full_disk_is_told_with_its_place_and_the_next_run_is_whole(corpus, tm
     small_disk.make_space()
     folder = prepare(**arguments, records=records)
     assert contents(folder) == contents(prepare(**arguments, records=tmp_path / "records"))
-    assert [path.name for path in folder.parent.iterdir() if path.name != ".lock"] == ["1.0.0"]
+    assert [path.name for path in folder.parent.iterdir() if path.name != ".lock"] == [VERSION]
 
 
 CONFIG = """
@@ -351,3 +352,48 @@ def test_without_a_corpus_the_demo_corpus_is_made_and_marked_synthetic(tmp_path)
     assert metadata["classes"] == ["angry", "happy", "neutral", "sad"]
     assert (tmp_path / "demo_corpus").is_dir()
     assert prepare(data=data, features=FEATURES, records=tmp_path / "records") == folder
+
+
+def content_of(folder: pathlib.Path) -> str:
+    return json.loads((folder / "metadata.json").read_text())["content"]
+
+
+@pytest.fixture
+def content(corpus, tmp_path) -> str:
+    """What the records of the corpus say that they are of."""
+    return content_of(prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "records"))
+
+
+def test_a_corpus_that_is_moved_and_touched_has_the_content_that_it_had(corpus, content, tmp_path):
+    moved = corpus.rename(tmp_path / "elsewhere")
+    for path in moved.iterdir():
+        path.touch()
+    folder = prepare(data=configured(moved, workers=2), features=FEATURES, records=tmp_path / "records")
+    assert len(published(tmp_path / "records")) == 2
+    assert content_of(folder) == content
+
+
+@pytest.mark.parametrize("what", ["sound", "label", "speaker", "settings"])
+def test_other_content_is_other_content(corpus, content, tmp_path, what):
+    features = FEATURES
+    if what == "sound":  # one step of one sample of one file
+        samples, rate = soundfile.read(corpus / "b_rage_1.wav", dtype="int16")
+        samples[99] += 1
+        soundfile.write(corpus / "b_rage_1.wav", samples, rate)
+    elif what == "label":
+        edit_manifest(corpus, "b,rage", "b,sorrow")
+    elif what == "speaker":
+        edit_manifest(corpus, "b_rage_1.wav,b", "b_rage_1.wav,a-1")
+    else:
+        features = dataclasses.replace(FEATURES, hop=100)
+    assert (
+        content_of(prepare(data=configured(corpus), features=features, records=tmp_path / "records"))
+        != content
+    )
+
+
+def test_where_nothing_is_to_be_made_the_folder_is_named_alone(corpus, tmp_path):
+    arguments = {"data": configured(corpus), "features": FEATURES, "records": tmp_path / "records"}
+    folder = prepare(**arguments, make=False)
+    assert not folder.exists()
+    assert prepare(**arguments) == folder

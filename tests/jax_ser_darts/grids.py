@@ -10,7 +10,8 @@ from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.grid import jobs
 from jax_ser_darts.report.results import Results
 from jax_ser_darts.rundir import layout
-from jax_ser_darts.rundir.manifest import write_manifest
+from jax_ser_darts.rundir.checksums import FILES, SEAL, files_of, write_sealed
+from jax_ser_darts.rundir.manifest import write_about, write_manifest
 from jax_ser_darts.search_space.genotype import num_edges, random_genotype
 from jax_ser_darts.search_space.sequence_operations import sequence_operations
 from jax_ser_darts.settings import resolve
@@ -49,12 +50,25 @@ def make(workdir, config) -> Results:
         for i in range(len(SPEAKERS))
     )
     results = Results(config, workdir, "made_up", synthetic=True, classes=CLASSES, all_folds=folds)
-    write_manifest(config, workdir, CORPUS)
-    write(workdir / layout.CORPUS_FILE, results.to_json())
-    write(workdir / layout.MATCHED_FILE, {"parameters": MATCHED_SIZE, "methods": ["first/search_0"]})
+    claim(results)
+    write_sealed(workdir / layout.MATCHED_FILE, {"parameters": MATCHED_SIZE, "methods": ["first/search_0"]})
     for number, job in enumerate(results.jobs):
         make_job(job, results, np.random.default_rng(number))
     return results
+
+
+def claim(results, config=None, corpus=CORPUS):
+    """Makes the workdir that of a config, by default its own."""
+    write_manifest(config or results.config, results.workdir, corpus)
+    write_about(results.workdir / layout.CORPUS_FILE, results.to_json(), results.workdir)
+
+
+def enlist(folder, **changes):
+    """Makes what lies in a job's folder what it has written; `changes` are of its job.json."""
+    path = folder / layout.JOB_FILE
+    record = {**json.loads(path.read_text()), **changes, FILES: files_of(folder)}
+    del record[SEAL]
+    write_sealed(path, record)
 
 
 def make_job(job, results, rng):
@@ -97,7 +111,7 @@ def make_job(job, results, rng):
         costs["flops"] = int(rng.integers(1e6))
     run_with = {"commit": "abc", "machine": "a machine", "python": "3.11", "versions": {"jax": "0.10.2"}}
     record = {**dataclasses.asdict(job), **costs, "wall": float(rng.uniform(1, 99)), "run_with": run_with}
-    write(folder / layout.JOB_FILE, record)
+    write_sealed(folder / layout.JOB_FILE, {**record, FILES: files_of(folder)})
 
 
 def search_lines(job, config, rng, genotype):

@@ -31,7 +31,7 @@ def random_corpus(seed: int, *, classes: int = 3, largest_group: int = 25, longe
         speaker=np.array(speaker),
         group=np.array(group),
         sex=np.array([""] * len(label)),
-        metadata={"features": SETTINGS},
+        metadata={"features": SETTINGS, "content": str(seed)},
     )
 
 

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 
 import jax
+import numpy as np
 import pytest
 from tiny import tiny_config
 
@@ -19,6 +20,7 @@ from jax_ser_darts.rundir.manifest import lock_workdir
 from jax_ser_darts.rundir.metrics import MetricsWriter, read
 from jax_ser_darts.search import search, searcher
 from jax_ser_darts.search_space.genotype import Edge, Genotype
+from jax_ser_darts.training.train import read_network
 
 # TensorFlow's protobuf code and TFDS, when first imported.
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow_datasets.*")]
@@ -317,10 +319,78 @@ class TestClearErrors:
 
     def test_evaluation_before_training(self, finished, tmp_path):
         shutil.copytree(finished / "search", tmp_path / "search")
+        shutil.copyfile(finished / "config.json", tmp_path / "config.json")
         config = tiny_config()
         config.data.records = str(finished / "records")
         with pytest.raises(ConfigError, match="run --mode=train first"):
             main.run(config, tmp_path, "evaluate")
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "export"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "of another seed"])
+def test_weights_that_are_not_those_that_were_scored_are_refused(finished, tmp_path, mode, damage):
+    """The older checkpoint, whose weights predict otherwise, is whole beside it."""
+    workdir = shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("records", "report"))
+    config = tiny_config()
+    config.data.records = str(finished / "records")
+    config.bundle.method, config.bundle.fold = "first/search_0", 0
+    folder = workdir / "train/first/search_0/fold_0/seed_0"
+    (folder / "predictions.json").unlink()  # it would be made again
+    newest = folder / "checkpoints" / str(read_network(folder)["weights"]["checkpoint"])
+    assert len(list(newest.parent.glob("[0-9]"))) == 2
+    if damage == "gone":
+        shutil.rmtree(newest)
+    elif damage == "cut":
+        (newest / "about" / "metadata").write_text("{")
+    else:
+        with Checkpoints(folder / "checkpoints") as checkpoints:
+            step, state, extra = checkpoints.restore_latest(stored(newest))
+            other = jax.tree.map(lambda leaf: leaf + 1, state)
+        shutil.rmtree(newest)
+        with Checkpoints(folder / "checkpoints") as checkpoints:
+            checkpoints.save(step, other, extra)
+    message = "lacks the weights that its network.json speaks of.*Restore the folder, or remove it and run --mode=train"
+    with pytest.raises((ConfigError, JobError), match=f"{folder} {message}"):
+        main.run(config, workdir, mode)
+    assert not (folder / "predictions.json").exists()
+    assert not (workdir / "bundle").exists()
+
+
+def stored(checkpoint):
+    """A target of what a checkpoint holds."""
+    leaves = json.loads((checkpoint / "about" / "metadata").read_text())["about"]["leaves"]
+    return {name: np.zeros(spec["shape"], spec["dtype"]) for name, spec in leaves.items()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "search/first/seed_0/fold_0/genotype.json",
+        "search/first/seed_0/fold_0/metrics.jsonl",
+        "search/first/seed_0/fold_0/search.json",
+        "search/first/seed_0/fold_0/job.json",
+        "train/first/search_0/fold_0/seed_0/predictions.json",
+        "train/first/search_0/fold_0/seed_0/network.json",
+        "train/first/search_0/fold_0/seed_0/metrics.jsonl",
+        "train/first/search_0/fold_0/seed_0/job.json",
+        "config.json",
+    ],
+)
+def test_an_edited_result_is_refused_and_named(finished, tmp_path, name):
+    """One digit of it; all is as JSON as before."""
+    workdir = shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("records", "report"))
+    config = tiny_config()
+    config.data.records = str(finished / "records")
+    path = workdir / name
+    text = path.read_text()
+    place = max(
+        i
+        for i, letter in enumerate(text)
+        if letter in "01" and not text[i + 1].isalnum() and text[i - 1] != '"'
+    )
+    path.write_text(text[:place] + str(1 - int(text[place])) + text[place + 1 :])
+    with pytest.raises(ConfigError, match=str(path)):
+        main.run(config, workdir, "evaluate")
 
 
 def test_the_fold_of_a_genotype_file_is_trained_without_a_search(finished, tmp_path):

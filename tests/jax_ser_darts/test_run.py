@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
-from data_prep import functionals
+from data_prep import functionals, sums
 from data_prep.corpora.base import CorpusError
 from jax_ser_darts import main
 from jax_ser_darts.archive import store
@@ -306,6 +306,7 @@ class TestArchive:
         missing = {"second/search_0", "random_1", "cnn_matched", "svm"}
         for method in missing:
             (folder / "train" / method / "fold_0" / "seed_0.json").unlink()
+        sums.write(folder, "")
         store.restore(folder, workdir)
         done, do = [], Worker.__call__
         monkeypatch.setattr(Worker, "__call__", lambda self, job: (done.append(job.network), do(self, job)))
@@ -337,5 +338,6 @@ def test_processes_do_what_this_one_does(finished, tmp_path, monkeypatch):
     assert (folder / "predictions.json").read_text() == (there / "predictions.json").read_text()
     again = json.loads((folder / "job.json").read_text())
     assert again["wall"] > record["wall"], "training and predicting took both of their seconds"
+    del again["sha256"], record["sha256"]
     assert {**again, "wall": record["wall"]} == record
     assert "done" in (tmp_path / "run" / "logs" / "worker_0.log").read_text()

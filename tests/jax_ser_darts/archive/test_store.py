@@ -1,5 +1,6 @@
 """An archive: its tables come out of it as out of the run; sound, features and weights do not."""
 
+import dataclasses
 import filecmp
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import grids
 import pytest
 
+from data_prep import sums
 from jax_ser_darts.archive import job_files, store
 from jax_ser_darts.archive.__main__ import main
 from jax_ser_darts.errors import ConfigError
@@ -15,6 +17,7 @@ from jax_ser_darts.grid import jobs
 from jax_ser_darts.report import html, outputs
 from jax_ser_darts.report.results import Results
 from jax_ser_darts.rundir import layout
+from jax_ser_darts.rundir.checksums import FILES, read_sealed, write_sealed
 from jax_ser_darts.rundir.environment import environment
 from jax_ser_darts.rundir.manifest import lock_workdir, read_manifest, write_manifest
 from jax_ser_darts.settings import resolve
@@ -100,6 +103,7 @@ def test_another_result_of_an_archived_job_is_refused_and_nothing_is_changed(run
     predictions = json.loads(path.read_text())
     predictions["predictions"].reverse()
     path.write_text(json.dumps(predictions))
+    grids.enlist(path.parent)
     with pytest.raises(ConfigError, match="another result"):
         store.collect(run.workdir, folder)
     assert same_files(folder, tmp_path / "before")
@@ -113,7 +117,8 @@ def test_another_config_or_corpus_is_refused(run, tmp_path):
     with pytest.raises(ConfigError, match=r"search\.epochs: 2 there, 7 now"):
         store.collect(tmp_path / "other", tmp_path / "archive")
     path = run.workdir / "config.json"
-    path.write_text(path.read_text().replace(grids.CORPUS, "another"))
+    write_sealed(path, {**read_sealed(path), "corpus": "another"})
+    grids.claim(run, corpus="another")
     with pytest.raises(ConfigError, match="corpus has other utterances"):
         store.collect(run.workdir, tmp_path / "archive")
 
@@ -122,7 +127,7 @@ def test_no_path_of_a_machine_is_archived_and_the_corpus_may_lie_elsewhere(run, 
     here, there = (grids.grid_config() for _ in range(2))
     for config, root in ((here, "/of/one"), (there, "/of/another")):
         config.data.source, config.data.records = f"{root}/corpus", f"{root}/records"
-    write_manifest(resolve(here), run.workdir, grids.CORPUS)
+    grids.claim(run, resolve(here))
     store.collect(run.workdir, tmp_path / "archive")
     assert "/of/one" not in (tmp_path / "archive/config.json").read_text()
     store.restore(tmp_path / "archive", tmp_path / "new")
@@ -139,7 +144,7 @@ class TestAGridOfSeveralWorkdirs:
             config.train.seeds, config.baselines.svm = (seed,), seed == 1
             part = tmp_path / f"part_{seed}"
             shutil.copytree(run.workdir, part)
-            write_manifest(resolve(config), part, grids.CORPUS)
+            grids.claim(dataclasses.replace(run, workdir=part), resolve(config))
             grid = Results.from_json(
                 json.loads((part / "report/corpus.json").read_text()), config=resolve(config), workdir=part
             ).jobs
@@ -157,7 +162,7 @@ class TestAGridOfSeveralWorkdirs:
         store.collect(run.workdir, tmp_path / "archive")
         config = grids.grid_config()
         config.train.genotype = "mine.json"
-        write_manifest(resolve(config), run.workdir, grids.CORPUS)
+        grids.claim(run, resolve(config))
         collected = store.collect(run.workdir, tmp_path / "archive")
         again = store.rebuild(tmp_path / "archive", tmp_path / "again")
         for text in (collected, again):
@@ -169,14 +174,14 @@ class TestAGridOfSeveralWorkdirs:
         for job, parameters in zip(matched, (1000, 1000, 2000, 1000), strict=True):
             path = job.folder(run.workdir) / "network.json"
             grids.write(path, {**json.loads(path.read_text()), "matched_parameters": parameters})
+            grids.enlist(path.parent)
         with pytest.raises(ConfigError, match=r"another matched_parameters \(2000\)"):
             store.collect(run.workdir, tmp_path / "archive")
         assert not (tmp_path / "archive").exists()
 
 
 def test_a_job_knows_with_what_it_was_run_or_is_given_it(run, tmp_path):
-    path = run.jobs[0].folder(run.workdir) / layout.JOB_FILE
-    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "run_with"}))
+    grids.enlist(run.jobs[0].folder(run.workdir), run_with=None)
     assert "1 of them do not know" in store.collect(run.workdir, tmp_path / "archive")
     assert "do not know" not in store.collect(run.workdir, tmp_path / "archive", commit="f00")
     store.collect(run.workdir, tmp_path / "archive")
@@ -191,7 +196,9 @@ class TestRestore:
         text = store.restore(tmp_path / "archive", tmp_path / "new")
         assert f"{len(run.jobs)} of {len(run.jobs)}" in text
         for job in run.jobs:
-            assert job.done(tmp_path / "new") == job.done(run.workdir)
+            done, there = (job.done(folder) for folder in (tmp_path / "new", run.workdir))
+            assert done.pop(FILES).keys() == there.pop(FILES).keys()
+            assert done == there
             jobs.check_same(job, run.config, tmp_path / "new")
         store.collect(tmp_path / "new", tmp_path / "again")
         assert same_files(tmp_path / "archive", tmp_path / "again")
@@ -226,12 +233,13 @@ class TestRestore:
         place = run.jobs[0].folder(run.workdir)
         run.jobs[-1].folder(run.workdir).joinpath(layout.JOB_FILE).unlink()
         if what == "another size":
-            grids.write(run.workdir / "train" / "matched.json", {"parameters": 1, "methods": []})
+            write_sealed(run.workdir / "train" / "matched.json", {"parameters": 1, "methods": []})
         elif what == "is begun":
             (place / layout.JOB_FILE).unlink()
             (place / "checkpoints").mkdir()
         else:
             grids.write(place / "genotype.json", {})
+            grids.enlist(place)
         with pytest.raises(ConfigError, match=what):
             store.restore(tmp_path / "archive", run.workdir)
         assert run.jobs[-1].done(run.workdir) is None
@@ -248,7 +256,8 @@ class TestRestore:
         store.collect(run.workdir, tmp_path / "archive")
         store.restore(tmp_path / "archive", tmp_path / "whole")
         steps = []
-        places = [(store, "write_text"), (store, "write_json"), (store, "_put"), (job_files, "write_text")]
+        places = [(store, "write_about"), (store, "write_sealed"), (store, "_put")]
+        places += [(job_files, "write_text"), (job_files.checksums, "write_sealed")]
         real = {place: getattr(*place) for place in places}
 
         def killed_after(last):
@@ -316,9 +325,8 @@ DAMAGED = (
     (f"{JOB}.json", f'{{"job.json": {DONE}, "../x": 1}}', "not a job"),
     (f"{JOB}.json", '{"job.json": {"wall": 1}}', "not a job"),
     (f"{JOB}.json", '{"job.json": []}', "not a job"),
-    ("config.json", "{", "is damaged"),
-    ("config.json", '{"corpus": "a digest"}', "is damaged (it has no 'config')"),
-    ("corpus.json", "{}", "is damaged (it has no 'corpus'"),
+    ("config.json", "{", "is of another config.json"),
+    ("corpus.json", "{}", "is damaged (it has no 'manifest'"),
 )
 
 
@@ -330,10 +338,37 @@ def test_what_is_damaged_is_one_message_that_names_the_file(run, tmp_path, capsy
         was = path.read_text()
         path.write_text(text)
         assert main(["rebuild", str(folder), str(tmp_path / "out")]) == 1
+        assert f"{name} is not the file that was written" in capsys.readouterr().err
+        sums.write(folder, "")  # not damaged, but made by something else
+        assert main(["rebuild", str(folder), str(tmp_path / "out")]) == 1
         error = capsys.readouterr().err
         assert path.name in error
         assert message in error
         path.write_text(was)
+
+
+@pytest.mark.parametrize("command", ["rebuild", "restore", "collect"])
+@pytest.mark.parametrize("damage", ["an edited number", "a job gone", "a job more", "no checksums"])
+def test_an_archive_that_has_changed_is_refused(run, tmp_path, capsys, command, damage):
+    folder = tmp_path / "archive"
+    store.collect(run.workdir, folder)
+    path = folder / f"{JOB}.json"
+    if damage == "an edited number":
+        job = json.loads(path.read_text())
+        job["predictions.json"]["predictions"].reverse()
+        path.write_text(json.dumps(job))
+    elif damage == "a job gone":
+        path.unlink()
+    elif damage == "a job more":
+        shutil.copyfile(path, path.with_name("seed_1.json"))
+    else:
+        (folder / sums.FILE_NAME).unlink()
+    arguments = [run.workdir, folder] if command == "collect" else [folder, tmp_path / "out"]
+    assert main([command, *map(str, arguments)]) == 1
+    error = capsys.readouterr().err
+    assert "is not what was collected" in error
+    assert "restore it, or remove it" in error
+    assert ("SHA256SUMS" if damage == "no checksums" else "train/svm/fold_0/seed_") in error
 
 
 def test_a_damaged_workdir_is_not_archived(run, tmp_path, capsys):

@@ -12,6 +12,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import soundfile
 from random_corpora import random_subset
 from tiny import tiny_config, tiny_settings
 
@@ -66,7 +67,8 @@ def free_port():
 class Processes:
     """Some processes of the program, a device each."""
 
-    def __init__(self, folder, records, mode, count=2, **settings):
+    def __init__(self, folder, records, mode, count=2, *, own=(), places=(), **settings):
+        """`own` are further flags of each process, `places` the folders that they are started in."""
         port = free_port()
         self.logs = [folder / f"{i}.log" for i in range(count)]
         (folder / "sitecustomize.py").write_text(AUDIT)
@@ -84,7 +86,8 @@ class Processes:
             with log.open("a") as output:
                 self.processes.append(
                     subprocess.Popen(
-                        [*common, f"--process_id={i}"],
+                        [*common, f"--process_id={i}", *(own[i : i + 1])],
+                        cwd=places[i] if places else None,
                         stdout=output,
                         stderr=output,
                         env={**environment, "WROTE": str(folder / f"{i}.wrote")},
@@ -267,8 +270,92 @@ def test_a_process_whose_partner_dies_ends_with_a_message():
     assert "another process died" in output
 
 
+AGREES = """
+import json, sys, time
+from jax_ser_darts.devices import hosts
+hosts.initialise(sys.argv[1], 2, int(sys.argv[2]))
+facts = json.loads(sys.argv[3])
+time.sleep(facts.pop("sleeps", 0))
+try:
+    hosts.agree(facts)
+except hosts.HostsError as error:
+    print(error, flush=True)
+    hosts.abort()
+print("agreed")
+"""
+
+
+def test_processes_that_know_the_same_go_on():
+    facts = json.dumps({"commit": "a", "config.search.epochs": 3, "ö": ["ü"] * 99})
+    for status, output in pair_of(AGREES, [facts, facts]):
+        assert status == 0, output
+        assert "agreed" in output
+
+
+def test_processes_of_different_runs_both_end_and_name_what_differs_and_where():
+    started = time.monotonic()
+    mine = {"commit": "a", "config.search.epochs": 3, "same": 1}
+    other = {"commit": "b", "config.train.epochs": 5, "same": 1, "sleeps": 3}
+    for status, output in pair_of(AGREES, [json.dumps(mine), json.dumps(other)]):
+        assert status == 1, output
+        assert 'commit: "a" in process 0, "b" in process 1' in output
+        assert "config.search.epochs: 3 in process 0, absent in process 1" in output
+        assert "config.train.epochs: absent in process 0, 5 in process 1" in output
+        assert "same" not in output.partition("processes are not of one run")[2].partition("Start all")[0]
+        assert "Start all of them with the same command, code and data" in output
+    assert time.monotonic() - started < 60
+
+
+def refused(running, *names):
+    """Whether all processes end within a minute, with a message of these words."""
+    started = time.monotonic()
+    statuses = running.wait(timeout=100)
+    texts = [log.read_text() for log in running.logs]
+    assert time.monotonic() - started < 60, texts[0][-2000:]
+    assert all(status not in (0, None) for status in statuses), texts
+    for text in texts:
+        assert "the processes are not of one run" in text, text[-3000:]
+        for name in names:
+            assert name in text, text[-3000:]
+
+
+def test_another_setting_in_one_of_two_processes_is_refused(records, tmp_path):
+    with Processes(tmp_path, records, "search", own=["--config.seed=0", "--config.seed=1"]) as running:
+        refused(running, "config.seed: 0 in process 0, 1 in process 1")
+    assert not (tmp_path / "run/config.json").exists(), "the workdir is nobody's"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("what", ["label", "sound", "mode"])
+def test_another_corpus_or_mode_in_one_process_is_refused(tmp_path, count, what):
+    """Each is started where `corpus` is another folder, as hosts with disks of their own have it."""
+    speech = lambda seed: np.random.default_rng(seed).uniform(-0.5, 0.5, 4000)
+    places, labels = [tmp_path / str(i) for i in range(count)], ["angry", "sad"]
+    for place in places:
+        odd = place == places[-1]
+        rows = ["path,speaker,emotion"]
+        (place / "corpus").mkdir(parents=True)
+        for i in range(24):
+            name = f"{i}.wav"
+            soundfile.write(
+                place / "corpus" / name, speech(99 if odd and what == "sound" and not i else i), 8000
+            )
+            os.utime(place / "corpus" / name, (1, 1 + odd * (what == "sound")))
+            label = labels[1 if odd and what == "label" and not i else i % 2]
+            rows.append(f"{name},s{i // 4},{label}")
+        (place / "corpus/manifest.csv").write_text("\n".join(rows) + "\n")
+    own = [f"--mode={'train' if what == 'mode' and i == count - 1 else 'search'}" for i in range(count)]
+    settings = {"data.corpus": "manifest", "data.source": "corpus/manifest.csv", "data.emotions": {}}
+    with Processes(
+        tmp_path, tmp_path / "records", "search", count, own=own, places=places, **settings
+    ) as running:
+        refused(running, "--mode" if what == "mode" else "of the corpus", f"in process {count - 1}")
+
+
 def test_a_mode_of_one_process_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(hosts, "_count", 2)
+    monkeypatch.setattr(hosts, "agree", lambda _: None)
     with pytest.raises(ConfigError, match="several processes do not share"):
         main.run(tiny_config(), tmp_path, "export")
 

@@ -8,11 +8,11 @@ from tiny import tiny_config
 
 from jax_ser_darts.devices import hosts
 from jax_ser_darts.errors import ConfigError
-from jax_ser_darts.files import write_json
 from jax_ser_darts.grid import driver
 from jax_ser_darts.grid.board import JobError
 from jax_ser_darts.grid.jobs import SEARCH, SVM, TRAIN
 from jax_ser_darts.rundir import layout
+from jax_ser_darts.rundir.checksums import write_sealed
 from jax_ser_darts.settings.convert import replaced
 from jax_ser_darts.training import svm
 
@@ -60,7 +60,7 @@ def test_training_and_predicting_are_told_apart_by_the_mode(run):
     undo(predicted, run.workdir, layout.PREDICTIONS_FILE)
     driver.run(run.experiment, "train", folder=run.workdir)
     assert run.order == [(trained, False)]
-    write_json(trained.folder(run.workdir) / layout.JOB_FILE, predicted.record(run.workdir))
+    write_sealed(trained.folder(run.workdir) / layout.JOB_FILE, predicted.record(run.workdir))
     run.order.clear()
     driver.run(run.experiment, "evaluate", folder=run.workdir)
     assert run.order == [(predicted, True)]

@@ -9,6 +9,7 @@ from tiny import tiny_settings
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.grid.jobs import SEARCH, SVM, TRAIN, Job, all_jobs, check_same, mode_jobs, needed_by
 from jax_ser_darts.rundir import layout
+from jax_ser_darts.rundir.checksums import FILES, files_of, write_sealed
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.settings.convert import replaced
 from jax_ser_darts.training import designs, svm
@@ -95,7 +96,8 @@ def finish(job, workdir, *files):
     job.folder(workdir).mkdir(parents=True, exist_ok=True)
     for name in files:
         (job.folder(workdir) / name).write_text("{}")
-    (job.folder(workdir) / "job.json").write_text(json.dumps(record))
+    record[FILES] = files_of(job.folder(workdir))
+    write_sealed(job.folder(workdir) / "job.json", record)
     return record
 
 
@@ -113,7 +115,7 @@ def test_what_is_trained_is_done_when_it_has_predicted(config, tmp_path, kind):
     job = next(job for job in all_jobs(config, [0]) if job.kind == kind)
     record = finish(job, tmp_path)
     assert (job.record(tmp_path), job.done(tmp_path)) == (record, None)
-    finish(job, tmp_path, "predictions.json")
+    record = finish(job, tmp_path, "predictions.json")
     assert job.done(tmp_path) == record
 
 
@@ -184,8 +186,8 @@ def test_a_matched_size_that_was_given_is_not_taken_for_that_of_the_found_networ
     (job.folder(tmp_path) / "network.json").write_text('{"matched_parameters": 1000}')
     for known in ("not known yet", 2000):
         if known == 2000:
-            (tmp_path / layout.MATCHED_FILE).write_text(json.dumps({"parameters": known}))
+            write_sealed(tmp_path / layout.MATCHED_FILE, {"parameters": known})
         with pytest.raises(ConfigError, match=f"\\(1000\\) than that of the found networks \\({known};"):
             check_same(job, config, tmp_path)
-    (tmp_path / layout.MATCHED_FILE).write_text('{"parameters": 1000}')
+    write_sealed(tmp_path / layout.MATCHED_FILE, {"parameters": 1000})
     check_same(job, config, tmp_path)

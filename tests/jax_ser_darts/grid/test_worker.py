@@ -1,7 +1,6 @@
 """What a worker trains for each job: one design a network and fold."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from jax_ser_darts.grid.jobs import search_jobs
 from jax_ser_darts.grid.worker import network_designs
 from jax_ser_darts.models.baselines import BASELINES
 from jax_ser_darts.rundir import layout
+from jax_ser_darts.rundir.checksums import FILES, files_of, write_sealed
 from jax_ser_darts.search_space.genotype import from_json, random_genotype
 
 SETTINGS = {
@@ -43,7 +43,7 @@ def finish_searches(experiment):
         folder.mkdir(parents=True)
         genotype.save(folder / layout.GENOTYPE_FILE)
         record = {"kind": job.kind, "method": job.method, "seconds": 1.0, "wall": 1.0}
-        (folder / layout.JOB_FILE).write_text(json.dumps(record))
+        write_sealed(folder / layout.JOB_FILE, {**record, FILES: files_of(folder)})
         found.setdefault(layout.searched_network(job.method, job.search_seed), []).append(genotype)
     return found
 

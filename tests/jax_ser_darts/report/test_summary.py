@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import json
 
 import grids
 import numpy as np
@@ -12,7 +11,6 @@ from jax_ser_darts.grid import jobs
 from jax_ser_darts.report import notes, summary
 from jax_ser_darts.report.results import predictions_of
 from jax_ser_darts.report.summary import agreement, family, summarise
-from jax_ser_darts.rundir import layout
 from jax_ser_darts.rundir.environment import environment
 from jax_ser_darts.scoring.scores import pool
 
@@ -135,9 +133,7 @@ def test_a_job_that_was_gone_on_with_took_all_of_its_seconds(tmp_path):
     results = grids.make(tmp_path, grids.grid_config())
     job = results.jobs[0]
     before = summarise(results, results.jobs, environment=environment())["wall_seconds"]
-    path = job.folder(tmp_path) / layout.JOB_FILE
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "seconds": record["wall"] + 1000, "compiling": 100}))
+    grids.enlist(job.folder(tmp_path), seconds=job.record(tmp_path)["wall"] + 1000, compiling=100)
     after = summarise(results, results.jobs, environment=environment())["wall_seconds"]
     assert after == pytest.approx(before + 1100)
 
@@ -146,8 +142,6 @@ def test_one_slow_job_does_not_change_the_seconds_of_its_method(tmp_path):
     results = grids.make(tmp_path, grids.grid_config())
     before = summarise(results, results.jobs, environment=environment())["methods"]["first"]
     job = next(job for job in results.jobs if job.kind == jobs.TRAIN and job.method == "first")
-    path = job.folder(tmp_path) / layout.JOB_FILE
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "seconds": record["seconds"] + 1e6}))
+    grids.enlist(job.folder(tmp_path), seconds=job.record(tmp_path)["seconds"] + 1e6)
     slow = summarise(results, results.jobs, environment=environment())["methods"]["first"]
     assert slow["train_seconds"] < before["train_seconds"] + 1e3

@@ -18,7 +18,7 @@ from flax import jax_utils, struct
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jax_ser_darts.devices import parallel
-from jax_ser_darts.rundir.checkpoints import CheckpointError, Checkpoints
+from jax_ser_darts.rundir.checkpoints import CheckpointError, Checkpoints, checksum
 
 
 @struct.dataclass
@@ -397,3 +397,34 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
         assert extra == {"step": step}
         np.testing.assert_array_equal(state["w"], step)
     assert printed[0] > 3, "the second run went on from the first"
+
+
+class TestOneStep:
+    def test_it_is_that_step_and_no_other(self, folder):
+        with Checkpoints(folder) as checkpoints:
+            for step in (1, 2):
+                assert_same(checkpoints.restore(step, make_state()), make_state(step))
+            with pytest.raises(
+                CheckpointError, match=r"run/3 is missing or unreadable \(the folder has 1, 2\)"
+            ):
+                checkpoints.restore(3, make_state())
+
+    @pytest.mark.parametrize("how", ["gone", "cut", "flipped"])
+    def test_a_damaged_one_is_refused_and_stays(self, folder, how):
+        damage(folder / "2" / "about" / "metadata", how)
+        with Checkpoints(folder) as checkpoints:
+            with pytest.raises(CheckpointError, match="run/2 is missing or unreadable"):
+                checkpoints.restore(2, make_state())
+            assert checkpoints.steps == (1, 2)
+
+
+def test_a_checksum_changes_with_any_name_shape_dtype_or_bit():
+    tree = {"a": jnp.zeros((2, 3)), "b": np.float32(1.0)}
+    others = (
+        {"a": jnp.zeros((2, 3)), "c": np.float32(1.0)},
+        {"a": jnp.zeros((3, 2)), "b": np.float32(1.0)},
+        {"a": jnp.zeros((2, 3), jnp.int32), "b": np.float32(1.0)},
+        {"a": jnp.zeros((2, 3)), "b": np.nextafter(np.float32(1.0), np.float32(2.0))},
+    )
+    assert checksum(dict(reversed(tree.items()))) == checksum(tree)
+    assert len({checksum(tree), *map(checksum, others)}) == 5

@@ -1,10 +1,11 @@
 """With what a result was made: the commit of this code, if it is known, and not that of a repository around it."""
 
+import importlib
 import subprocess
 
 import pytest
 
-from jax_ser_darts.rundir.environment import commit, run_with
+from jax_ser_darts.rundir.environment import code, commit, run_with
 
 
 @pytest.fixture
@@ -62,3 +63,15 @@ def test_machine_and_versions_are_known_in_any_case():
     about = run_with()
     assert about["machine"]
     assert about["versions"]["jax"]
+
+
+def test_two_processes_run_the_same_code_where_every_file_is_the_same(tmp_path, monkeypatch):
+    """Of the package, and of the modules that a config names."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "extension_of_mine.py").write_text("A = 1")
+    importlib.import_module("extension_of_mine")
+    before = code(["extension_of_mine"])
+    assert before == code(["extension_of_mine"]) != code()
+    (tmp_path / "extension_of_mine.py").write_text("A = 2")
+    assert code(["extension_of_mine"])["code"] != before["code"]
+    assert code(["extension_of_mine"])["versions"] == before["versions"]

@@ -15,7 +15,9 @@ from jax_ser_darts.rundir.manifest import (
     check_manifest,
     joined,
     lock_workdir,
+    read_about,
     read_manifest,
+    write_about,
     write_manifest,
 )
 from jax_ser_darts.settings import Settings
@@ -130,6 +132,34 @@ def test_a_damaged_manifest_is_named(tmp_path, text):
     for read in (lambda: check_manifest(Settings(), tmp_path), lambda: read_manifest(tmp_path)):
         with pytest.raises(ConfigError, match=r"config\.json is damaged"):
             read()
+
+
+def test_other_sound_under_the_same_names_is_named(tmp_path):
+    write_manifest(Settings(), tmp_path, "names-content")
+    check_manifest(Settings(), tmp_path, "names-content")
+    with pytest.raises(ConfigError, match="the corpus has other sound under the same names than it had"):
+        check_manifest(Settings(), tmp_path, "names-other")
+    with pytest.raises(ConfigError, match="other utterances, labels or speakers"):
+        check_manifest(Settings(), tmp_path, "others-content")
+
+
+def test_results_whose_config_is_gone_are_nobodys(tmp_path):
+    job = tmp_path / "search/first/seed_0/fold_0/job.json"
+    job.parent.mkdir(parents=True)
+    check_manifest(Settings(), tmp_path)
+    job.write_text("{}")
+    with pytest.raises(ConfigError, match=r"config\.json is gone.*restore it, or use another --workdir"):
+        check_manifest(Settings(), tmp_path)
+
+
+def test_what_is_known_of_the_corpus_goes_with_one_config(tmp_path):
+    write_manifest(Settings(), tmp_path, "names-content")
+    about = {"corpus": "mine", "synthetic": False}
+    write_about(tmp_path / "corpus.json", about, tmp_path)
+    assert read_about(tmp_path / "corpus.json", tmp_path, "corpus") == about
+    write_manifest(settings({"scores.level": 0.9}), tmp_path, "names-content")
+    with pytest.raises(ConfigError, match=r"is of another config\.json"):
+        read_about(tmp_path / "corpus.json", tmp_path)
 
 
 def test_two_grids_joined_hold_both():
