@@ -290,7 +290,7 @@ def main() -> int:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     logging.set_verbosity(logging.WARNING)
     workdir = arguments.workdir or pathlib.Path(tempfile.mkdtemp(prefix="damage_"))
-    Run(tiny_settings(), workdir / "whole").all()
+    Run(tiny_settings({"search.methods": ("first",)}), workdir / "whole").all()
     (records,) = (workdir / "whole" / "records").glob("*/[0-9]*")
     with tempfile.TemporaryDirectory(dir=workdir) as temporary, without_pictures():
         folder = pathlib.Path(temporary)
