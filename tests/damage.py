@@ -26,7 +26,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent / "jax_ser_darts"), str(pathli
 import numpy as np  # noqa: E402
 from absl import logging  # noqa: E402
 from small_bundles import BASELINE, NETWORK, make_bundle, speech  # noqa: E402
-from tiny import tiny_config, tiny_settings  # noqa: E402
+from tiny import tiny_settings  # noqa: E402
 
 from data_prep import sums  # noqa: E402
 from jax_ser_darts import Run  # noqa: E402
@@ -35,10 +35,12 @@ from jax_ser_darts.data.records import load_records  # noqa: E402
 from jax_ser_darts.errors import UserError  # noqa: E402
 from jax_ser_darts.report import html  # noqa: E402
 from jax_ser_darts.rundir.checksums import read_sealed, write_sealed  # noqa: E402
-from jax_ser_darts.rundir.manifest import read_about, write_about  # noqa: E402
+from jax_ser_darts.rundir.manifest import read_about, read_manifest, write_about  # noqa: E402
 from jax_ser_darts.serving import artifact  # noqa: E402
 from jax_ser_darts.serving.bundle import read_bundle, write_bundle  # noqa: E402
 from jax_ser_darts.serving.predictor import Predictor  # noqa: E402
+from jax_ser_darts.settings import Settings  # noqa: E402
+from jax_ser_darts.settings.convert import replaced  # noqa: E402
 
 WAYS = ("flip", "edit", "cut", "empty", "remove", "swap")
 REFUSED, REPAIRED, UNCHANGED, SAID = "refused", "repaired", "unchanged", "other numbers, said so"
@@ -105,12 +107,12 @@ class Archive(Reader):
 class Workdir(Reader):
     """What a mode makes of a workdir whose corpus is at hand."""
 
-    def __init__(self, whole: pathlib.Path, other: pathlib.Path, config: object, mode: str):
+    def __init__(self, whole: pathlib.Path, other: pathlib.Path, settings: Settings, mode: str):
         super().__init__(whole, other)
-        self.config, self.mode = config, mode
+        self.settings, self.mode = settings, mode
 
     def read(self, folder: pathlib.Path) -> object:
-        run = Run(self.config, folder)
+        run = Run(self.settings, folder)
         if self.mode == "evaluate":
             return summary(run.evaluate().folder)
         if self.mode == "predict":
@@ -219,7 +221,7 @@ def readers(
     """Of everything that there is to damage.
 
     Args:
-        workdir: of a run of `tiny_config`, done, with two folds or more.
+        workdir: of a run of two folds by `first`, done.
         records: of its corpus.
         folder: for what is made of it.
         quick: leaves out the modes of a workdir, which take seconds each.
@@ -242,10 +244,13 @@ def readers(
         Archive(whole, other),
     ]
     if not quick:
-        config = tiny_config()
-        config.data.records = str(records.parents[1])
-        config.bundle.method, config.bundle.fold = "first/search_0", 0
-        made += [Workdir(whole, other, config, mode) for mode in ("evaluate", "predict", "export")]
+        changes = {
+            "data.records": str(records.parents[1]),
+            "bundle.method": "first/search_0",
+            "bundle.fold": 0,
+        }
+        settings = replaced(read_manifest(workdir)[0], changes)
+        made += [Workdir(whole, other, settings, mode) for mode in ("evaluate", "predict", "export")]
     for k, reader in enumerate(made):
         copy = shutil.copytree(reader.whole, folder / f"expected_{k}" / "copy")
         reader.expected = reader.read(copy)
