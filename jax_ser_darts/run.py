@@ -227,7 +227,7 @@ class Run:
             )
             if hosts.is_primary():
                 hosts.barrier("prepared")
-            hosts.agree({"records of the corpus (config.data) that it sees": str(folder.absolute())})
+            hosts.agree({"records of the corpus (config.data) that it sees": folder.parent.name})
             see(folder)
             self._records = folder
         return self._records

@@ -67,11 +67,11 @@ def free_port():
 class Processes:
     """Some processes of the program, a device each."""
 
-    def __init__(self, folder, records, mode, count=2, *, own=(), places=(), **settings):
-        """`own` are further flags of each process, `places` the folders that they are started in."""
+    def __init__(self, folder, records, mode, count=2, *, own=(), places=(), site="", **settings):
+        """`own` are flags of each, `places` the folders that they start in, `site` code that they begin with."""
         port = free_port()
         self.logs = [folder / f"{i}.log" for i in range(count)]
-        (folder / "sitecustomize.py").write_text(AUDIT)
+        (folder / "sitecustomize.py").write_text(AUDIT + site)
         common = [
             *(sys.executable, "-m", "jax_ser_darts.main", f"--config={ROOT}/tests/jax_ser_darts/tiny.py"),
             *(f"--workdir={folder / 'run'}", f"--mode={mode}", f"--config.data.records={records}"),
@@ -86,7 +86,7 @@ class Processes:
             with log.open("a") as output:
                 self.processes.append(
                     subprocess.Popen(
-                        [*common, f"--process_id={i}", *(own[i : i + 1])],
+                        [*common, f"--process_id={i}", *(own[i] if own else ())],
                         cwd=places[i] if places else None,
                         stdout=output,
                         stderr=output,
@@ -320,37 +320,64 @@ def refused(running, *names):
 
 
 def test_another_setting_in_one_of_two_processes_is_refused(records, tmp_path):
-    with Processes(tmp_path, records, "search", own=["--config.seed=0", "--config.seed=1"]) as running:
+    with Processes(tmp_path, records, "search", own=[["--config.seed=0"], ["--config.seed=1"]]) as running:
         refused(running, "config.seed: 0 in process 0, 1 in process 1")
     assert not (tmp_path / "run/config.json").exists(), "the workdir is nobody's"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 4])
-@pytest.mark.parametrize("what", ["label", "sound", "mode"])
-def test_another_corpus_or_mode_in_one_process_is_refused(tmp_path, count, what):
-    """Each is started where `corpus` is another folder, as hosts with disks of their own have it."""
-    speech = lambda seed: np.random.default_rng(seed).uniform(-0.5, 0.5, 4000)
-    places, labels = [tmp_path / str(i) for i in range(count)], ["angry", "sad"]
+# One path, and of each process another folder, as on hosts with disks of their own: it is not resolved.
+OWN = "/proc/self/cwd"
+DISKS = f"""
+import pathlib
+resolve = pathlib.Path.resolve
+pathlib.Path.resolve = lambda self, **how: self if str(self).startswith("{OWN}") else resolve(self, **how)
+"""
+SOURCE = {"data.corpus": "manifest", "data.source": f"{OWN}/corpus/manifest.csv", "data.emotions": {}}
+
+
+def corpora(folder, count, what):
+    """A folder for each process, with the corpus as it sees it; that of the last one differs in one thing."""
+    places = [folder / str(i) for i in range(count)]
     for place in places:
-        odd = place == places[-1]
-        rows = ["path,speaker,emotion"]
+        odd, rows = place == places[-1], ["path,speaker,emotion"]
         (place / "corpus").mkdir(parents=True)
         for i in range(24):
-            name = f"{i}.wav"
-            soundfile.write(
-                place / "corpus" / name, speech(99 if odd and what == "sound" and not i else i), 8000
-            )
-            os.utime(place / "corpus" / name, (1, 1 + odd * (what == "sound")))
-            label = labels[1 if odd and what == "label" and not i else i % 2]
-            rows.append(f"{name},s{i // 4},{label}")
+            path = place / "corpus" / f"{i}.wav"
+            seed = 99 if odd and i == 0 and what in ("sound", "content") else i
+            soundfile.write(path, np.random.default_rng(seed).uniform(-0.5, 0.5, 4000), 8000)
+            os.utime(path, (1, 2 if odd and what == "sound" else 1))
+            emotion = "sad" if i % 2 or (odd and i == 0 and what == "label") else "angry"
+            rows.append(f"{path.name},s{i // 4},{emotion}")
         (place / "corpus/manifest.csv").write_text("\n".join(rows) + "\n")
-    own = [f"--mode={'train' if what == 'mode' and i == count - 1 else 'search'}" for i in range(count)]
-    settings = {"data.corpus": "manifest", "data.source": "corpus/manifest.csv", "data.emotions": {}}
-    with Processes(
-        tmp_path, tmp_path / "records", "search", count, own=own, places=places, **settings
-    ) as running:
-        refused(running, "--mode" if what == "mode" else "of the corpus", f"in process {count - 1}")
+    return places
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("what", ["nothing", "label", "sound", "content", "mode"])
+def test_another_corpus_or_mode_in_one_process_is_refused(tmp_path, monkeypatch, count, what):
+    """`content` is other sound of the same size and time: only what is loaded shows it."""
+    places, records = corpora(tmp_path, count, what), tmp_path / "records"
+    own = [[f"--config.{name}={value}" for name, value in SOURCE.items()] for _ in places]
+    mode = "search" if what == "content" else "prepare"
+    if what == "content":
+        records = f"{OWN}/records"
+        monkeypatch.setattr(pathlib.Path, "resolve", lambda self, **_: self)
+        for place in places:
+            monkeypatch.chdir(place)
+            settings = tiny_settings({**SETTINGS, **SOURCE, "devices": 1, "data.records": records})
+            main.run(settings, tmp_path / "prepared", "prepare")
+        monkeypatch.undo()
+    elif what == "mode":
+        own[-1].append("--mode=train")
+    said = {"mode": "--mode", "content": "content of the corpus"}.get(
+        what, "records of the corpus (config.data)"
+    )
+    with Processes(tmp_path, records, mode, count, own=own, places=places, site=DISKS) as running:
+        if what == "nothing":
+            assert running.wait(timeout=100) == [0] * count, running.logs[0].read_text()[-3000:]
+        else:
+            refused(running, said, f"in process {count - 1}")
 
 
 def test_a_mode_of_one_process_is_refused(monkeypatch, tmp_path):
