@@ -117,7 +117,8 @@ class SpeechFeatures(tfds.core.GeneratorBasedBuilder, skip_registration=True):  
     def _list_bad_files(self) -> None:
         if self._bad_files:
             listed = [{"path": bad.path, "reason": bad.reason} for bad in self._bad_files]
-            (self.data_path / BAD_FILES).write_text(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
+            text = json.dumps(listed, indent=2, ensure_ascii=False) + "\n"
+            (self.data_path / BAD_FILES).write_text(text, encoding="utf-8")
 
     def _generate_examples(
         self, computed: Sequence[Computed], bar: tqdm.tqdm

@@ -46,6 +46,7 @@ def compute(
     settings: FeatureSettings,
     workers: int,
     scratch: pathlib.Path,
+    first: int = 0,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[list[Computed], list[BadFile]]:
     """Computes the features of every utterance and writes them to `scratch`, which `rows` reads.
@@ -54,20 +55,21 @@ def compute(
         utterances: what to read, in the order of the results.
         settings: what to compute.
         workers: processes; 0 is one for each core that this process may use, 1 computes in this process.
-        scratch: the file to write.
+        scratch: the file to write to, behind what is there.
+        first: rows that are there.
         meanwhile: called in this process once, as soon as the other processes are at work.
 
     Returns:
         Where the features of each usable utterance are, and every file that cannot be used.
     """
     workers = workers or len(usable_cores())
-    done, bad_files, first = [], [], 0
+    done, bad_files = [], []
     logging.info("Computing features of %d utterances with %d process(es)", len(utterances), workers)
     work = functools.partial(compute_one, settings=settings, kind=kind_of(settings))
     stream = _here if workers == 1 else in_processes
     results = stream(work, utterances, workers=workers, meanwhile=meanwhile)
     bar = tqdm.tqdm(results, total=len(utterances), desc="features", unit="utt", disable=None)
-    with scratch.open("wb") as file, contextlib.closing(results):
+    with scratch.open("ab") as file, contextlib.closing(results):
         for utterance, result in zip(utterances, bar, strict=True):
             if isinstance(result, BadFile):
                 bad_files.append(result)

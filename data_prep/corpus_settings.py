@@ -17,6 +17,10 @@ class CorpusSettings:
     )
     records: str = setting("", "folder of the TFRecords; empty is WORKDIR/records", resumable=True)
     emotions: Mapping[str, str] = setting({}, "emotion -> class; empty takes every emotion as it is")
+    aliases: tuple[tuple[str, str], ...] = setting(
+        (),
+        "(spelling, name) of speakers and labels that are one; a name as its own alias is apart from near ones",
+    )
     parts: tuple[str, ...] = setting((), "parts of the corpus to take, such as improvised; empty takes all")
     intended_emotion: bool = setting(
         False, "take the emotion that the speaker was asked for, not the one perceived (msp_improv)"

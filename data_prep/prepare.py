@@ -10,22 +10,22 @@ import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import filelock
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 from data_prep import beam as beams
-from data_prep import compute, counts, disk
+from data_prep import compute, counts, disk, feature_cache, headers
 from data_prep.beam import Beam
 from data_prep.compute import Computed
-from data_prep.corpora.base import BadFile, BadFilesError, CorpusError
+from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utterance, grouped, is_cut
 from data_prep.corpus_settings import CorpusSettings
 from data_prep.features import FeatureSettings
 from data_prep.provenance import VERSION, fingerprint_of, metadata_of
 from data_prep.selection import select
-from data_prep.splits import divide, keep_in_part
+from data_prep.splits import check_several, divide, keep_in_part
 from jax_ser_darts.errors import UserError
 from jax_ser_darts.extensions import load_extensions
 from jax_ser_darts.fields import from_mapping
@@ -60,8 +60,12 @@ def prepare(
         OSError: the disk is full; nothing is left of the attempt.
         SettingsError: impossible feature settings.
     """
-    records = pathlib.Path(records).absolute()
-    selection = select(data, records=records)
+    records = pathlib.Path(records).expanduser().absolute()
+    listed = records / f"{data.corpus}_bad_files.txt"
+    try:
+        selection = select(data, records=records)
+    except BadFilesError as error:
+        raise _bad_files_error(error.bad_files, listed, any_good=False) from None
     emotions = selection.emotions
     for difference in counts.differences(
         selection.chosen,
@@ -98,21 +102,34 @@ def prepare(
         if folder.is_dir():  # by another process, while this one waited
             return folder
         _sweep(folder.parent)
-        if selection.bad_files and data.on_bad_file == "error":
-            _warn_of_bad_files(selection.bad_files)
+        headers_bad = headers.check([one for members in groups.values() for one in members])
+        known = {*selection.bad_files, *headers_bad.values()}
+        groups = _without(groups, headers_bad)
+        if known and (data.on_bad_file == "error" or not groups):
+            raise _bad_files_error(_sorted(known), listed, any_good=bool(groups))
+        check_several(groups, group_by=data.group_by)
+        kept = feature_cache.folder_of(records, source=selection.source, settings=features)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".scratch_") as temporary:
             scratch = pathlib.Path(temporary)
             if beam is None:
                 computed, unreadable, dataset = _make_here(
-                    groups, settings=features, workers=data.workers, scratch=scratch
+                    groups, settings=features, workers=data.workers, scratch=scratch, kept=kept
                 )
             else:
                 computed, unreadable, dataset = _make_by_beam(
                     groups, beam=beam, name=name, settings=features, emotions=emotions, scratch=scratch
                 )
-            bad_files = sorted({*selection.bad_files, *unreadable}, key=lambda bad: (bad.path, bad.reason))
-            _refuse_bad_files(bad_files, computed=computed, emotions=emotions, on_bad_file=data.on_bad_file)
+            bad_files = _sorted({*known, *unreadable})
+            if bad_files and data.on_bad_file == "error":
+                if beam is None:
+                    feature_cache.keep(kept, computed, scratch=scratch / "features")
+                raise _bad_files_error(bad_files, listed, any_good=bool(computed))
+            _warn_of_bad_files(bad_files, computed=computed, emotions=emotions)
             splits = _usable(groups, computed)
+            check_several(
+                {split: [one.utterance for one in members] for split, members in splits.items()},
+                group_by=data.group_by,
+            )
             metadata = metadata_of(
                 data=data,
                 settings=features,
@@ -131,23 +148,30 @@ def prepare(
                 bad_files=bad_files,
             ).write(download_dir=scratch)
             written.rename(folder)
+    feature_cache.forget(kept)
+    listed.unlink(missing_ok=True)  # of an attempt before
     logging.info("Wrote the records of %d utterances in %d splits: %s", len(computed), len(splits), folder)
     return folder
 
 
-def _make_here(groups, *, settings, workers, scratch):
-    """The features of all splits (split -> its utterances), by this machine's cores.
+def _make_here(groups, *, settings, workers, scratch, kept):
+    """The features of all splits (split -> its utterances), by this machine's cores; some may be `kept`.
 
     Returns:
         What could be computed, what could not, and how the rest of the builder's arguments make it a builder.
     """
+    utterances = [utterance for members in groups.values() for utterance in members]
+    taken = feature_cache.take(kept, utterances, scratch=scratch / "features", settings=settings)
+    done = {one.utterance.id for one in taken}
     computed, bad_files = compute.compute(
-        [utterance for members in groups.values() for utterance in members],
+        [utterance for utterance in utterances if utterance.id not in done],
         settings=settings,
         workers=workers,
         scratch=scratch / "features",
+        first=sum(one.frames for one in taken),
         meanwhile=_import_tensorflow,
     )
+    computed = [*taken, *computed]
 
     def dataset(**arguments):
         from data_prep import builder  # brings TensorFlow
@@ -188,33 +212,37 @@ def _usable(groups: Mapping[str, Sequence], computed: Sequence[Computed]) -> dic
     return {split: members for split, members in splits.items() if members}
 
 
-def _warn_of_bad_files(known: Sequence[BadFile]) -> None:
-    """About those that the corpus's reader knows, before the others are read."""
-    logging.warning(
-        "%d file(s) cannot be used, such as %s (%s): this will end in an error, once all others have been read "
-        "and those named too that are damaged; stop it to mend these first",
-        len(known),
-        known[0].path,
-        known[0].reason,
-    )
+def _sorted(bad_files: Iterable[BadFile]) -> list[BadFile]:
+    return sorted(bad_files, key=lambda bad: (bad.path, bad.reason))
 
 
-def _refuse_bad_files(
-    bad_files: Sequence[BadFile],
-    *,
-    computed: Sequence[Computed],
-    emotions: Mapping[str, str],
-    on_bad_file: str,
+def _without(groups: Mapping[str, Sequence[Utterance]], bad: Collection[str]) -> dict[str, list[Utterance]]:
+    """Split -> its utterances whose ids are not `bad`; splits without any are left out."""
+    good = {split: [one for one in members if one.id not in bad] for split, members in groups.items()}
+    return {split: members for split, members in good.items() if members}
+
+
+def _bad_files_error(bad_files: Sequence[BadFile], listed: pathlib.Path, *, any_good: bool) -> BadFilesError:
+    """The error of these files; where its message leaves some out, `listed` has them all."""
+    if not is_cut(bad_files):
+        return BadFilesError(bad_files, any_good=any_good)
+    lines = "".join(f"{bad.path}\t{bad.reason}\n" for bad in bad_files)
+    with disk.replacing(listed, "the list is written anew") as file:
+        file.write(lines.encode(errors="backslashreplace"))
+    return BadFilesError(bad_files, listed=listed, any_good=any_good)
+
+
+def _warn_of_bad_files(
+    bad_files: Sequence[BadFile], *, computed: Sequence[Computed], emotions: Mapping[str, str]
 ) -> None:
+    """About what is left out; an error where a class has nothing left."""
     if not bad_files:
         return
-    if on_bad_file == "error":
-        raise BadFilesError(bad_files)
-    logging.warning("Left out %d file(s) that cannot be used, such as %s", len(bad_files), bad_files[0])
+    logging.warning("Left out %d file(s) that cannot be used:\n%s", len(bad_files), grouped(bad_files))
     if gone := sorted(set(emotions.values()) - {emotions[example.utterance.emotion] for example in computed}):
         raise CorpusError(
             f"without its bad files the corpus has no utterance of {', '.join(gone)}; they are:\n"
-            + "\n".join(f"  {bad.path}: {bad.reason}" for bad in bad_files)
+            + grouped(bad_files)
         )
 
 

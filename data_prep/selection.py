@@ -5,8 +5,9 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from data_prep import corpora, demo_corpus
-from data_prep.corpora.base import BadFile, CorpusError, Utterance
+from data_prep import corpora, demo_corpus, names
+from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utterance
+from data_prep.corpora.files import other_form
 from data_prep.corpus_settings import CorpusSettings
 
 
@@ -44,12 +45,19 @@ def select(data: CorpusSettings, *, records: pathlib.Path) -> Selection:
         data, records: as of `prepare`.
 
     Raises:
-        CorpusError: the corpus does not fit the config.
+        BadFilesError: no utterance can be used.
+        CorpusError: the corpus does not fit the config, or near-equal names (`names`) are of one speaker or label.
     """
     source = _source(data, records=records)
     reading = _read(data, source)
+    if not reading.utterances and reading.bad_files:
+        raise BadFilesError(reading.bad_files, any_good=False)
     chosen = _choose(reading.utterances, parts=data.parts, target=data.intended_emotion)
-    return Selection(source, tuple(chosen), _emotions(chosen, data.emotions), reading.bad_files)
+    labels = collections.Counter(one.emotion for one in chosen)
+    names.check_labels(labels, data.emotions, aliases=data.aliases)
+    selection = Selection(source, tuple(chosen), _emotions(labels, data.emotions), reading.bad_files)
+    names.check_speakers(selection.utterances, aliases=data.aliases)
+    return selection
 
 
 def read_corpus(data: CorpusSettings, *, records: pathlib.Path) -> corpora.Reading:
@@ -58,7 +66,8 @@ def read_corpus(data: CorpusSettings, *, records: pathlib.Path) -> corpora.Readi
 
 
 def _read(data: CorpusSettings, source: pathlib.Path) -> corpora.Reading:
-    return corpora.read(data.corpus, source)
+    reading = corpora.read(data.corpus, source)
+    return corpora.Reading(tuple(names.rename(reading.utterances, data.aliases)), reading.bad_files)
 
 
 def _source(data: CorpusSettings, *, records: pathlib.Path) -> pathlib.Path:
@@ -69,6 +78,7 @@ def _source(data: CorpusSettings, *, records: pathlib.Path) -> pathlib.Path:
         example = "FILE.csv" if data.corpus == "manifest" else "DIR"
         raise CorpusError(f"no folder for corpus {data.corpus!r}: give --config.data.source={example}")
     source = pathlib.Path(data.source).expanduser().resolve()
+    source = other_form(source) or source if not source.exists() else source
     if not source.exists():
         raise CorpusError(f"the root of corpus {data.corpus!r} does not exist: {source} (data.source)")
     return source
@@ -92,9 +102,8 @@ def _choose(utterances: Sequence[Utterance], *, parts: Sequence[str], target: bo
     return [dataclasses.replace(utterance, emotion=utterance.target) for utterance in chosen]
 
 
-def _emotions(utterances: Sequence[Utterance], wanted: Mapping[str, str]) -> dict[str, str]:
-    """Corpus's emotion -> class, for the emotions that are used."""
-    counts = collections.Counter(utterance.emotion for utterance in utterances)
+def _emotions(counts: Mapping[str, int], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Corpus's emotion -> class, for the emotions that are used; `counts` has the utterances of each."""
     listing = ", ".join(f"{emotion} ({count})" for emotion, count in sorted(counts.items())) or "none"
     if missing := sorted(set(wanted) - set(counts)):
         raise CorpusError(

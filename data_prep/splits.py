@@ -3,10 +3,12 @@
 import collections
 import dataclasses
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 
 from data_prep.corpora.base import CorpusError, Utterance
 
+_LONGEST_NAME = 48  # characters: with four bytes each, the name of a file of records is short enough
 TEST = "test"  # test parts of a corpus begin so: test1, test2
 
 
@@ -56,6 +58,34 @@ def divide(utterances: Sequence[Utterance], *, group_by: str) -> dict[str, list[
     return {names[group]: members[group] for group in sorted(members)}
 
 
+def check_several(groups: Mapping[str, Sequence[Utterance]], *, group_by: str) -> None:
+    """Whether there are groups to train on and others to test on.
+
+    Args:
+        groups: as of `divide`.
+        group_by: as of `divide`.
+
+    Raises:
+        CorpusError: there is one alone.
+    """
+    if len(groups) > 1:
+        return
+    utterances = [utterance for members in groups.values() for utterance in members]
+    who = repr(getattr(utterances[0], group_by)) if utterances else "none"
+    instead = (
+        _other_groups(utterances, group_by)
+        if len({one.speaker for one in utterances}) > 1
+        else (
+            "if these are several people, write who speaks where; else take a corpus of more people. A trained bundle "
+            "can be scored on one alone: --mode=evaluate --bundle=DIR"
+        )
+    )
+    raise CorpusError(
+        f"one {group_by} only ({who}, {len(utterances)} utterances): networks are trained on some and tested on "
+        f"others, so two are needed at the least, and four for validation and a search; {instead}"
+    )
+
+
 def _other_groups(utterances: Sequence[Utterance], group_by: str) -> str:
     """What to do where a grouping cannot be had."""
     whole = [kind for kind in ("session", "part") if all(getattr(u, kind) for u in utterances)]
@@ -75,13 +105,17 @@ def _unknown(part: str) -> str:
 
 
 def _split_names(groups: Sequence[str], *, prefix: str) -> dict[str, str]:
-    """Group -> a name of letters, digits and underscores; no two alike, not even in upper and lower case."""
+    """Group -> a name of letters (of any script), digits and underscores, which a file can have.
+
+    No two are alike, not even in upper and lower case, nor in another Unicode form.
+    """
     names, taken = {}, set()
     for group in groups:
-        plain = name = f"{prefix}_{re.sub(r'[^0-9A-Za-z]', '_', group)}"
+        letters = re.sub(r"[^\w]", "_", unicodedata.normalize("NFC", group))
+        plain = name = f"{prefix}_{letters}"[:_LONGEST_NAME]
         number = 2
-        while name.casefold() in taken:
+        while (same := unicodedata.normalize("NFKC", name).casefold()) in taken:
             name, number = f"{plain}_{number}", number + 1
-        taken.add(name.casefold())
+        taken.add(same)
         names[group] = name
     return names

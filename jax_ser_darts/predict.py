@@ -38,7 +38,7 @@ from absl import flags, logging
 
 from data_prep.audio import AudioError
 from data_prep.corpora.base import BadFile
-from data_prep.corpora.files import find, is_sound
+from data_prep.corpora.files import find_sounds
 from jax_ser_darts import commands
 
 if TYPE_CHECKING:  # it brings JAX, which --help does without
@@ -75,7 +75,7 @@ def sources(names: Sequence[str], bad_files: list[BadFile]) -> Iterator[str]:
     seen = set()
     for name in names:
         if name != STDIN and os.path.isdir(name):
-            paths = [str(path) for path in find(pathlib.Path(name), is_sound, bad_files)]
+            paths = [str(path) for path in find_sounds(pathlib.Path(name), bad_files)]
             missing = "no .wav or .flac file below this folder"
         elif name != STDIN and not os.path.lexists(name) and glob.has_magic(name):
             paths = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))

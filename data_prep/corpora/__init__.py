@@ -25,7 +25,7 @@ from data_prep.corpora.base import (
     Reading,
     Utterance,
 )
-from data_prep.corpora.files import UnreadableName, read_names, split_repeated
+from data_prep.corpora.files import UnreadableName, pass_over_copies, read_names, split_repeated
 
 # The modules are named for the API reference, which leaves out what is not.
 __all__ = [
@@ -113,5 +113,6 @@ def read(corpus: str, root: str | os.PathLike) -> Reading:
     if not root.exists():
         raise CorpusError(f"no folder {root}\nexpected: {READERS[corpus].layout}")
     reading = READERS[corpus].read(root)
-    unique = split_repeated((str(utterance.path), utterance) for utterance in reading.utterances)
+    utterances = pass_over_copies(root, reading.utterances) if root.is_dir() else reading.utterances
+    unique = split_repeated((str(utterance.path), utterance) for utterance in utterances)
     return Reading(unique.utterances, (*reading.bad_files, *unique.bad_files))

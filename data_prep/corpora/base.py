@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from jax_ser_darts.errors import UserError
@@ -101,6 +102,9 @@ class CorpusError(UserError):
     """The corpus cannot be used as it is; the message names every file and says what to do."""
 
 
+EXAMPLES = 5  # files of one kind that a message names
+_DETAILS = re.compile(r"'[^']*'|\"[^\"]*\"|\d+([.,:]\d+)*")
+
 SHOWN = 10  # files of another corpus: enough to see which it is
 
 
@@ -115,12 +119,47 @@ class NoSpeechError(CorpusError):
 
 
 class BadFilesError(CorpusError):
-    """Some files cannot be used. `bad_files` has them all."""
+    """Some files cannot be used. `bad_files` has them all; the message has them by their kinds.
 
-    def __init__(self, bad_files: Iterable[BadFile]):
+    Args:
+        bad_files: all of them.
+        listed: the file that lists them all, where there is one.
+        any_good: whether there are others, to go on with.
+    """
+
+    def __init__(
+        self, bad_files: Iterable[BadFile], *, listed: pathlib.Path | None = None, any_good: bool = True
+    ):
         self.bad_files = tuple(bad_files)
-        lines = "\n".join(f"  {bad.path}: {bad.reason}" for bad in self.bad_files)
+        others = "" if any_good else ", and there is no other"
+        skip = ", or go on without them: --config.data.on_bad_file=skip" if any_good else ""
         super().__init__(
-            f"{len(self.bad_files)} file(s) cannot be used:\n{lines}\n"
-            "Mend or remove them, or go on without them: --config.data.on_bad_file=skip"
+            f"{len(self.bad_files)} file(s) cannot be used{others}:\n{grouped(self.bad_files)}"
+            + (f"\nAll of them: {listed}" if listed else "")
+            + f"\nMend or remove them{skip}"
         )
+
+
+def grouped(bad_files: Sequence[BadFile]) -> str:
+    """Files that cannot be used, those of one kind together; EXAMPLES of each kind at most, and its count."""
+    lines = []
+    for members in sorted(_kinds(bad_files), key=len, reverse=True):
+        if len(members) > 1:
+            lines.append(f"{len(members)} of one kind:")
+        lines += [f"  {bad.path}: {bad.reason}" for bad in members[:EXAMPLES]]
+        if len(members) > EXAMPLES:
+            lines.append(f"  and {len(members) - EXAMPLES} more")
+    return "\n".join(lines)
+
+
+def is_cut(bad_files: Sequence[BadFile]) -> bool:
+    """Whether `grouped` leaves some of the files out."""
+    return any(len(members) > EXAMPLES for members in _kinds(bad_files))
+
+
+def _kinds(bad_files: Sequence[BadFile]) -> list[list[BadFile]]:
+    """Files whose reasons are alike but for numbers and what they quote."""
+    kinds: dict[str, list[BadFile]] = {}
+    for bad in bad_files:
+        kinds.setdefault(_DETAILS.sub("...", bad.reason), []).append(bad)
+    return list(kinds.values())

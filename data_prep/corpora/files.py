@@ -1,13 +1,27 @@
 """What the readers of open corpora share: walk a folder, and read each label from the file's own name."""
 
 import collections
+import contextlib
+import dataclasses
+import filecmp
+import functools
 import os
 import pathlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import soundfile
+from absl import logging
 
 from data_prep.corpora.base import BadFile, NoSpeechError, Reading, Utterance
 
 SOUND_SUFFIXES = (".wav", ".flac")
+# Sound and films with sound, which readers of a folder pass over.
+_OTHER_SOUND = re.compile(
+    r".*\.(aac|aif[cf]?|amr|au|caf|m4[abv]|mk[av]|mov|mp[234]|og[ga]|opus|sph|w64|webm|wma)", re.IGNORECASE
+)
 
 
 class UnreadableName(ValueError):
@@ -46,6 +60,30 @@ def find(
                 yield pathlib.Path(folder, name)
 
 
+def find_sounds(
+    root: pathlib.Path, bad_files: list[BadFile], *, passed_over: Collection[str] = ()
+) -> Iterator[pathlib.Path]:
+    """The files below `root` that are .wav or .flac, as of `find`; those of other kinds are counted in one warning."""
+    others: list[str] = []
+
+    def wanted(name: str) -> bool:
+        if _OTHER_SOUND.fullmatch(name):
+            others.append(name)
+        return is_sound(name)
+
+    yield from find(root, wanted, bad_files, passed_over=passed_over)
+    if others:
+        counts = collections.Counter(pathlib.PurePath(name).suffix.lower() for name in others)
+        listing = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+        logging.warning(
+            "%s below %s passed over, such as %s: of a folder, only .wav and .flac are read; convert them where they "
+            "are wanted",
+            listing,
+            root,
+            others[0],
+        )
+
+
 def is_sound(name: str) -> bool:
     """Whether the name is a sound file's: .wav or .flac, in any case."""
     return name.lower().endswith(SOUND_SUFFIXES)
@@ -75,7 +113,7 @@ def read_names(
     """
     utterances: list[Utterance] = []
     bad_files: list[BadFile] = []
-    for path in find(root, is_sound, bad_files):
+    for path in find_sounds(root, bad_files):
         try:
             utterance = parse(path)
         except UnreadableName as error:
@@ -88,8 +126,71 @@ def read_names(
     return Reading(tuple(sorted(utterances, key=lambda utterance: utterance.id)), tuple(bad_files))
 
 
+def other_form(path: pathlib.Path) -> pathlib.Path | None:
+    """The one file whose path is this one in another Unicode form (NFC, NFD, or mixed); None where there is none.
+
+    macOS has written names as NFD for long, so that "ü" is two characters of the path and one of the table.
+    """
+    if str(path).isascii() or path == path.parent:
+        return None
+    parent = path.parent if path.parent.is_dir() else other_form(path.parent)
+    if parent is None:
+        return None
+    same = _names(parent, parent.stat().st_mtime_ns).get(unicodedata.normalize("NFC", path.name), ())
+    return parent / same[0] if len(same) == 1 else None
+
+
+@functools.lru_cache(maxsize=64)
+def _names(folder: pathlib.Path, changed: int) -> dict[str, list[str]]:
+    """NFC of a name -> the names in the folder that have it, as of its time of change."""
+    names = collections.defaultdict(list)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            names[unicodedata.normalize("NFC", name)].append(name)
+    return dict(names)
+
+
+def pass_over_copies(root: pathlib.Path, utterances: Sequence[Utterance]) -> list[Utterance]:
+    """The utterances of a corpus that lies in itself a second time, as Kaggle's archive of RAVDESS does, once.
+
+    A folder is such a copy if all that is outside it is in it, too, under the same paths, and byte by byte the same.
+    """
+    by_id = collections.defaultdict(list)
+    for utterance in utterances:
+        by_id[utterance.id].append(utterance)
+    first = next((same for same in by_id.values() if len(same) == 2), None)
+    inside_root = all(utterance.path.is_relative_to(root) for utterance in utterances)
+    if first is None or 2 * len(by_id) != len(utterances) or not inside_root:
+        return list(utterances)
+    outer, inner = sorted((one.path.relative_to(root) for one in first), key=lambda path: len(path.parts))
+    copy = root.joinpath(*inner.parts[: len(inner.parts) - len(outer.parts)])
+    inside = {one.path.relative_to(copy): one for one in utterances if one.path.is_relative_to(copy)}
+    outside = {one.path.relative_to(root): one for one in utterances if not one.path.is_relative_to(copy)}
+    if inside.keys() != outside.keys() or not all(
+        same_sound(inside[path].path, outside[path].path) for path in inside
+    ):
+        return list(utterances)
+    logging.warning(
+        "%s is a copy of all that lies beside it: its %d files are passed over", copy, len(inside)
+    )
+    return list(outside.values())
+
+
+def same_sound(a: pathlib.Path, b: pathlib.Path) -> bool:
+    """Whether two files are the same byte by byte, or one recording as .wav and .flac."""
+    try:
+        if a.suffix.lower() == b.suffix.lower():
+            return filecmp.cmp(a, b, shallow=False)
+        (first, rate), (second, other_rate) = (soundfile.read(path, dtype="int32") for path in (a, b))
+        return rate == other_rate and np.array_equal(first, second)
+    except (OSError, soundfile.SoundFileError, ValueError):
+        return False
+
+
 def split_repeated(sources: Iterable[tuple[str, Utterance]]) -> Reading:
     """Takes out every utterance whose id comes more than once: which of them is right cannot be known here.
+
+    Where all with this id are of the same sound and say the same of it, the first stays.
 
     Args:
         sources: (where it comes from: a file, or a line of a manifest; the utterance).
@@ -102,7 +203,23 @@ def split_repeated(sources: Iterable[tuple[str, Utterance]]) -> Reading:
         if len(same) == 1:
             unique.append(same[0][1])
             continue
+        same = sorted(same, key=lambda one: (len(one[1].path.parts), one[0]))
+        kept, first = same[0]
+        if all(_is_copy(first, other) for _, other in same[1:]):
+            unique.append(first)
+            repeated += [
+                BadFile(
+                    source, f"a copy of {kept!r}, the same utterance {id_!r}: remove it; skip keeps the other"
+                )
+                for source, _ in same[1:]
+            ]
+            continue
         for i, (source, _) in enumerate(same):
-            others = ", ".join(other for other, _ in same[:i] + same[i + 1 :])
+            others = ", ".join(repr(other) for other, _ in same[:i] + same[i + 1 :])
             repeated.append(BadFile(source, f"the same utterance {id_!r} as {others}; keep one of them"))
     return Reading(tuple(unique), tuple(repeated))
+
+
+def _is_copy(a: Utterance, b: Utterance) -> bool:
+    """Whether two utterances of one id differ in their paths alone, and these are the same sound."""
+    return dataclasses.replace(a, path=b.path) == b and a.path.is_file() and same_sound(a.path, b.path)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 from data_prep.corpora.base import BadFile, CorpusError, NoSpeechError, Reading, Utterance
-from data_prep.corpora.files import UnreadableName, find, is_sound, split_repeated
+from data_prep.corpora.files import UnreadableName, find, find_sounds, split_repeated
 
 _Row = TypeVar("_Row")
 
@@ -151,7 +151,7 @@ def pair(
     reported = {label.id for label in labels} - set(label_of)  # more than one label
     bad_files = [*bad_files, *unique.bad_files]
     utterances = []
-    for path in find(root, is_sound, bad_files, passed_over=passed_over):
+    for path in find_sounds(root, bad_files, passed_over=passed_over):
         try:
             name = identify(path)
         except UnreadableName as error:

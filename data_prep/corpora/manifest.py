@@ -5,12 +5,16 @@ relative to the CSV, times are in seconds. Several rows may cut segments from on
 it is the path as written, with the times where there are any.
 """
 
+import collections
 import math
 import os
 import pathlib
+import re
 
-from data_prep.corpora.base import BadFile, CorpusError, Reading, Utterance
-from data_prep.corpora.files import split_repeated
+from absl import logging
+
+from data_prep.corpora.base import BadFile, CorpusError, Reading, Utterance, grouped
+from data_prep.corpora.files import other_form, split_repeated
 from data_prep.corpora.labels import csv_rows, header_flaws
 
 LAYOUT = (
@@ -19,13 +23,16 @@ LAYOUT = (
 REQUIRED = ("path", "speaker", "emotion")
 OPTIONAL = ("session", "sex", "start", "end", "id")
 SEXES = {"": "", "f": "female", "female": "female", "m": "male", "male": "male"}
+_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")
+_COMMA = re.compile(r"\d*,\d+")
 
 
 def read(root: pathlib.Path) -> Reading:
     """Reads the manifest `root`, or `root`/manifest.csv.
 
-    Emotions and sexes are lower-cased. Every bad row is a BadFile, named `manifest.csv:line`, with all its
-    faults.
+    Emotions and sexes are lower-cased; a sex of another word is unknown, and a warning counts these. A path whose file
+    has its name in another Unicode form finds it, with a warning. Every bad row is a BadFile, named
+    `manifest.csv:line`, with all its faults.
 
     Raises:
         CorpusError: there is no manifest, it is not UTF-8 CSV, it has no rows, or its header lacks a column
@@ -38,39 +45,80 @@ def read(root: pathlib.Path) -> Reading:
     columns = [name.strip().lower() for name in header]
     flaws = header_flaws(header, required=REQUIRED, optional=OPTIONAL) if rows else ["no rows"]
 
-    utterances, bad_files = [], []
+    utterances: list[tuple[str, Utterance]] = []
+    bad_files: list[BadFile] = []
+    other_sexes: collections.Counter[str] = collections.Counter()
+    renamed: list[str] = []
     for line, cells in rows:
         source = f"{table}:{line}"
         row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
-        faults = _faults(row, table.parent, required=[name for name in REQUIRED if name in columns])
+        path = _file(row.get("path", ""), table.parent)
+        faults = _faults(row, path, table.parent, required=[name for name in REQUIRED if name in columns])
         if len(cells) > len(columns):
             faults.append(f"{len(cells)} cells under {len(columns)} columns (quote a cell that has a comma)")
         if faults:
             bad_files.append(BadFile(source, "; ".join(faults)))
-        elif not flaws:
-            utterances.append((source, _utterance(row, table.parent)))
+        elif not flaws and path is not None:
+            utterances.append((source, _utterance(row, path)))
+            if row.get("sex", "").lower() not in SEXES:
+                other_sexes[row["sex"]] += 1
+            if path.name not in row["path"]:
+                renamed.append(row["path"])
     if flaws:
-        lines = "".join(f"\n  {bad.path}: {bad.reason}" for bad in bad_files)
+        lines = f"\n{grouped(bad_files)}" if bad_files else ""
         raise CorpusError(f"{table}: {'; '.join(flaws)}\nexpected: {LAYOUT}{lines}")
-    unique = split_repeated(utterances)
+    if other_sexes:
+        counts = ", ".join(f"{word!r} {count} times" for word, count in other_sexes.most_common())
+        logging.warning("%s: a sex that is not female or male is taken as unknown: %s", table, counts)
+    if renamed:
+        logging.warning(
+            "%s: %d path(s) are spelled in another Unicode form than their files, such as %r; these files are used",
+            table,
+            len(renamed),
+            renamed[0],
+        )
+    agreed = _contradictions(utterances, bad_files)
+    unique = split_repeated(agreed)
     return Reading(unique.utterances, (*bad_files, *unique.bad_files))
 
 
-def _faults(row: dict[str, str], folder: pathlib.Path, *, required: list[str]) -> list[str]:
-    """All that is wrong with one row."""
-    faults = [f"no {name}" for name in required if not row.get(name)]
-    path = row.get("path")
+def _file(cell: str, folder: pathlib.Path) -> pathlib.Path | None:
+    """The file that a cell names, perhaps in another Unicode form; None where there is none."""
+    path = folder / os.path.expanduser(cell)
     # Unlike pathlib's, os.path's answer for a name that no file can have is False.
-    if path and not os.path.isfile(folder / path):
-        faults.append(f"no file {folder / path}" + (" (write / between folders)" if "\\" in path else ""))
-    if row.get("sex", "").lower() not in SEXES:
-        faults.append(f"unknown sex {row['sex']!r}; known: female, male, f, m or nothing")
+    if os.path.isfile(path):
+        return path
+    other = other_form(path) if "\0" not in cell else None
+    return other if other is not None and other.is_file() else None
+
+
+def _faults(
+    row: dict[str, str], path: pathlib.Path | None, folder: pathlib.Path, *, required: list[str]
+) -> list[str]:
+    """All that is wrong with one row, and what to write instead."""
+    advice = {"speaker": ": write who speaks, since folds are made of speakers", "emotion": "", "path": ""}
+    faults = [f"no {name}{advice[name]}" for name in required if not row.get(name)]
+    if row.get("path") and path is None:
+        faults.append(_no_file(row["path"], folder))
     times = [name for name in ("start", "end") if row.get(name)]
     wrong = [name for name in times if not _is_time(row[name])]
-    faults += [f"{name} {row[name]!r} is not a number of seconds from 0" for name in wrong]
+    faults += [
+        f"{name} {row[name]!r} is not a number of seconds from 0{_as_seconds(row[name])}" for name in wrong
+    ]
     if "end" in times and not wrong and float(row["end"]) <= float(row.get("start") or 0):
         faults.append(f"end {row['end']} is not after start {row.get('start') or 0}")
     return faults
+
+
+def _no_file(cell: str, folder: pathlib.Path) -> str:
+    """That there is no such file, and where it may be."""
+    fault = f"no file {str(folder / os.path.expanduser(cell))!r}"
+    if "\\" in cell:
+        there = _file(cell.replace("\\", "/"), folder) is not None
+        return f"{fault} (write / between folders, not \\{': so it is there' if there else ''})"
+    if os.path.isfile(cell):
+        return f"{fault} (it is in the current folder, but paths are relative to the manifest's)"
+    return f"{fault} (paths are relative to the manifest's folder)"
 
 
 def _is_time(cell: str) -> bool:
@@ -80,8 +128,42 @@ def _is_time(cell: str) -> bool:
         return False
 
 
-def _utterance(row: dict[str, str], folder: pathlib.Path) -> Utterance:
-    """The utterance of one row that has no faults."""
+def _as_seconds(cell: str) -> str:
+    """What to write for a time of another notation."""
+    if _COMMA.fullmatch(cell):
+        return f": write a point, {cell.replace(',', '.')}"
+    if match := _CLOCK.fullmatch(cell):
+        hours, minutes, seconds = match.groups()
+        total = 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds.replace(",", "."))
+        return f": write seconds, {total:g}"
+    return ""
+
+
+def _contradictions(
+    utterances: list[tuple[str, Utterance]], bad_files: list[BadFile]
+) -> list[tuple[str, Utterance]]:
+    """The rows but for those of one stretch of one file that name different speakers or emotions: bad files."""
+    of_sound = collections.defaultdict(list)
+    for source, one in utterances:
+        of_sound[os.path.realpath(one.path), one.start, one.end].append((source, one))
+    agreed = []
+    for rows in of_sound.values():
+        if len({(one.speaker, one.emotion) for _, one in rows}) == 1:
+            agreed += rows
+            continue
+        for source, one in rows:
+            others = ", ".join(
+                f"{other!r} ({different.speaker!r}, {different.emotion!r})"
+                for other, different in rows
+                if other != source
+            )
+            reason = f"{one.speaker!r}, {one.emotion!r} of the same sound as {others}; keep one of them"
+            bad_files.append(BadFile(source, reason))
+    return agreed
+
+
+def _utterance(row: dict[str, str], path: pathlib.Path) -> Utterance:
+    """The utterance of one row that has no faults, and its file."""
     start = float(row.get("start") or 0)
     end = float(row["end"]) if row.get("end") else None
     id_ = pathlib.PurePath(os.path.normpath(row["path"])).as_posix()
@@ -89,11 +171,11 @@ def _utterance(row: dict[str, str], folder: pathlib.Path) -> Utterance:
         id_ += f"[{start:.3f}-{'end' if end is None else f'{end:.3f}'}]"
     return Utterance(
         id=row.get("id") or id_,
-        path=folder / row["path"],
+        path=path,
         speaker=row["speaker"],
         emotion=row["emotion"].lower(),
         session=row.get("session", ""),
-        sex=SEXES[row.get("sex", "").lower()],
+        sex=SEXES.get(row.get("sex", "").lower(), ""),
         start=start,
         end=end,
     )

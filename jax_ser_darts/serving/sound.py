@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from data_prep.audio import SHORTEST_SECONDS, AudioError, check_rate
+from data_prep.audio import SHORTEST_SECONDS, AudioError, Streamed, cannot_decode, check_rate
 
 LOUDEST = 100.0  # times full scale; beyond it the numbers are no sound of full scale 1
 _BLOCK = 2**18  # samples of all channels that are decoded at once: 1 MiB
@@ -48,7 +48,7 @@ def decode(source: str | os.PathLike | IO[bytes]) -> tuple[Generator[np.ndarray,
         if not path.is_file():
             raise AudioError("no such file" if not path.exists() else "not a file")
     with _decoding_errors(source):
-        sound = soundfile.SoundFile(source)
+        sound = Streamed(source)
     try:
         check_rate(sound.samplerate)
     except AudioError:
@@ -169,5 +169,7 @@ def _decoding_errors(source: object) -> Iterator[None]:
     try:
         yield
     except (soundfile.SoundFileError, OSError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        if isinstance(source, str | os.PathLike):
+            raise AudioError(cannot_decode(error, pathlib.Path(source))) from error
         reason = str(error).removeprefix(f"Error opening {str(source)!r}: ").strip()
         raise AudioError(f"cannot be decoded: {reason or type(error).__name__}") from error

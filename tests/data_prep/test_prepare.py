@@ -21,7 +21,7 @@ from small_corpus import (
     spoil,
 )
 
-from data_prep import audio, builder, compute, corpora
+from data_prep import audio, builder, compute, corpora, feature_cache
 from data_prep.corpora.base import BadFilesError, CorpusError
 from data_prep.features import FeatureSettings, SettingsError, extract
 from data_prep.prepare import prepare
@@ -140,23 +140,123 @@ def test_a_change_gives_other_records_and_leaves_the_old_ones(corpus, tmp_path, 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_all_bad_files_are_named_together_and_nothing_is_published(corpus, tmp_path, workers):
+    """Those whose headers show it, before anything is computed; then those of which all must be decoded."""
     bad = spoil(corpus)
     edit_manifest(corpus, "b_sorrow_2.wav,b,", "b_sorrow_2.wav,,")  # and a bad row
+    arguments = {
+        "data": configured(corpus, workers=workers),
+        "features": FEATURES,
+        "records": tmp_path / "records",
+    }
     with pytest.raises(BadFilesError) as error:
-        prepare(data=configured(corpus, workers=workers), features=FEATURES, records=tmp_path / "records")
-    assert {pathlib.Path(one.path).name for one in error.value.bad_files if ".csv" not in one.path} == bad
-    assert sum("manifest.csv:" in one.path for one in error.value.bad_files) == 1
-    for reason in (
-        "cannot be decoded",
-        "empty file",
-        "silent",
-        "NaN",
-        "shorter",
-        "not finite",
-    ):
+        prepare(**arguments)
+    for reason in ("text, not sound", "empty file", "shorter", "no speaker"):
         assert sum(reason in one.reason for one in error.value.bad_files) == 1, reason
-    assert all(name in str(error.value) for name in bad)
+    assert len(error.value.bad_files) == 4
+    edit_manifest(corpus, "b_sorrow_2.wav,,", "b_sorrow_2.wav,b,")
+    first = {pathlib.Path(one.path).name for one in error.value.bad_files} & bad
+    for name in first:
+        soundfile.write(corpus / name, 0.1 * np.random.default_rng(1).standard_normal(RATE), RATE)
+    with pytest.raises(BadFilesError) as error:
+        prepare(**arguments)
+    second = {pathlib.Path(one.path).name for one in error.value.bad_files}
+    assert first | second == bad
+    assert not first & second
+    for reason in ("silent", "NaN", "not finite"):
+        assert sum(reason in one.reason for one in error.value.bad_files) == 1, reason
+    assert all(name in str(error.value) for name in second)
     assert not published(tmp_path / "records")
+
+
+def test_features_of_good_files_are_kept_while_the_bad_are_mended(corpus, tmp_path, monkeypatch):
+    arguments = {"data": configured(corpus), "features": FEATURES, "records": tmp_path / "records"}
+    silent = corpus / "b_anger_1.wav"
+    sound = silent.read_bytes()
+    soundfile.write(silent, np.zeros(RATE), RATE)
+    with pytest.raises(BadFilesError, match=r"b_anger_1.wav: silent"):
+        prepare(**arguments)
+    silent.write_bytes(sound)
+    changed = corpus / "b_anger_2.wav"
+    soundfile.write(changed, 0.1 * np.random.default_rng(7).standard_normal(RATE), RATE)
+    asked = []
+    one = compute.compute_one
+    monkeypatch.setattr(
+        compute, "compute_one", lambda utterance, **how: asked.append(utterance.id) or one(utterance, **how)
+    )
+    folder = prepare(**arguments)
+    assert sorted(asked) == [silent.name, changed.name]
+    fresh = prepare(**(arguments | {"records": tmp_path / "fresh"}))
+    assert contents(folder) == contents(fresh)
+    assert not (tmp_path / "records" / feature_cache.FOLDER).exists()
+
+
+def test_kept_features_that_are_damaged_are_computed_anew(corpus, tmp_path, monkeypatch, caplog):
+    arguments = {"data": configured(corpus), "features": FEATURES, "records": tmp_path / "records"}
+    silent = corpus / "b_anger_1.wav"
+    sound = silent.read_bytes()
+    soundfile.write(silent, np.zeros(RATE), RATE)
+    with pytest.raises(BadFilesError):
+        prepare(**arguments)
+    silent.write_bytes(sound)
+    (kept,) = (tmp_path / "records" / feature_cache.FOLDER).glob("*/*.float32")
+    damaged = bytearray(kept.read_bytes())
+    damaged[40] ^= 1
+    kept.write_bytes(damaged)
+    folder = prepare(**arguments)
+    assert any("the checksum is another" in record.message for record in caplog.records)
+    assert contents(folder) == contents(prepare(**(arguments | {"records": tmp_path / "fresh"})))
+
+
+def test_bad_files_of_one_kind_are_grouped_and_all_are_in_a_list(corpus, tmp_path):
+    records = tmp_path / "records"
+    for path in corpus.glob("*_anger_*.wav"):
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    for path in corpus.glob("b_rage_*.wav"):
+        path.write_text("<!DOCTYPE html><html>")
+    with pytest.raises(BadFilesError) as error:
+        prepare(data=configured(corpus), features=FEATURES, records=records)
+    message = str(error.value)
+    assert "8 file(s) cannot be used:\n6 of one kind:\n" in message
+    assert message.count("git lfs pull") == 5
+    assert "  and 1 more\n2 of one kind:\n" in message
+    assert message.count("a web page") == 2
+    listed = records / "manifest_bad_files.txt"
+    assert f"All of them: {listed}" in message
+    assert len(listed.read_text().splitlines()) == 8
+    folder = prepare(data=configured(corpus, on_bad_file="skip"), features=FEATURES, records=records)
+    assert len(read(folder)) == 3
+    assert not listed.exists()
+
+
+@pytest.mark.parametrize("on_bad_file", ["error", "skip"])
+@pytest.mark.parametrize("what", ["rows", "files"])
+def test_where_nothing_is_good_the_reasons_are_told(corpus, tmp_path, what, on_bad_file):
+    if what == "rows":
+        table = corpus / "manifest.csv"
+        table.write_text(table.read_text().replace(".wav,", ".wave,"))
+    else:
+        for path in corpus.glob("*.wav"):
+            path.write_bytes(b"")
+    data = configured(corpus, on_bad_file=on_bad_file)
+    with pytest.raises(BadFilesError, match=r"cannot be used, and there is no other:\n") as error:
+        prepare(data=data, features=FEATURES, records=tmp_path / "records")
+    assert ("empty file" if what == "files" else "no file") in str(error.value)
+    assert "skip" not in str(error.value)
+
+
+def test_one_speaker_alone_is_refused(corpus, tmp_path):
+    table = corpus / "manifest.csv"
+    rows = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(row for row in rows if ",b," in row or row == rows[0]))
+    with pytest.raises(CorpusError, match="one speaker only \\('b', 6 utterances\\)"):
+        prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "records")
+
+
+def test_speakers_of_any_script_name_their_splits(corpus, tmp_path):
+    table = corpus / "manifest.csv"
+    table.write_text(table.read_text().replace(",b,", ",张三,"), encoding="utf-8")
+    folder = prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "records")
+    assert len(read(folder)["speaker_张三"]) == 6
 
 
 def test_bad_files_can_be_left_out(corpus, tmp_path):
@@ -186,7 +286,7 @@ def test_a_speaker_without_one_good_file_is_left_out_too(corpus, tmp_path):
 def test_a_class_without_one_good_file_is_an_error(corpus, tmp_path):
     for path in corpus.glob("*_sorrow_*.wav"):
         path.write_bytes(b"")
-    with pytest.raises(CorpusError, match=r"no utterance of sad; (.|\n)*b_sorrow_2.wav: empty file"):
+    with pytest.raises(CorpusError, match=r"no utterance of sad; (.|\n)*_sorrow_2.wav: empty file"):
         prepare(data=configured(corpus, on_bad_file="skip"), features=FEATURES, records=tmp_path / "records")
     assert not published(tmp_path / "records")
 
@@ -194,7 +294,7 @@ def test_a_class_without_one_good_file_is_an_error(corpus, tmp_path):
 def test_an_id_that_comes_twice_is_a_bad_file(corpus, tmp_path):
     with (corpus / "manifest.csv").open("a") as file:
         file.write("b_anger_1.wav,b,sorrow,one,female\n")
-    with pytest.raises(BadFilesError, match=r"the same utterance 'b_anger_1.wav'"):
+    with pytest.raises(BadFilesError, match=r"of the same sound as .*manifest.csv"):
         prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "records")
 
 

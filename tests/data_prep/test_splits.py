@@ -6,7 +6,7 @@ import re
 import pytest
 
 from data_prep.corpora.base import CorpusError, Utterance
-from data_prep.splits import divide, keep_in_part
+from data_prep.splits import check_several, divide, keep_in_part
 
 
 def spoken(*of: tuple[str, ...]) -> list[Utterance]:
@@ -42,7 +42,26 @@ def test_no_two_names_are_alike_even_where_case_does_not_count():
         spoken(*((name, "", "") for name in ("A", "a", "ä", "é", "b a", "b-A"))), group_by="speaker"
     )
     assert len({name.casefold() for name in splits}) == 6
-    assert all(re.fullmatch("[A-Za-z0-9_]+", name) for name in splits)
+    assert all(re.fullmatch(r"\w+", name) for name in splits)
+
+
+def test_letters_of_any_script_name_themselves_and_a_file_can_have_the_name():
+    speakers = ("张三", "Zoë", "Zoe\u0308", "Ольга", "x" * 200, "x" * 201, "李" * 99)
+    splits = divide(spoken(*((name, "", "") for name in speakers)), group_by="speaker")
+    assert {"speaker_张三", "speaker_Zoë", "speaker_Zoë_2", "speaker_Ольга"} < splits.keys()
+    assert len(splits) == len(speakers)
+    assert max(len(name.encode()) for name in splits) <= 200
+
+
+@pytest.mark.parametrize(
+    ("group_by", "advice"), [("speaker", "write who speaks where"), ("session", "data.group_by=speaker")]
+)
+def test_one_group_alone_is_an_error_that_says_what_to_do(group_by, advice):
+    speakers = "ab" if group_by == "session" else "aa"
+    splits = divide(spoken(*((name, "one", "train") for name in speakers)), group_by=group_by)
+    with pytest.raises(CorpusError, match=f"one {group_by} only .*2 utterances.*{advice}"):
+        check_several(splits, group_by=group_by)
+    check_several({"a": [SPOKEN[0]], "b": [SPOKEN[1]]}, group_by=group_by)
 
 
 @pytest.mark.parametrize("group_by", ["session", "part"])
