@@ -179,7 +179,7 @@ def _frames(sound: soundfile.SoundFile, path: pathlib.Path) -> int:
 def _counted(path: pathlib.Path, changed: int) -> int:
     """The samples a channel that can be decoded of a file, as of its time of change."""
     with _opened(path, Streamed) as sound:
-        longest = LONGEST_UNKNOWN_SECONDS * sound.samplerate
+        longest = round(LONGEST_UNKNOWN_SECONDS * sound.samplerate)
         frames = sum(map(len, _blocks(sound, longest + 1)))
     if frames > longest:
         raise AudioError(

@@ -22,11 +22,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import threadpoolctl
-from absl import app, flags, logging
+from absl import flags, logging
 
 from data_prep import compute, corpora
 from data_prep.corpora.base import Utterance
 from data_prep.features import PUBLISHED
+from jax_ser_darts import commands
 
 FOLDS = 5
 _SOURCE = flags.DEFINE_string("source", None, "The corpus's root folder.")
@@ -150,4 +151,4 @@ def rate(times: Sequence[Times], clock: str) -> float:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("source")
-    app.run(main)
+    commands.start(main, status=1)

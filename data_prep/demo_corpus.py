@@ -44,6 +44,7 @@ import tqdm
 
 from data_prep import disk
 from data_prep.corpora.base import CorpusError
+from jax_ser_darts.commands import print_anything
 
 SAMPLE_RATE = 22_050
 # In the corpus's folder: the arguments that it was made with.
@@ -357,6 +358,7 @@ class _Espeak:
 
 def main() -> None:
     """The command: make the corpus in the folder given."""
+    print_anything()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--speakers", type=int, default=8)

@@ -6,9 +6,9 @@ One error lists everything that is wrong with the corpus. A folder of records is
 the records of the first and does nothing.
 """
 
+import functools
 import pathlib
 import shutil
-import sys
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -26,7 +26,7 @@ from data_prep.features import FeatureSettings
 from data_prep.provenance import VERSION, fingerprint_of, metadata_of
 from data_prep.selection import select
 from data_prep.splits import check_several, divide, keep_in_part
-from jax_ser_darts.errors import UserError
+from jax_ser_darts import commands
 from jax_ser_darts.extensions import load_extensions
 from jax_ser_darts.fields import from_mapping
 
@@ -258,21 +258,21 @@ def _import_tensorflow() -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command; a user's mistake is one message and exit status 1."""
+    """The command.
+
+    Raises:
+        UserError: a user's mistake, which `commands.start` makes one message and exit status 1.
+    """
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     config = _CONFIG.value
-    try:
-        load_extensions(config.get("extensions", ()))
-        folder = prepare(
-            data=from_mapping(CorpusSettings, config.data.to_dict(), "data."),
-            features=from_mapping(FeatureSettings, config.features.to_dict(), "features."),
-            records=pathlib.Path(_RECORDS.value),
-            beam=_BEAM(),
-        )
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    load_extensions(config.get("extensions", ()))
+    folder = prepare(
+        data=from_mapping(CorpusSettings, config.data.to_dict(), "data."),
+        features=from_mapping(FeatureSettings, config.features.to_dict(), "features."),
+        records=pathlib.Path(_RECORDS.value),
+        beam=_BEAM(),
+    )
     print(folder)
     return 0
 
@@ -284,4 +284,4 @@ if __name__ == "__main__":
     for _name in beams.FLAGS:
         flags.declare_key_flag(_name)
     flags.mark_flag_as_required("config")
-    app.run(main)
+    commands.start(main, status=1, parse=functools.partial(commands.parse_config_flags, status=1))

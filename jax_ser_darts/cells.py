@@ -12,6 +12,7 @@ import argparse
 import pathlib
 import sys
 
+from jax_ser_darts.commands import print_anything
 from jax_ser_darts.errors import UserError
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space.similarity import differences
@@ -21,6 +22,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns the exit status."""
+    print_anything()
     parser = argparse.ArgumentParser(prog="python -m jax_ser_darts.cells", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("check", help="are these genotypes valid?").add_argument("files", nargs="+")

@@ -55,6 +55,7 @@ COMMANDS = {
 
 def main() -> None:
     """Runs the command's module as `python -m` would, so that nothing of the others is imported."""
+    commands.print_anything()
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in commands.HELP:
         print(__doc__)

@@ -1,7 +1,10 @@
 """What the commands with absl flags share: `--help` that ends well, and one line for what a user can mend."""
 
+import ast
 import functools
+import io
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -21,10 +24,18 @@ def start(main: Callable[[list[str]], int | None], *, status: int, parse: Callab
         status: of a mistake in the flags, and of an error that a user can mend.
         parse: takes all arguments and returns those that are no flags; `parse_flags` by default.
     """
+    print_anything()
     app.run(
         functools.partial(_guarded, main, status=status),
         flags_parser=parse or functools.partial(parse_flags, status=status),
     )
+
+
+def print_anything() -> None:
+    """Lets names of any script be printed where the terminal knows ASCII alone: they are written out (\\u5f20)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _guarded(main, argv, *, status):
@@ -53,6 +64,38 @@ def parse_flags(argv: list[str], *, status: int) -> list[str]:
         return flags.FLAGS(argv)
     except flags.Error as error:
         sys.exit(fail(f"{error}; see --help", status=status))
+
+
+def parse_config_flags(argv: list[str], *, status: int) -> list[str]:
+    """As `parse_flags`, where --config is a flag: one line where the config that it names is not as it must be."""
+    show_help(argv)
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:  # with a traceback, where the config's own file has refused its variant
+        cause = re.sub(r"^\w+Error: ", "", str(error).strip().splitlines()[-1].strip())
+        reason = f"{_no_literal(argv) or cause}\n--help explains the flags."
+    except (AttributeError, KeyError, OSError, SyntaxError, TypeError, ValueError) as error:
+        cause = _no_literal(argv) or f"the config does not take these flags: {error.args[0]}"
+        reason = (
+            f"{cause}\nA setting is given as --config.SECTION.NAME=VALUE; "
+            "python -m jax_ser_darts.main --config=NAME --show prints every one."
+        )
+    sys.exit(fail(reason, status=status))
+
+
+def _no_literal(argv: list[str]) -> str:
+    """Which setting has a value that is no literal of Python, such as {angry:happy} without quotes; "" if none has."""
+    for argument in argv[1:]:
+        flag, given, value = argument.partition("=")
+        if given and flag.startswith(("--config.", "-config.")) and value.lstrip()[:1] in ("(", "[", "{"):
+            try:
+                ast.literal_eval(value)
+            except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+                return (
+                    f"{flag}: {value} is no value; put words in quotes, and the whole in others: "
+                    "\"{'angry':'angry'}\" or \"('a','b')\""
+                )
+    return ""
 
 
 def show_help(argv: list[str]) -> None:

@@ -25,7 +25,7 @@ FRAMES_MULTIPLE = 4  # two reductions of the cells leave whole frames
 
 def records_root(config: Settings, workdir: pathlib.Path) -> pathlib.Path:
     """The folder of all records: data.records, or one of the workdir."""
-    return pathlib.Path(config.data.records or workdir / "records")
+    return pathlib.Path(config.data.records or workdir / "records").expanduser()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,8 @@ Every mode resumes where it was stopped. Any setting can be given as --config.SE
 settings of a config, --list the packaged configs. The exit status is 1 after a mistake, with one line that names it.
 """
 
+import os
 import pathlib
-import re
 import sys
 import traceback
 from typing import Any
@@ -116,12 +116,13 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().addFilter(is_project_record)
     memory.keep_freed_memory()
-    compilation.cache_compilations(CACHE.value)
+    compilation.cache_compilations(os.path.expanduser(CACHE.value))
     try:
         if several:
             hosts.initialise(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-        workdir = pathlib.Path(WORKDIR.value)
-        run(CONFIG.value, workdir, MODE.value, BUNDLE.value, memory=MEMORY.value, beam=BEAM())
+        workdir = pathlib.Path(WORKDIR.value).expanduser()
+        bundle = BUNDLE.value and os.path.expanduser(BUNDLE.value)
+        run(CONFIG.value, workdir, MODE.value, bundle, memory=MEMORY.value, beam=BEAM())
     except Exception as error:
         if hosts.count() == 1:
             raise
@@ -137,18 +138,10 @@ def parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, with one line where a flag, or the config that it names, is not as it must be."""
     commands.show_help(argv)
     try:
-        return flags.FLAGS(_with_config_files(argv))
+        resolved = _with_config_files(argv)
     except UserError as error:
-        reason = str(error)
-    except flags.Error as error:  # with a traceback, where the config's own file has refused its variant
-        cause = re.sub(r"^\w+Error: ", "", str(error).strip().splitlines()[-1].strip())
-        reason = f"{cause}\n--help explains the flags."
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        reason = (
-            f"the config does not take these flags: {error.args[0]}\n--show prints every setting; it is given as "
-            "--config.SECTION.NAME=VALUE."
-        )
-    sys.exit(commands.fail(reason, status=1))
+        sys.exit(commands.fail(error, status=1))
+    return commands.parse_config_flags(resolved, status=1)
 
 
 def _with_config_files(argv: list[str]) -> list[str]:

@@ -24,7 +24,6 @@ people.
 
 import csv
 import glob
-import io
 import json
 import os
 import pathlib
@@ -181,7 +180,7 @@ def run(bundle: str, names: Sequence[str]) -> int:
     from jax_ser_darts.devices import compilation
     from jax_ser_darts.serving import predictor as predictors  # takes a second: not for --help
 
-    compilation.cache_compilations(CACHE.value)
+    compilation.cache_compilations(os.path.expanduser(CACHE.value))
     predictor = predictors.load(bundle, overlap=OVERLAP.value, silence=SILENCE_LEVEL.value)
     out: Table | JsonLines | Csv
     if FORMAT.value == "table":
@@ -218,9 +217,6 @@ def _unfound(bad_files: Sequence[BadFile], paths: Sequence[str]) -> int:
 
 def main(argv: Sequence[str]) -> int:
     """The command; a user's mistake is one message and exit status 2."""
-    for stream in (sys.stdout, sys.stderr):  # names of files may be no text
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.WARNING)
     if len(argv) < 3:
         missing = "file" if argv[1:] else "bundle"

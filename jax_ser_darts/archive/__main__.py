@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from jax_ser_darts.archive.store import collect, rebuild, restore
+from jax_ser_darts.commands import print_anything
 from jax_ser_darts.errors import UserError
 
 COMMANDS: dict[str, Callable[..., str]] = {"collect": collect, "rebuild": rebuild, "restore": restore}
@@ -18,6 +19,7 @@ COMMANDS: dict[str, Callable[..., str]] = {"collect": collect, "rebuild": rebuil
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; a user's mistake is one message and exit status 1."""
+    print_anything()
     parser = argparse.ArgumentParser(
         prog="python -m jax_ser_darts.archive", description=__doc__.split("\n")[0]
     )

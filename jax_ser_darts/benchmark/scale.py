@@ -31,6 +31,7 @@ from collections.abc import Sequence
 import jax
 from absl import app, flags
 
+from jax_ser_darts import commands
 from jax_ser_darts.benchmark import sizes
 from jax_ser_darts.benchmark.cases import SEARCHES, make_case
 from jax_ser_darts.benchmark.collectives import NOTHING, Collectives, collectives
@@ -221,4 +222,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.start(main, status=1)

@@ -20,6 +20,7 @@ from typing import Any
 from absl import logging
 
 from data_prep.processes import end_with_parent, environment, usable_cores
+from jax_ser_darts.commands import print_anything
 from jax_ser_darts.grid.board import Board
 from jax_ser_darts.rundir.progress import is_project_record
 
@@ -189,6 +190,7 @@ def _serve(
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    print_anything()
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
     logging.get_absl_handler().addFilter(is_project_record)

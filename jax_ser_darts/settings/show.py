@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from jax_ser_darts.commands import print_anything
 from jax_ser_darts.fields import Field, all_fields, is_section, meaning_of, own_fields
 from jax_ser_darts.settings.convert import value_of
 from jax_ser_darts.settings.sections import Settings
@@ -79,4 +80,5 @@ def _shown(value: Any) -> str:
 
 
 if __name__ == "__main__":
+    print_anything()
     print(markdown(), end="")

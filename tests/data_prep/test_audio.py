@@ -133,6 +133,58 @@ def test_a_file_that_is_no_sound_is_refused(tmp_path, name, content, reason):
     assert name not in str(error.value)  # whoever reports it names the file
 
 
+def gsm(path: pathlib.Path) -> pathlib.Path:
+    """libsndfile cannot seek in it."""
+    return written(path.parent, tone(rate=8_000), name=path.name, rate=8_000, subtype="GSM610")
+
+
+def streamed_flac(path: pathlib.Path) -> pathlib.Path:
+    """As an encoder writes it to a pipe: the header does not say how many samples there are."""
+    written(path.parent, tone(rate=8_000), name=path.name, rate=8_000, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # 36 bits of the block STREAMINFO
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(("make", "name"), [(gsm, "a.wav"), (streamed_flac, "a.flac")])
+def test_a_file_in_which_nobody_can_seek_is_read_and_so_are_its_parts(tmp_path, make, name, monkeypatch):
+    one = utterance(make(tmp_path / name))
+    audio.check(one)
+    whole = audio.read(one, sampling_rate=8_000)
+    assert abs(len(whole) - 4_000) < 500  # GSM is in blocks of 320 samples
+    assert np.corrcoef(whole[:4_000], tone(rate=8_000)[: len(whole)])[0, 1] > 0.9
+    monkeypatch.setattr(audio, "_BLOCK", 700)  # several blocks
+    part = audio.read(utterance(one.path, start=0.1, end=0.35), sampling_rate=8_000)
+    np.testing.assert_array_equal(part, whole[800:2_800])
+    np.testing.assert_array_equal(audio.read(one, sampling_rate=8_000, seconds=0.2), whole[:1_600])
+    for refuse in (audio.check, lambda beyond: audio.read(beyond, sampling_rate=8_000)):
+        with pytest.raises(audio.AudioError, match=r"ends at 9 s, beyond the file's 0\.5"):
+            refuse(utterance(one.path, end=9.0))
+
+
+def test_sound_of_unknown_length_is_not_read_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "LONGEST_UNKNOWN_SECONDS", 0.25)
+    with pytest.raises(
+        audio.AudioError, match=r"longer than 0.25 s by a header that does not say how long; .*ffmpeg"
+    ):
+        audio.check(utterance(streamed_flac(tmp_path / "a.flac")))
+
+
+@pytest.mark.parametrize(
+    ("span", "samples"),
+    [({"start": 0.5}, tone()), ({"end": 9.0}, tone()), ({}, tone(0.02)), ({}, np.zeros(0))],
+)
+def test_what_the_header_shows_is_refused_as_it_is_when_read(tmp_path, span, samples):
+    one = utterance(written(tmp_path, samples), **span)
+    with pytest.raises(audio.AudioError) as shown:
+        audio.check(one)
+    with pytest.raises(audio.AudioError) as read:
+        audio.read(one, sampling_rate=RATE)
+    assert str(shown.value) == str(read.value)
+
+
 @pytest.mark.parametrize("rate", [10, 999, 2_000_000])
 def test_a_rate_that_no_recording_has_is_refused(tmp_path, rate):
     """A damaged header: to resample from 10 Hz would take 1,600 times the memory."""
