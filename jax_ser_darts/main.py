@@ -19,7 +19,6 @@ Every mode resumes where it was stopped. Any setting can be given as --config.SE
 settings of a config, --list the packaged configs. The exit status is 1 after a mistake, with one line that names it.
 """
 
-import os
 import pathlib
 import sys
 import traceback
@@ -116,13 +115,12 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().addFilter(is_project_record)
     memory.keep_freed_memory()
-    compilation.cache_compilations(os.path.expanduser(CACHE.value))
+    compilation.cache_compilations(CACHE.value)
     try:
         if several:
             hosts.initialise(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-        workdir = pathlib.Path(WORKDIR.value).expanduser()
-        bundle = BUNDLE.value and os.path.expanduser(BUNDLE.value)
-        run(CONFIG.value, workdir, MODE.value, bundle, memory=MEMORY.value, beam=BEAM())
+        workdir = pathlib.Path(WORKDIR.value)
+        run(CONFIG.value, workdir, MODE.value, BUNDLE.value, memory=MEMORY.value, beam=BEAM())
     except Exception as error:
         if hosts.count() == 1:
             raise

@@ -180,7 +180,7 @@ def run(bundle: str, names: Sequence[str]) -> int:
     from jax_ser_darts.devices import compilation
     from jax_ser_darts.serving import predictor as predictors  # takes a second: not for --help
 
-    compilation.cache_compilations(os.path.expanduser(CACHE.value))
+    compilation.cache_compilations(CACHE.value)
     predictor = predictors.load(bundle, overlap=OVERLAP.value, silence=SILENCE_LEVEL.value)
     out: Table | JsonLines | Csv
     if FORMAT.value == "table":

@@ -130,7 +130,9 @@ class Run:
         self._check("export")
         with self._locked() as experiment:
             return export.export(
-                experiment, network_designs(experiment), pathlib.Path(folder or self.workdir / "bundle")
+                experiment,
+                network_designs(experiment),
+                pathlib.Path(folder or self.workdir / "bundle").expanduser(),
             )
 
     def plan(self, memory: float = 0.0) -> str:
@@ -145,7 +147,7 @@ class Run:
     def evaluate_bundle(self, bundle: str | os.PathLike[str]) -> str:
         """A bundle's scores on the config's corpus beside its own, as text."""
         self._check("evaluate", bundle=True)
-        return domain.check(self.settings, pathlib.Path(bundle), self.workdir)
+        return domain.check(self.settings, pathlib.Path(bundle).expanduser(), self.workdir)
 
     def mode(self, mode: str, *, bundle: str | None = None, memory: float = 0.0) -> str:
         """Does one of MODES; returns what it has to show.

@@ -10,6 +10,7 @@ import math
 import os
 import pathlib
 import re
+import sys
 
 from absl import logging
 
@@ -116,6 +117,8 @@ def _no_file(cell: str, folder: pathlib.Path) -> str:
     if "\\" in cell:
         there = _file(cell.replace("\\", "/"), folder) is not None
         return f"{fault} (write / between folders, not \\{': so it is there' if there else ''})"
+    if not cell.isascii() and sys.getfilesystemencoding() != "utf-8":
+        return f"{fault} (names of files are {sys.getfilesystemencoding()} to this Python: set PYTHONUTF8=1)"
     if os.path.isfile(cell):
         return f"{fault} (it is in the current folder, but paths are relative to the manifest's)"
     return f"{fault} (paths are relative to the manifest's folder)"

@@ -5,6 +5,7 @@ a process, before an option is passed to it.
 """
 
 import functools
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,6 +60,6 @@ def _is_known(name: str, value: Any, backend: str) -> bool:
 def cache_compilations(folder: str) -> None:
     """Keeps what is compiled for later processes; "" keeps nothing."""
     if folder:
-        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
         compilation_cache.reset_cache()  # what was compiled before has opened another one

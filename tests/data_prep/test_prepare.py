@@ -435,6 +435,21 @@ def test_the_command_prepares_and_prints_the_folder(corpus, tmp_path):
     assert "Wrote the records of 18 utterances in 3 splits" in done.stderr
 
 
+def test_a_home_folder_of_records_is_expanded(corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = prepare(data=configured(corpus), features=FEATURES, records=pathlib.Path("~/r"))
+    assert folder.is_relative_to(tmp_path / "r")
+
+
+def test_the_command_answers_a_value_that_is_no_literal_with_one_message(corpus, tmp_path):
+    config = {"data": dataclasses.asdict(configured(corpus)), "features": dataclasses.asdict(FEATURES)}
+    done = command(tmp_path, config, "--config.data.emotions={anger:angry}")
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error: --config.data.emotions: {anger:angry} is no value; put words in quotes"
+    )
+
+
 def test_the_command_answers_a_mistake_with_one_message(corpus, tmp_path):
     config = {"data": dataclasses.asdict(configured(corpus)), "features": dataclasses.asdict(FEATURES)}
     done = command(tmp_path, config, "--config.data.source=/no/such/folder")

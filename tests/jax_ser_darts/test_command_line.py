@@ -36,6 +36,7 @@ def command(*arguments, module="main", cwd=ROOT, code=None):
         (["--config.space.nodes=0"], "config.space.nodes = 0"),
         (["--config.data.corpus=ravdess", "--config.data.source=/nowhere"], "/nowhere"),
         (["--mode=dance"], "mode"),
+        (["--config.data.emotions={a:b}"], "--config.data.emotions: {a:b} is no value; put words in quotes"),
         (["--process_id=1"], "--num_processes and --process_id are for --coordinator"),
         (["extra"], "unexpected arguments"),
         (
@@ -70,6 +71,19 @@ def test_settings_are_shown_with_their_source():
     assert "\n  search.epochs = 7  [command line]\n" in done.stdout
     assert "\n  data.corpus = 'demo'  [config]\n" in done.stdout
     assert "\n  search.momentum = 0.9  [default]\n" in done.stdout
+
+
+def test_a_terminal_that_knows_ascii_alone_is_shown_every_name(tmp_path):
+    code = (
+        "import os, sys; sys.stdout.reconfigure(encoding='ascii'); sys.stderr.reconfigure(encoding='ascii')"
+    )
+    name = "\u5f20\u4e09"
+    done = command("--config=demo", f"--config.data.source={name}", "--show", code=code)
+    assert done.returncode == 0, done.stderr
+    assert ascii(name)[1:-1] in done.stdout
+    done = command(f"--{name}=1", code=code)
+    assert done.returncode == 1
+    assert ascii(name)[1:-1] in done.stderr
 
 
 def test_a_missing_genotype_is_named_before_any_work(tmp_path):
