@@ -9,7 +9,9 @@ import pytest
 import soundfile
 from small_bundles import speech
 
+from data_prep import audio
 from data_prep.audio import AudioError, check_rate
+from data_prep.corpora.base import Utterance
 from jax_ser_darts.serving import sound
 
 
@@ -135,3 +137,25 @@ def test_what_is_no_sound_file_says_why(tmp_path):
     ):
         with pytest.raises(AudioError, match=message):
             sound.decode(path)
+
+
+@pytest.mark.parametrize(("name", "subtype"), [("a.wav", "GSM610"), ("a.flac", "PCM_16")])
+def test_what_cannot_be_sought_in_is_decoded_as_it_is_for_training(tmp_path, name, subtype):
+    """GSM, and FLAC whose header does not say how many samples there are."""
+    path = tmp_path / name
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(8_000), 8_000, subtype=subtype)
+    if name == "a.flac":
+        content = bytearray(path.read_bytes())
+        content[21] &= 0xF0
+        content[22:26] = bytes(4)
+        path.write_bytes(content)
+    blocks, rate = sound.decode(path)
+    utterance = Utterance(id="one", path=path, speaker="s", emotion="angry")
+    trained = audio.read(utterance, sampling_rate=rate)
+    np.testing.assert_array_equal(np.concatenate([block[:, 0] for block in blocks]), trained)
+
+
+def test_what_is_no_sound_is_named_for_what_it_is(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"\0\0\0\x1cftypM4A " + bytes(99))
+    with pytest.raises(audio.AudioError, match=r"MP4 or M4A .* convert it"):
+        sound.decode(tmp_path / "a.wav")
