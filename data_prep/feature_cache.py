@@ -11,8 +11,10 @@ import importlib.metadata
 import json
 import pathlib
 import shutil
+import typing
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 from absl import logging
@@ -30,7 +32,12 @@ _LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr")
 
 def folder_of(records: pathlib.Path, *, source: pathlib.Path, settings: FeatureSettings) -> pathlib.Path:
     """Where the features of this corpus by these settings are kept; other settings or libraries have another folder."""
-    versions = [VERSION, kind_of(settings).version, *map(importlib.metadata.version, _LIBRARIES)]
+    versions = [
+        VERSION,
+        str(typing.get_type_hints(Computed)),
+        kind_of(settings).version,
+        *map(importlib.metadata.version, _LIBRARIES),
+    ]
     text = json.dumps([str(source), dataclasses.asdict(settings), versions], sort_keys=True)
     return records / FOLDER / hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
@@ -65,10 +72,10 @@ def take(
             entry = index["rows"].get(_stamp(one))
             if entry is None:
                 continue
-            seconds, start, frames = entry
-            file.write(np.ascontiguousarray(rows[start : start + frames]).data)
-            done.append(Computed(one, seconds, first, frames))
-            first += frames
+            there = _from_json(Computed, {"utterance": one, **entry})
+            file.write(np.ascontiguousarray(rows[there.first : there.first + there.frames]).data)
+            done.append(dataclasses.replace(there, first=first))
+            first += there.frames
     logging.info("Took the features of %d utterances from %s", len(done), folder)
     return done
 
@@ -82,9 +89,10 @@ def keep(folder: pathlib.Path, computed: Sequence[Computed], *, scratch: pathlib
     with scratch.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     scratch.rename(folder / name)
-    rows: Mapping[str, tuple] = {
-        _stamp(one.utterance): (one.seconds, one.first, one.frames) for one in computed
-    }
+    rows = {}
+    for one in computed:
+        rows[_stamp(one.utterance)] = entry = dataclasses.asdict(one)
+        del entry["utterance"]
     with disk.replacing(folder / _INDEX, "they are computed anew") as file:
         file.write(json.dumps({"file": name, "sha256": digest, "rows": rows}).encode())
     for other in folder.glob("*.float32"):
@@ -98,6 +106,14 @@ def forget(folder: pathlib.Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):  # another corpus has some there, too
         folder.parent.rmdir()
+
+
+def _from_json(kind: Any, value: Any) -> Any:
+    """A dataclass of what JSON has of it, and the dataclasses and tuples in it."""
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        hints = typing.get_type_hints(kind)
+        return cast(Any, kind)(**{name: _from_json(hints.get(name), inner) for name, inner in value.items()})
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _stamp(utterance: Utterance) -> str:
