@@ -1,6 +1,6 @@
-"""Waveform -> features over time: MFCC or log-mel, pooled along time.
+"""Waveform -> features over time: MFCC, log-mel or the frames of a frozen encoder (encoder.py), pooled along time.
 
-The numbers are librosa's (`librosa.feature.mfcc`, `librosa.feature.melspectrogram` + `power_to_db`, at
+The numbers of the first two are librosa's (`librosa.feature.mfcc`, `librosa.feature.melspectrogram` + `power_to_db`, at
 librosa's defaults: centred Hann frames, Slaney mels, 80 dB range) on the frames that hold speech. Published
 systems zero-pad every waveform to the same length first; here nothing is computed for that padding, which the
 models mask. What makes it fast: float32 transforms of a few frames at a time, which stay in the cache, and
@@ -21,9 +21,11 @@ import numpy as np
 import scipy.fft
 import scipy.sparse
 
+from data_prep import encoder
 from jax_ser_darts.errors import UserError
 from jax_ser_darts.fields import setting
 
+ONNX = "onnx"
 AMIN, TOP_DB = 1e-10, 80.0  # of librosa.power_to_db: the least power, and the range below the loudest, in dB
 _Frames = TypeVar("_Frames", bound=Callable[..., np.ndarray])
 _BLOCK_SAMPLES = 2**16  # 256 KiB of float32 frames at once: about a core's second-level cache
@@ -37,12 +39,15 @@ class SettingsError(UserError):
 class FeatureSettings:
     """What to compute; impossible settings raise SettingsError. `PUBLISHED` are the original paper's."""
 
-    kind: str = setting("logmel", "logmel, mfcc, or one that a module of `extensions` registers")
+    kind: str = setting("logmel", "logmel, mfcc, onnx, or one that a module of `extensions` registers")
+    encoder: str = setting("", "ONNX file of a frozen encoder, waveform -> frames (onnx)", resumable=True)
     sampling_rate: int = setting(16_000, "of the waveform", unit="Hz", low=1)
     seconds: float = setting(4.0, "later sound is cut off", unit="s", above=0)
-    n_fft: int = setting(512, "length of a frame", unit="samples", low=2)
+    n_fft: int = setting(512, "length of a frame (logmel, mfcc)", unit="samples", low=2)
     hop: int = setting(160, "from one frame to the next", unit="samples", low=1)
-    coefficients: int = setting(64, "mel bands, or cepstral coefficients", low=1)
+    coefficients: int = setting(
+        64, "mel bands, cepstral coefficients, or values of an encoder's frame", low=1
+    )
     n_mels: int = setting(128, "mel bands below the cepstral coefficients (mfcc)", low=1)
     fmin: float = setting(0.0, "lowest frequency of the mel bands", unit="Hz", low=0)
     fmax: float = setting(
@@ -62,7 +67,9 @@ class FeatureSettings:
         _require(self.pool_kind in ("max", "mean"), "pool_kind must be 'max' or 'mean'", self.pool_kind)
         _require(0 < self.seconds < math.inf, "seconds must be above 0", self.seconds)
         _require(self.n_fft >= 2, "n_fft must be at least 2", self.n_fft)
-        _require(self.hop <= self.n_fft, f"hop must be at most n_fft ({self.n_fft})", self.hop)
+        _require(
+            self.hop <= self.n_fft or self.kind == ONNX, f"hop must be at most n_fft ({self.n_fft})", self.hop
+        )
         nyquist = self.sampling_rate / 2
         _require(
             0 <= self.fmin < self.highest <= nyquist,
@@ -113,12 +120,18 @@ class Kind:
     Attributes:
         frames: (waveform float32 [samples], settings) -> float [1 + samples // hop, coefficients]; frame t is centred
             on sample t * hop. A function of a module, so that other processes can import it.
-        version: changes with the numbers of a user's function; "" of the kinds of this module, see
+        version: changes with the numbers of a user's function or an encoder; "" of the other kinds of this module, see
             `provenance.VERSION`.
+        any_length: there may be another number of frames.
     """
 
     frames: Callable[[np.ndarray, FeatureSettings], np.ndarray]
-    version: str = ""
+    version: str | Callable[[FeatureSettings], str] = ""
+    any_length: bool = False
+
+    def version_for(self, settings: FeatureSettings) -> str:
+        """The version of what these settings compute; errors as of `encoder.version`."""
+        return self.version(settings) if callable(self.version) else self.version
 
 
 def register(name: str, *, version: str = "") -> Callable[[_Frames], _Frames]:
@@ -202,7 +215,8 @@ def extract(waveform: np.ndarray, *, settings: FeatureSettings, kind: Kind | Non
     kind = kind or kind_of(settings)
     with np.errstate(over="ignore", invalid="ignore"):  # absurdly loud samples: the caller checks for inf
         frames = kind.frames(waveform, settings)
-        shape = (1 + len(waveform) // settings.hop, settings.coefficients)
+        count = len(frames) if kind.any_length else 1 + len(waveform) // settings.hop
+        shape = (count, settings.coefficients)
         _require(
             np.shape(frames) == shape,
             f"{kind.frames.__name__} must return {list(shape)} for {len(waveform)} samples",
@@ -228,7 +242,11 @@ def _mfcc(waveform: np.ndarray, settings: FeatureSettings) -> np.ndarray:
     return scipy.fft.dct(decibels, axis=1, type=2, norm="ortho")[:, : settings.coefficients]
 
 
-KINDS = {"logmel": Kind(_logmel), "mfcc": Kind(_mfcc)}
+KINDS = {
+    "logmel": Kind(_logmel),
+    "mfcc": Kind(_mfcc),
+    ONNX: Kind(encoder.frames, encoder.version, any_length=True),
+}
 
 
 def arrays(settings: FeatureSettings) -> dict[str, np.ndarray]:

@@ -53,7 +53,7 @@ def fingerprint_of(
         "source": str(source),
         "group_by": data.group_by,
         "on_bad_file": data.on_bad_file,
-        "features": dataclasses.asdict(settings),
+        "features": {**dataclasses.asdict(settings), "encoder": ""},  # its hash counts, wherever it lies
         **_features_version(settings),
         "emotions": emotions,
         "utterances": [[*map(str, dataclasses.astuple(u)), stamp(u.path)] for u in utterances],
@@ -130,8 +130,8 @@ def _content(
 
 
 def _features_version(settings: FeatureSettings) -> dict[str, str]:
-    """Of a user's function; that of the package's own kinds is VERSION."""
-    version = kind_of(settings).version
+    """Of a user's function or an encoder; that of the package's other kinds is VERSION."""
+    version = kind_of(settings).version_for(settings)
     return {"features_version": version} if version else {}
 
 

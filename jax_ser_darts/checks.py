@@ -12,6 +12,7 @@ from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.extensions import load_extensions
 from jax_ser_darts.models import baselines as networks
 from jax_ser_darts.models.baselines import MATCHED
+from jax_ser_darts.models.stem import PROJECT
 from jax_ser_darts.search_space.operations import SKIP, check_operations, is_learnable
 from jax_ser_darts.search_space.reductions import reduction_cells, smallest_side
 from jax_ser_darts.settings import Search, Settings, resolve
@@ -69,6 +70,10 @@ def _check_sizes(s: Settings) -> None:
         check_operations(s.space.operations)
     except ValueError as error:
         raise ConfigError(f"config.space.operations: {error}") from None
+    if s.model.stem == PROJECT and s.model.stem_stride == 2:
+        raise ConfigError(
+            "config.model.stem_stride = 2 is for stem=conv: for fewer frames set features.pool=2"
+        )
     for name, section in (("search", s.search), ("train", s.train)):
         for cell in section.reductions:
             if cell >= section.cells:
@@ -87,7 +92,9 @@ def _check_sizes(s: Settings) -> None:
 
 
 def _smallest_side(s: Settings, section: Search | Train) -> int:
-    """Coefficients that are left after all reductions."""
+    """Coefficients that are left after all reductions; a projection needs none."""
+    if s.model.stem == PROJECT:
+        return 1
     reductions = reduction_cells(section.cells, section.reductions or None)
     return smallest_side(s.features.coefficients, stem_stride=s.model.stem_stride, reductions=reductions)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jax_ser_darts.models.sequence import SequencePart
 from jax_ser_darts.models.sequence_cells import SequenceCells
+from jax_ser_darts.models.stem import CONV, arranged
 from jax_ser_darts.ops.backend import CUSTOM, Backend
 from jax_ser_darts.ops.masks import ValidPositions, halved, valid_positions
 from jax_ser_darts.search_space.reductions import reduction_cells
@@ -39,6 +40,7 @@ class CellNetwork(nn.Module):
         cells: CNN cells; those of `reductions` halve T and F, by default the ones at 1/3 and 2/3.
         channels: C of the first cell, doubled at each reduction.
         stem_multiplier: stem channels / C.
+        stem: CONV or PROJECT, see stem.py.
         stem_stride: 1, or 2 to halve T and F before the first cell.
         dropout: after each cell, and in the sequence part.
         project, hidden, attention: widths of the fixed sequence part, see `SequencePart`.
@@ -51,6 +53,7 @@ class CellNetwork(nn.Module):
     cells: int
     channels: int
     stem_multiplier: int = 3
+    stem: str = CONV
     stem_stride: int = 1
     reductions: frozenset[int] | None = None
     dropout: float = 0.0
@@ -76,14 +79,13 @@ class CellNetwork(nn.Module):
     def start(
         self, features: jax.Array, num_frames: jax.Array
     ) -> tuple[jax.Array, ValidPositions, ValidPositions]:
-        """Features `[B, T, F]` as the stem takes them, `[1, T, F, B]`; the positions before and after the stem."""
-        _, t, f = features.shape
-        before = valid_positions(num_frames, (t, f), self.dtype, self.axis_name)
-        return (
-            features.transpose(1, 2, 0)[None] * before.mask,
-            before,
-            self.after(before, self.stem_stride == 2),
-        )
+        """Features `[B, T, F]` as the stem takes them; the positions before and after the stem.
+
+        See `stem.arranged`.
+        """
+        maps = arranged(features, self.stem)
+        before = valid_positions(num_frames, maps.shape[1:3], self.dtype, self.axis_name)
+        return maps * before.mask, before, self.after(before, self.stem_stride == 2)
 
     def after(self, valid: ValidPositions, reduction: bool) -> ValidPositions:
         """The positions after what halves T and F, or does not."""
@@ -128,6 +130,7 @@ def sizes(section: Any, model: Any) -> dict[str, Any]:
         "sequence_cells": section.sequence_cells,
         "sequence_width": section.sequence_width,
         "stem_multiplier": model.stem_multiplier,
+        "stem": model.stem,
         "stem_stride": model.stem_stride,
         "project": model.project,
         "hidden": model.hidden,

@@ -15,10 +15,11 @@ from jax_ser_darts.models.initialise import drawn
 from jax_ser_darts.models.own import OWN, OwnOperation
 from jax_ser_darts.models.relaxed import ReluConv
 from jax_ser_darts.models.sequence_cells import chosen_nodes
+from jax_ser_darts.models.stem import first_maps
 from jax_ser_darts.ops.backend import Backend
 from jax_ser_darts.ops.batch_norm import moments
 from jax_ser_darts.ops.masks import ValidPositions
-from jax_ser_darts.ops.primitives import BN_EPSILON, a_channel, pointwise
+from jax_ser_darts.ops.primitives import BN_EPSILON, a_channel, along_both, pointwise
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.search_space.operations import SKIP, Convolution, Pooling, specification
 
@@ -98,7 +99,7 @@ class SeparableConv(nn.Module):
         spec, c = self.spec, x.shape[0]
         backend, dtype = self.norm["backend"], self.norm["dtype"]
         for stage in range(spec.stages):
-            dw = self.param(f"depthwise_{stage}", drawn, (c, spec.kernel, spec.kernel), dtype)
+            dw = self.param(f"depthwise_{stage}", drawn, (c, *along_both(spec.kernel, x.shape[2])), dtype)
             pw = self.param(f"pointwise_{stage}", drawn, (c, c), dtype)
             padded = backend.pad(nn.relu(x), spec.pad, stride)
             (z,) = backend.depthwise(padded, (dw,), (spec.dilation,), after.size)
@@ -179,19 +180,19 @@ class Cell(nn.Module):
 
 
 class Stem(nn.Module):
-    """3x3 convolution of the features to `channels` maps, with affine normalisation."""
+    """`channels` maps of the features, with affine normalisation."""
 
+    kind: str
     channels: int
     norm: dict
 
     @nn.compact
     def __call__(
-        self, features: jax.Array, before: ValidPositions, after: ValidPositions, stride: int, train: bool
+        self, features: jax.Array, before: ValidPositions, after: ValidPositions, train: bool
     ) -> jax.Array:
-        """`[1, T, F, B]` -> `[channels, T', F', B]`."""
-        backend = self.norm["backend"]
-        w = self.param("depthwise", drawn, (self.channels, 3, 3), self.norm["dtype"])
-        (y,) = backend.depthwise(backend.pad(features, 1, stride), (w,), (1,), after.size)
+        """`[1 or D, T, F, B]` -> `[channels, T', F', B]`."""
+        how = {"backend": self.norm["backend"], "dtype": self.norm["dtype"]}
+        y = first_maps(self, features, before, after, stem=self.kind, channels=self.channels, **how)
         return Norm(**self.norm, name="norm")(y, after, train)
 
 
@@ -256,8 +257,8 @@ class Network(CellNetwork, kw_only=True):
             "dtype": self.dtype,
         }
         x, before, valid = self.start(features, num_frames)
-        stem = Stem(self.stem_multiplier * self.channels, norm, name="stem")
-        s0 = s1 = stem(x, before, valid, self.stem_stride, train)
+        stem = Stem(self.stem, self.stem_multiplier * self.channels, norm, name="stem")
+        s0 = s1 = stem(x, before, valid, train)
         auxiliary = None
         for place in self.places():
             after = self.after(valid, place.reduction)

@@ -19,7 +19,7 @@ from jax_ser_darts.ops.backend import Backend
 from jax_ser_darts.ops.depthwise import Padded
 from jax_ser_darts.ops.masks import ValidPositions
 from jax_ser_darts.ops.pooling import halved_maximum
-from jax_ser_darts.ops.primitives import half_widths, halves, pointwise, pointwise_parts, shuffled
+from jax_ser_darts.ops.primitives import along_both, half_widths, halves, pointwise, pointwise_parts, shuffled
 from jax_ser_darts.ops.remat import remat
 from jax_ser_darts.search_space.genotype import edge_index, num_edges
 from jax_ser_darts.search_space.operations import SKIP, Convolution, Custom, Pooling, of_kind
@@ -267,7 +267,10 @@ class RelaxedCell(nn.Module):
             ReluConvNorm(*common, name="preprocess_1")(s1, before),
         ]
         candidates = Candidates(self.operations, self.backend, self.axis_name, self.partial_channels)
-        edge_params = {**self._edge_params(candidates), **self._own_params(candidates, before, after)}
+        edge_params = {
+            **self._edge_params(candidates, before.size[1]),
+            **self._own_params(candidates, before, after),
+        }
         connect = self._scan if self.edges == SCAN else self._unroll
 
         def nodes(arguments, positions):
@@ -358,7 +361,7 @@ class RelaxedCell(nn.Module):
             return node * (node - 1) // 2 + source - 2
         return node * (node + 3) // 2 + source
 
-    def _edge_params(self, candidates):
+    def _edge_params(self, candidates, coefficients):
         """{name: stack `[edges, ...]`} of the convolutions and of skip connections that reduce."""
         c, stacks = self.channels // self.partial_channels, {}
 
@@ -368,7 +371,7 @@ class RelaxedCell(nn.Module):
         edges = num_edges(self.nodes)
         for name, spec in candidates.convolutions.items():
             for stage in range(spec.stages):
-                add(f"{name}_depthwise_{stage}", edges, c, spec.kernel, spec.kernel)
+                add(f"{name}_depthwise_{stage}", edges, c, *along_both(spec.kernel, coefficients))
                 add(f"{name}_pointwise_{stage}", edges, c, c)
         if SKIP in self.operations and self.reduction:
             for name, width in zip(REDUCING, half_widths(c), strict=True):

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jax_ser_darts.models.cell_network import CellNetwork
-from jax_ser_darts.models.initialise import drawn
 from jax_ser_darts.models.relaxed import EDGES, SCAN, RelaxedCell
+from jax_ser_darts.models.stem import first_maps
 from jax_ser_darts.ops.backend import Backend
 from jax_ser_darts.ops.masks import ValidPositions
 from jax_ser_darts.search_space.genotype import BETAS, CNN_CELLS, SEQUENCE, incoming, kinds_of, num_edges
@@ -84,8 +84,9 @@ def auxiliary_skip(
 
 
 class Stem(nn.Module):
-    """3x3 convolution of the features to `channels` maps, normalised without an affine part."""
+    """`channels` maps of the features, normalised without an affine part."""
 
+    kind: str
     channels: int
     backend: Backend
     axis_name: str | None
@@ -93,10 +94,9 @@ class Stem(nn.Module):
 
     @nn.compact
     def __call__(self, features: jax.Array, before: ValidPositions, after: ValidPositions) -> jax.Array:
-        """`[1, T, F, B]` -> `[channels, T', F', B]`."""
-        stride = 1 if before.size == after.size else 2
-        w = self.param("depthwise", drawn, (self.channels, 3, 3), self.dtype)
-        (y,) = self.backend.depthwise(self.backend.pad(features, 1, stride), (w,), (1,), after.size)
+        """`[1 or D, T, F, B]` -> `[channels, T', F', B]`."""
+        how = {"stem": self.kind, "channels": self.channels, "backend": self.backend, "dtype": self.dtype}
+        y = first_maps(self, features, before, after, **how)
         return self.backend.normalise(y, after, self.axis_name)
 
 
@@ -155,7 +155,12 @@ class Supernet(CellNetwork, kw_only=True):
             op_weights = {kind: w + added[kind].astype(w.dtype) for kind, w in op_weights.items()}
         x, before, valid = self.start(features, num_frames)
         stem = Stem(
-            self.stem_multiplier * self.channels, self.backend, self.axis_name, self.dtype, name="stem"
+            self.stem,
+            self.stem_multiplier * self.channels,
+            self.backend,
+            self.axis_name,
+            self.dtype,
+            name="stem",
         )
         s0 = s1 = stem(x, before, valid)
         for place in self.places():

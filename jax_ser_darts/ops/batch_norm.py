@@ -18,7 +18,7 @@ from jax import lax
 from jax_ser_darts.ops.depthwise import Padded, pad_reference
 from jax_ser_darts.ops.kernels import kernel
 from jax_ser_darts.ops.masks import ValidPositions, over_devices
-from jax_ser_darts.ops.primitives import BN_EPSILON, a_channel, sums
+from jax_ser_darts.ops.primitives import BN_EPSILON, a_channel, along_both, sums
 
 
 def _flat(y):
@@ -80,7 +80,8 @@ def _slope_and_offset(scale, r, mean_u, mean_uy):
 @functools.partial(kernel, static=("pad",))
 def _normalise_relu_pad(y, mean, r, mask, pad):
     h = jnp.maximum((y - a_channel(mean)) * a_channel(r), jnp.zeros((), y.dtype)) * mask
-    return lax.pad(h, jnp.zeros((), y.dtype), ((0, 0, 0), (pad, pad, 0), (pad, pad, 0), (0, 0, 0)))
+    t, f = pad
+    return lax.pad(h, jnp.zeros((), y.dtype), ((0, 0, 0), (t, t, 0), (f, f, 0), (0, 0, 0)))
 
 
 @kernel
@@ -100,8 +101,9 @@ def _relu_input_gradient(g, y, mean, mask, r, slope, offset):
 
 def normalised_relu(y: jax.Array, valid: ValidPositions, pad: int, axis_name: str | None) -> Padded:
     """ReLU(BN(y)) of `[C, T, F, B]`, zero on padding, ready for the next convolution (stride 1)."""
-    h, padded = _normalised_relu(y, valid.mask, valid.count, pad, axis_name)
-    return Padded(x=h, phases=(padded,), pad=pad, stride=1)
+    pads = along_both(pad, y.shape[2], alone=0)
+    h, padded = _normalised_relu(y, valid.mask, valid.count, pads, axis_name)
+    return Padded(x=h, phases=(padded,), pad=pads, stride=(1, 1))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))

@@ -4,7 +4,8 @@
 
 XLA's own grouped convolution is 5 to 20 times slower on a CPU, above all its weight gradient, and slow on GPUs too
 (jax issues 13800, 23713, 26266). A stride of 2 reads the four phases of the input (odd and even positions of T and
-F): within a phase the slices are whole again.
+F): within a phase the slices are whole again. Where F is 1 nothing is read beside it: only the middle column of a
+kernel counts, and it may be a column, `[C, k, 1]`.
 
 `depthwise` can be differentiated once in reverse, and then forward (which is what the exact second-order product
 needs). `depthwise_reference` leaves all to XLA's convolution and to autodiff: it is the oracle in the tests.
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jax_ser_darts.ops.kernels import kernel
-from jax_ser_darts.ops.primitives import sums
+from jax_ser_darts.ops.primitives import along_both, sums
 
 
 @flax.struct.dataclass
@@ -30,15 +31,15 @@ class Padded:
 
     Attributes:
         x: `[C, T, F, B]`, where gradients go: the zeros need none.
-        phases: stride * stride arrays `[C, Tq, Fq, B]`: every stride-th position of the padded x, from each start.
-        pad: zeros on each side.
-        stride: of the convolutions that will read it.
+        phases: an array `[C, Tq, Fq, B]` for each start of a stride: every stride-th position of the padded x.
+        pad: zeros on each side of (T, F).
+        stride: along (T, F), of the convolutions that will read it.
     """
 
     x: jax.Array
     phases: tuple[jax.Array, ...]
-    pad: int = flax.struct.field(pytree_node=False)
-    stride: int = flax.struct.field(pytree_node=False)
+    pad: tuple[int, int] = flax.struct.field(pytree_node=False)
+    stride: tuple[int, int] = flax.struct.field(pytree_node=False)
 
 
 class Tap(NamedTuple):
@@ -49,20 +50,20 @@ class Tap(NamedTuple):
     f: int
 
 
-def split_phases(padded: jax.Array, stride: int) -> tuple[jax.Array, ...]:
-    """`[C, T, F, B]` -> its stride * stride phases, row by row; T and F are filled up with zeros to be even."""
-    if stride == 1:
+def split_phases(padded: jax.Array, stride: tuple[int, int]) -> tuple[jax.Array, ...]:
+    """`[C, T, F, B]` -> its phases, row by row; T and F are filled up with zeros to be multiples of the stride."""
+    if stride == (1, 1):
         return (padded,)
-    t, f = (-n % stride for n in padded.shape[1:3])
+    t, f = (-n % s for n, s in zip(padded.shape[1:3], stride, strict=True))
     filled = lax.pad(padded, jnp.zeros((), padded.dtype), ((0, 0, 0), (0, t, 0), (0, f, 0), (0, 0, 0)))
-    return tuple(filled[:, i::stride, j::stride] for i, j in itertools.product(range(stride), repeat=2))
+    return tuple(filled[:, i :: stride[0], j :: stride[1]] for i, j in itertools.product(*map(range, stride)))
 
 
-def join_phases(phases: Sequence[jax.Array], stride: int, size: tuple[int, int]) -> jax.Array:
-    """The inverse of `split_phases`: stride * stride arrays `[C, n, m, B]` -> `[C, T, F, B]`."""
+def join_phases(phases: Sequence[jax.Array], stride: tuple[int, int], size: tuple[int, int]) -> jax.Array:
+    """The inverse of `split_phases`: arrays `[C, n, m, B]` -> `[C, T, F, B]`."""
     c, n, m, b = phases[0].shape
-    grid = jnp.stack(phases).reshape(stride, stride, c, n, m, b).transpose(2, 3, 0, 4, 1, 5)
-    return grid.reshape(c, n * stride, m * stride, b)[:, : size[0], : size[1]]
+    grid = jnp.stack(phases).reshape(*stride, c, n, m, b).transpose(2, 3, 0, 4, 1, 5)
+    return grid.reshape(c, n * stride[0], m * stride[1], b)[:, : size[0], : size[1]]
 
 
 def _zeros_round(x, front, back):
@@ -73,20 +74,31 @@ def _zeros_round(x, front, back):
 
 @functools.partial(kernel, static=("pad", "stride"))
 def _padded_phases(x, pad, stride):
-    return split_phases(_zeros_round(x, (pad, pad), (pad, pad)), stride)
+    return split_phases(_zeros_round(x, pad, pad), stride)
 
 
 def pad(x: jax.Array, pad: int, stride: int) -> Padded:
     """`[C, T, F, B]`, ready to be convolved with `stride` by kernels that reach at most `pad` positions."""
-    return Padded(x=x, phases=_padded_phases(x, pad=pad, stride=stride), pad=pad, stride=stride)
+    pads, strides = _along_both(x, pad, stride)
+    return Padded(x=x, phases=_padded_phases(x, pad=pads, stride=strides), pad=pads, stride=strides)
 
 
-def find_taps(kernel_size: int, dilation: int, pad: int, stride: int) -> tuple[Tap, ...]:
+def _along_both(x, pad, stride):
+    f = x.shape[2]
+    return along_both(pad, f, alone=0), along_both(stride, f)
+
+
+def find_taps(
+    kernel_size: tuple[int, int], dilation: int, pad: tuple[int, int], stride: tuple[int, int]
+) -> tuple[Tap, ...]:
     """The taps of a centred kernel, row by row, in an input padded by `pad`."""
-    starts = [pad + (i - kernel_size // 2) * dilation for i in range(kernel_size)]
+    starts = (
+        [margin + (i - k // 2) * dilation for i in range(k)]
+        for k, margin in zip(kernel_size, pad, strict=True)
+    )
+    s_t, s_f = stride
     return tuple(
-        Tap(phase=t % stride * stride + f % stride, t=t // stride, f=f // stride)
-        for t, f in itertools.product(starts, repeat=2)
+        Tap(phase=t % s_t * s_f + f % s_f, t=t // s_t, f=f // s_f) for t, f in itertools.product(*starts)
     )
 
 
@@ -147,15 +159,17 @@ def _correlate_back(gs, ws, dilations, fronts, stride, size):
     """The phases of the input's gradient, `size` positions each, from the widened gradients of all outputs."""
     c, b = gs[0].shape[0], gs[0].shape[-1]
     phases = []
-    for p, q in itertools.product(range(stride), repeat=2):
+    for start in itertools.product(*map(range, stride)):
         totals = []
         for g, w, dilation, front in zip(gs, ws, dilations, fronts, strict=True):
-            k = w.shape[-1]
+            _, *sides = w.shape
             scales = w.reshape(c, -1, 1, 1)
-            taps_f = _back_taps(k, dilation, stride, q)
+            taps_t, taps_f = (
+                _back_taps(k, dilation, s, phase) for k, s, phase in zip(sides, stride, start, strict=True)
+            )
             terms = [
-                window(g, (t + front[0], f + front[1]), size) * scales[:, i * k + j]
-                for (i, t), (j, f) in itertools.product(_back_taps(k, dilation, stride, p), taps_f)
+                window(g, (t + front[0], f + front[1]), size) * scales[:, i * sides[1] + j]
+                for (i, t), (j, f) in itertools.product(taps_t, taps_f)
             ]
             if terms:
                 totals.append(_sum_by_rows(terms, len(taps_f)))
@@ -167,17 +181,19 @@ def _correlate_back(gs, ws, dilations, fronts, stride, size):
 
 
 def _input_gradient(gs, ws, dilations, stride, size):
-    part = tuple(-(-n // stride) for n in size)
+    part = tuple(-(-n // s) for n, s in zip(size, stride, strict=True))
     wide, fronts = [], []
     for g, w, dilation in zip(gs, ws, dilations, strict=True):
-        low, high = _back_reach(w.shape[-1], dilation, stride)
-        back = tuple(max(0, high + n - have) for n, have in zip(part, g.shape[1:3], strict=True))
-        fronts.append((-low, -low))
+        reaches = [_back_reach(k, dilation, s) for k, s in zip(w.shape[1:], stride, strict=True)]
+        back = tuple(
+            max(0, high + n - have) for (_, high), n, have in zip(reaches, part, g.shape[1:3], strict=True)
+        )
+        fronts.append(tuple(-low for low, _ in reaches))
         wide.append(_margin(g, front=fronts[-1], back=back))
     phases = _correlate_back(
         tuple(wide), tuple(ws), dilations=dilations, fronts=tuple(fronts), stride=stride, size=part
     )
-    return phases[0] if stride == 1 else join_phases(phases, stride, size)
+    return phases[0] if stride == (1, 1) else join_phases(phases, stride, size)
 
 
 def depthwise(
@@ -187,14 +203,21 @@ def depthwise(
 
     Args:
         padded: `[C, T, F, B]`, or one channel that all kernels read, `[1, T, F, B]`.
-        ws: kernels `[C, k, k]`, k odd.
+        ws: kernels `[C, k, k]`, k odd; `[C, k, 1]` where F is 1.
         dilations: one a kernel; its reach, dilation * (k // 2), is at most the padding.
         size: output positions (T', F').
 
     Returns:
         An array `[C, T', F', B]` a kernel.
     """
-    return _depthwise(padded.x, padded.phases, tuple(ws), tuple(dilations), _geometry(padded, size))
+    kernels = tuple(_what_counts(w, padded) for w in ws)
+    return _depthwise(padded.x, padded.phases, kernels, tuple(dilations), _geometry(padded, size))
+
+
+def _what_counts(w, padded):
+    """The kernel, or its middle column where there is nothing beside it."""
+    middle = w.shape[2] // 2
+    return w if padded.x.shape[2] > 1 else w[:, :, middle : middle + 1]
 
 
 def _geometry(padded, size):
@@ -208,7 +231,7 @@ def _depthwise(x, phases, ws, dilations, geometry):
 
 def _taps_of(ws, dilations, geometry):
     pad, stride, *_ = geometry
-    return [find_taps(w.shape[-1], d, pad, stride) for w, d in zip(ws, dilations, strict=True)]
+    return [find_taps(w.shape[1:], d, pad, stride) for w, d in zip(ws, dilations, strict=True)]
 
 
 def _depthwise_forward(x, phases, ws, dilations, geometry):
@@ -234,7 +257,8 @@ _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 def pad_reference(x: jax.Array, pad: int, stride: int) -> Padded:
     """As `pad`, left to autodiff: the one phase is the padded x."""
-    return Padded(x=x, phases=(_zeros_round(x, (pad, pad), (pad, pad)),), pad=pad, stride=stride)
+    pads, strides = _along_both(x, pad, stride)
+    return Padded(x=x, phases=(_zeros_round(x, pads, pads),), pad=pads, stride=strides)
 
 
 def depthwise_reference(
@@ -244,12 +268,12 @@ def depthwise_reference(
     outputs = []
     (x,) = padded.phases
     for w, dilation in zip(ws, dilations, strict=True):
-        k = w.shape[-1]
-        slack = padded.pad - dilation * (k // 2)
+        w = _what_counts(w, padded)
+        t, f = (have - dilation * (k // 2) for have, k in zip(padded.pad, w.shape[1:], strict=True))
         y = lax.conv_general_dilated(
-            x[:, slack : x.shape[1] - slack, slack : x.shape[2] - slack],
+            x[:, t : x.shape[1] - t, f : x.shape[2] - f],
             w[:, None],
-            window_strides=(padded.stride, padded.stride),
+            window_strides=padded.stride,
             padding="VALID",
             rhs_dilation=(dilation, dilation),
             dimension_numbers=("CHWN", "OIHW", "CHWN"),

@@ -10,6 +10,7 @@ from jax import lax
 from jax_ser_darts.ops.depthwise import find_taps, join_phases, split_phases, window
 from jax_ser_darts.ops.kernels import kernel
 from jax_ser_darts.ops.masks import ValidPositions
+from jax_ser_darts.ops.primitives import along_both
 
 
 def on_valid(x: jax.Array, mask: jax.Array) -> jax.Array:
@@ -23,14 +24,14 @@ def on_valid(x: jax.Array, mask: jax.Array) -> jax.Array:
 
 def halved_maximum(x: jax.Array, before: ValidPositions, after: ValidPositions) -> jax.Array:
     """Largest valid number of each 2x2 window: `[C, T, F, B]` -> `[C, T', F', B]`."""
-    t, f = after.size
-    rows, columns = 2 * t - x.shape[1], 2 * f - x.shape[2]
+    (t, f), (_, step) = after.size, along_both(2, x.shape[2])
+    rows, columns = 2 * t - x.shape[1], step * f - x.shape[2]
     inside = jnp.broadcast_to(before.mask > 0, x.shape)
     lowest = jnp.finfo(x.dtype).min
     x = lax.select(inside, x, jnp.full_like(x, lowest))
     x = jnp.pad(x, ((0, 0), (0, rows), (0, columns), (0, 0)), constant_values=lowest)
-    best = x[:, ::2, ::2]
-    for other in (x[:, ::2, 1::2], x[:, 1::2, ::2], x[:, 1::2, 1::2]):
+    best, *others = (x[:, i::2, j::step] for i, j in itertools.product(range(2), range(step)))
+    for other in others:
         best = lax.select(other > best, other, best)  # on a tie the gradient goes to the first
     return on_valid(best, after.mask)
 
@@ -38,11 +39,13 @@ def halved_maximum(x: jax.Array, before: ValidPositions, after: ValidPositions) 
 @functools.partial(kernel, static=("side", "stride"))
 def _pool_phases(x, mask, side, stride):
     """Phases of x with the lowest number there is on padding and margin: never a maximum."""
-    pad = side // 2
     lowest = jnp.asarray(jnp.finfo(x.dtype).min, x.dtype)
     inside = lax.select(jnp.broadcast_to(mask > 0, x.shape), x, jnp.full_like(x, lowest))
-    even = [-(n + 2 * pad) % stride for n in x.shape[1:3]]
-    margins = ((0, 0, 0), (pad, pad + even[0], 0), (pad, pad + even[1], 0), (0, 0, 0))
+    margins = [
+        (n // 2, n // 2 + -(have + n // 2 * 2) % s, 0)
+        for n, s, have in zip(side, stride, x.shape[1:3], strict=True)
+    ]
+    margins = ((0, 0, 0), *margins, (0, 0, 0))
     return split_phases(lax.pad(inside, lowest, margins), stride)
 
 
@@ -58,14 +61,15 @@ def max_pool(x: jax.Array, mask: jax.Array, side: int, stride: int, size: tuple[
         stride: 1 or 2.
         size: output positions (T', F').
     """
-    return _max_pool(x, mask, side, stride, tuple(size), x.shape[1:3])
+    f = x.shape[2]
+    return _max_pool(x, mask, along_both(side, f), along_both(stride, f), tuple(size), x.shape[1:3])
 
 
 @functools.partial(kernel, static=("side", "stride", "size"))
 def _max_and_tap(phases, side, stride, size):
     """Largest of each window, and the number of the tap that holds it."""
     c, b = phases[0].shape[0], phases[0].shape[-1]
-    first, *others = find_taps(side, 1, side // 2, stride)
+    first, *others = find_taps(side, 1, (side[0] // 2, side[1] // 2), stride)
     best = window(phases[first.phase], first[1:], size)
     index = jnp.zeros(best.shape, jnp.int8)
     for k, tap in enumerate(others, start=1):
@@ -79,22 +83,23 @@ def _max_and_tap(phases, side, stride, size):
 @functools.partial(kernel, static=("side", "stride", "size"))
 def _max_gradient(g, index, side, stride, size):
     """The phases of the input's gradient: each position takes from the windows whose largest it is."""
-    pad = side // 2
-    part = tuple(-(-n // stride) for n in size)
+    pad = side[0] // 2, side[1] // 2
+    part = tuple(-(-n // s) for n, s in zip(size, stride, strict=True))
     c, b = g.shape[0], g.shape[-1]
-    reach = (pad + stride - 1) // stride  # windows before and after a position that read it
-    wider = ((reach, max(0, reach + n - have), 0) for n, have in zip(part, g.shape[1:3], strict=True))
+    # Windows before and after a position that read it.
+    reach = tuple((n + s - 1) // s for n, s in zip(pad, stride, strict=True))
+    wider = ((r, max(0, r + n - have), 0) for r, n, have in zip(reach, part, g.shape[1:3], strict=True))
     margins = ((0, 0, 0), *wider, (0, 0, 0))
     wide, winner = lax.pad(g, jnp.zeros((), g.dtype), margins), lax.pad(index, jnp.int8(-1), margins)
     phases = []
-    for p, q in itertools.product(range(stride), repeat=2):
+    for p, q in itertools.product(*map(range, stride)):
         total = None
-        for i, j in itertools.product(range(side), repeat=2):
-            t, f = p + pad - i, q + pad - j  # this position is tap (i, j) of the window there
-            if t % stride or f % stride:
+        for i, j in itertools.product(*map(range, side)):
+            t, f = p + pad[0] - i, q + pad[1] - j  # this position is tap (i, j) of the window there
+            if t % stride[0] or f % stride[1]:
                 continue
-            start = (t // stride + reach, f // stride + reach)
-            here = window(winner, start, part) == side * i + j
+            start = (t // stride[0] + reach[0], f // stride[1] + reach[1])
+            here = window(winner, start, part) == side[1] * i + j
             term = window(wide, start, part)
             term = lax.select(here, term, jnp.zeros_like(term))
             total = term if total is None else total + term
@@ -117,7 +122,7 @@ def _max_pool_forward(x, mask, side, stride, size, before):
 def _max_pool_backward(side, stride, size, before, saved, g):
     index, mask = saved
     phases = _max_gradient(g, index, side=side, stride=stride, size=before)
-    dx = phases[0] if stride == 1 else join_phases(phases, stride, before)
+    dx = phases[0] if stride == (1, 1) else join_phases(phases, stride, before)
     return dx * mask, jnp.zeros_like(mask)
 
 
@@ -128,17 +133,16 @@ def max_pool_reference(
     x: jax.Array, mask: jax.Array, side: int, stride: int, size: tuple[int, int]
 ) -> jax.Array:
     """As `max_pool`, left to autodiff."""
-    pad = side // 2
+    sides, strides = along_both(side, x.shape[2]), along_both(stride, x.shape[2])
     lowest = jnp.asarray(jnp.finfo(x.dtype).min, x.dtype)
-    margins = ((0, 0, 0), (pad, pad, 0), (pad, pad, 0), (0, 0, 0))
+    margins = ((0, 0, 0), *((n // 2, n // 2, 0) for n in sides), (0, 0, 0))
     padded = lax.pad(jnp.where(mask > 0, x, lowest), lowest, margins)
     best = None
-    for t, f in itertools.product(range(side), repeat=2):
-        tap = padded[
-            :,
-            t : t + stride * (size[0] - 1) + 1 : stride,
-            f : f + stride * (size[1] - 1) + 1 : stride,
-        ]
+    for start in itertools.product(*map(range, sides)):
+        rows, columns = (
+            slice(first, first + s * (n - 1) + 1, s) for first, s, n in zip(start, strides, size, strict=True)
+        )
+        tap = padded[:, rows, columns]
         best = tap if best is None else jnp.where(tap > best, tap, best)
     assert best is not None  # a window has a tap
     return best

@@ -44,11 +44,16 @@ def sums(*arrays: jax.Array) -> tuple[jax.Array, ...]:
     return jax.custom_derivatives.linear_call(total, transpose, (), arrays)
 
 
+def along_both(length: int, coefficients: int, alone: int = 1) -> tuple[int, int]:
+    """(along T, along F) of a window, a stride or a margin; a single coefficient has no neighbours."""
+    return length, length if coefficients > 1 else alone
+
+
 def halves(x: jax.Array, size: tuple[int, int]) -> list[jax.Array]:
     """The even and the odd positions of `[C, T, F, B]`: two arrays `[C, T', F', B]`, size = (T', F')."""
-    t, f = size
-    x = jnp.pad(x, ((0, 0), (0, 2 * t - x.shape[1]), (0, 2 * f - x.shape[2]), (0, 0)))
-    return [x[:, ::2, ::2], x[:, 1::2, 1::2]]
+    (t, f), (_, step) = size, along_both(2, x.shape[2])
+    x = jnp.pad(x, ((0, 0), (0, 2 * t - x.shape[1]), (0, step * f - x.shape[2]), (0, 0)))
+    return [x[:, ::2, ::step], x[:, 1::2, step - 1 :: step]]
 
 
 def half_widths(channels: int) -> tuple[int, int]:

@@ -44,6 +44,11 @@ class Model:
     """What supernet and network share."""
 
     stem_multiplier: int = setting(3, "channels of the stem, in channels of the first cell", low=1)
+    stem: Literal["conv", "project"] = setting(
+        "conv",
+        "first layer: a 3x3 convolution over frames and coefficients, or a projection of each frame, after which only "
+        "time is searched (for encoders)",
+    )
     stem_stride: Literal[1, 2] = setting(1, "2 halves frames and coefficients before the first cell")
     project: int = setting(64, "width of a frame before the fixed LSTM", low=1)
     hidden: int = setting(64, "width of the fixed LSTM, a direction", low=1)

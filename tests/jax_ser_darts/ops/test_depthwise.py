@@ -53,12 +53,12 @@ def every_order(backend, stride, size):
     return jit(compute)
 
 
-def problem(size, stride, channels=C, dtype="float64"):
+def problem(size, stride, channels=C, dtype="float64", columns=None):
     """Inputs, directions and the outputs' shares of the loss: four kernels that read one activation."""
     after = tuple(-(-n // stride) for n in size)
 
     def draw(seed):
-        ws = tuple(normal(seed + 1 + i, C, k, k, dtype=dtype) for i, k in enumerate(KERNELS))
+        ws = tuple(normal(seed + 1 + i, C, k, columns or k, dtype=dtype) for i, k in enumerate(KERNELS))
         return normal(seed, channels, *size, B, dtype=dtype), ws
 
     shares = tuple(normal(50 + i, C, *after, B, dtype=dtype) for i in range(len(KERNELS)))
@@ -70,6 +70,21 @@ def problem(size, stride, channels=C, dtype="float64"):
 def test_depthwise_is_xlas_convolution_in_every_order(size, stride):
     arrays, after = problem(size, stride)
     assert_close(every_order(CUSTOM, stride, after)(*arrays), every_order(REFERENCE, stride, after)(*arrays))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_where_nothing_is_beside_it_a_kernel_is_its_middle_column(stride):
+    arrays, after = problem((7, 1), stride)
+    inputs, directions, shares = arrays
+    value, gradients, slopes = every_order(CUSTOM, stride, after)(*arrays)
+    assert_close((value, gradients, slopes), every_order(REFERENCE, stride, after)(*arrays))
+    columns = [(x, tuple(w[:, :, w.shape[2] // 2 :][:, :, :1] for w in ws)) for x, ws in (inputs, directions)]
+    assert_close(value, every_order(CUSTOM, stride, after)(*columns, shares)[0])
+    # XLA's convolution of the same with zeros beside it, as of more coefficients.
+    x, ws = inputs
+    wide = jnp.pad(x, ((0, 0), (0, 0), (REACH, REACH), (0, 0)))
+    run = jit(lambda x, ws: REFERENCE.depthwise(REFERENCE.pad(x, REACH, 1), ws, DILATIONS, x.shape[1:3]))
+    assert_close(value, [y[:, ::stride, REACH : REACH + 1] for y in run(wide, ws)])
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -58,7 +58,15 @@ def value_and_gradient(pool, x, before, after, side, stride, shares):
 @pytest.mark.parametrize("ties", [False, True], ids=["", "ties"])
 @pytest.mark.parametrize(
     ("size", "side", "stride"),
-    [((7, 6), 3, 1), ((7, 6), 3, 2), ((8, 5), 3, 2), ((7, 6), 5, 1), ((8, 7), 7, 2)],
+    [
+        ((7, 6), 3, 1),
+        ((7, 6), 3, 2),
+        ((8, 5), 3, 2),
+        ((7, 6), 5, 1),
+        ((8, 7), 7, 2),
+        ((7, 1), 3, 1),
+        ((8, 1), 5, 2),
+    ],
 )
 def test_max_pool_is_xlas_in_value_and_gradient(size, side, stride, ties, backend):
     before, x = pool_input(size, ties=ties)
