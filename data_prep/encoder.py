@@ -1,7 +1,7 @@
 """Waveform -> frames of a frozen encoder in an ONNX file, by onnxruntime (extra `onnx`): the features of kind "onnx".
 
-The file takes one waveform `[1, samples]`, float32, full scale at 1, and returns frames `[1, T, D]`. docs/encoders.md has
-recipes. Its hash is the version of these features, so that records of another file are made anew, wherever it lies.
+The file takes one waveform `[1, samples]`, float32, full scale at 1, and returns frames `[1, T, D]`. Its hash is the
+version of these features: records of another file are made anew, wherever it lies. docs/encoders.md has recipes.
 """
 
 import functools

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_ser_darts.errors import UserError
+from jax_ser_darts.models import pooled
 from jax_ser_darts.models.network import Norm, count_parameters
 from jax_ser_darts.models.sequence import AttentionPooling, to_sequence
 from jax_ser_darts.ops.backend import CUSTOM, Backend
@@ -26,7 +27,8 @@ PAPER, MATCHED = SIZES = ("paper", "matched")
 DENSE = 32
 MATCHED_CHANNELS = 16  # of the CNN-LSTMs: the paper's single map would leave all the size to the LSTM
 WIDTH = "width"  # of a registered module
-_registered: dict[str, type[nn.Module]] = {}
+# Beside a user's, the two of pooled.py: they are as they stand.
+_registered: dict[str, type[nn.Module]] = {"linear": pooled.Linear, "mlp": pooled.MLP}
 
 Module = TypeVar("Module", bound=type[nn.Module])
 

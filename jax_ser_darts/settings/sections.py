@@ -221,7 +221,11 @@ class Baselines:
         0, "architectures drawn from each search space, a fold", low=0, resumable=True, grid=True
     )
     networks: tuple[str, ...] = setting(
-        (), "hand-designed: cnn, lstm, cnn_lstm, cnn_lstm_attention", unique=True, resumable=True, grid=True
+        (),
+        "hand-designed: cnn, lstm, cnn_lstm, cnn_lstm_attention, linear, mlp",
+        unique=True,
+        resumable=True,
+        grid=True,
     )
     sizes: tuple[Size, ...] = setting(
         ("paper", "matched"),
