@@ -53,7 +53,7 @@ def fingerprint_of(
         "source": str(source),
         "group_by": data.group_by,
         "on_bad_file": data.on_bad_file,
-        "features": {**dataclasses.asdict(settings), "encoder": ""},  # its hash counts, wherever it lies
+        "features": _settings_of(settings),
         **_features_version(settings),
         "emotions": emotions,
         "utterances": [[*map(str, dataclasses.astuple(u)), stamp(u.path)] for u in utterances],
@@ -125,8 +125,13 @@ def _content(
         for members in splits.values()
         for one in members
     )
-    of = [VERSION, dataclasses.asdict(settings), _features_version(settings), rows]
+    of = [VERSION, _settings_of(settings), _features_version(settings), rows]
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _settings_of(settings: FeatureSettings) -> dict[str, Any]:
+    """What counts of them: an encoder's hash does (see `_features_version`), not where it lies."""
+    return {name: value for name, value in dataclasses.asdict(settings).items() if name != "encoder"}
 
 
 def _features_version(settings: FeatureSettings) -> dict[str, str]:
