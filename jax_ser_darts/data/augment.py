@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.fields import check_own, setting
 
 
@@ -49,6 +50,9 @@ def decibel(settings: Mapping[str, Any]) -> np.ndarray:
 
     Args:
         settings: "kind", "coefficients", "n_mels" of the features: `Corpus.metadata["features"]`.
+
+    Raises:
+        ConfigError: features of another kind.
     """
     kind = settings.get("kind")
     if kind == "logmel":
@@ -57,7 +61,9 @@ def decibel(settings: Mapping[str, Any]) -> np.ndarray:
         added = np.zeros(settings["coefficients"], np.float32)
         added[0] = math.sqrt(settings["n_mels"])
         return added
-    raise ValueError(f"nobody knows what a decibel adds to features of kind {kind!r}: set gain to 0")
+    raise ConfigError(
+        f"config.train.augment.gain: nobody knows what a decibel adds to features of kind {kind!r}; set it to 0"
+    )
 
 
 def augment(
