@@ -191,7 +191,7 @@ def test_a_decibel_is_what_the_features_of_louder_sound_show(kind, pool_kind):
 
 @pytest.mark.parametrize("settings", [{}, {"kind": "wav2vec"}])
 def test_gain_on_unknown_features_is_refused(settings):
-    with pytest.raises(ValueError, match="set gain to 0"):
+    with pytest.raises(ConfigError, match="set it to 0"):
         decibel(settings)
 
 

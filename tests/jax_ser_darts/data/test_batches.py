@@ -11,6 +11,7 @@ from jax_ser_darts.data.augment import Augmentation
 from jax_ser_darts.data.batches import class_weights, eval_batches, steps_per_epoch, train_batches
 from jax_ser_darts.data.normalisation import Normalisation
 from jax_ser_darts.data.records import Subset
+from jax_ser_darts.errors import ConfigError
 
 SEEDS = range(25)
 _ONES = np.ones(100)
@@ -180,7 +181,7 @@ def test_gain_is_added_before_normalisation():
 def test_gain_needs_to_know_the_features():
     part = random_subset(0)
     part.corpus.metadata.clear()
-    with pytest.raises(ValueError, match="set gain to 0"):
+    with pytest.raises(ConfigError, match="set it to 0"):
         train_batches(part, **arguments(part, 0), seed=0, augmentation=Augmentation(gain=1.0))
 
 
