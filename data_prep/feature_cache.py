@@ -35,7 +35,7 @@ def folder_of(records: pathlib.Path, *, source: pathlib.Path, settings: FeatureS
     versions = [
         VERSION,
         str(typing.get_type_hints(Computed)),
-        kind_of(settings).version,
+        kind_of(settings).version_for(settings),
         *map(importlib.metadata.version, _LIBRARIES),
     ]
     text = json.dumps([str(source), dataclasses.asdict(settings), versions], sort_keys=True)
