@@ -84,7 +84,8 @@ class CellNetwork(nn.Module):
         See `stem.arranged`.
         """
         maps = arranged(features, self.stem)
-        before = valid_positions(num_frames, maps.shape[1:3], self.dtype, self.axis_name)
+        _, t, f, _ = maps.shape
+        before = valid_positions(num_frames, (t, f), self.dtype, self.axis_name)
         return maps * before.mask, before, self.after(before, self.stem_stride == 2)
 
     def after(self, valid: ValidPositions, reduction: bool) -> ValidPositions:

@@ -95,8 +95,8 @@ class Stem(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array, before: ValidPositions, after: ValidPositions) -> jax.Array:
         """`[1 or D, T, F, B]` -> `[channels, T', F', B]`."""
-        how = {"stem": self.kind, "channels": self.channels, "backend": self.backend, "dtype": self.dtype}
-        y = first_maps(self, features, before, after, **how)
+        how: dict[str, Any] = {"backend": self.backend, "dtype": self.dtype}
+        y = first_maps(self, features, before, after, stem=self.kind, channels=self.channels, **how)
         return self.backend.normalise(y, after, self.axis_name)
 
 

@@ -41,12 +41,11 @@ def _pool_phases(x, mask, side, stride):
     """Phases of x with the lowest number there is on padding and margin: never a maximum."""
     lowest = jnp.asarray(jnp.finfo(x.dtype).min, x.dtype)
     inside = lax.select(jnp.broadcast_to(mask > 0, x.shape), x, jnp.full_like(x, lowest))
-    margins = [
+    sides = [
         (n // 2, n // 2 + -(have + n // 2 * 2) % s, 0)
         for n, s, have in zip(side, stride, x.shape[1:3], strict=True)
     ]
-    margins = ((0, 0, 0), *margins, (0, 0, 0))
-    return split_phases(lax.pad(inside, lowest, margins), stride)
+    return split_phases(lax.pad(inside, lowest, ((0, 0, 0), *sides, (0, 0, 0))), stride)
 
 
 def max_pool(x: jax.Array, mask: jax.Array, side: int, stride: int, size: tuple[int, int]) -> jax.Array:
