@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import numbers
 import os
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
@@ -91,19 +92,28 @@ class Predictor:
         bundle: see `bundle.read_bundle`.
         overlap: of the windows of a long recording, a share from 0 to 0.9; None is the bundle's.
         silence: what stays below it is silence, in dB of full scale; None is the bundle's.
+        first: the first window of a recording alone is predicted for, as in the evaluation of the training.
 
     Raises:
         BundleError: overlap or silence is out of range, or the network no longer predicts for the probe what it did
             when the bundle was made.
     """
 
-    def __init__(self, bundle: Bundle, *, overlap: float | None = None, silence: float | None = None):
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        overlap: float | None = None,
+        silence: float | None = None,
+        first: bool = False,
+    ):
         given = {"overlap": overlap, "silence": silence}
         windowing = {
             name: bundle.windowing[name] if value is None else value for name, value in given.items()
         }
         check_windowing(windowing, where="settings")
         self.bundle = bundle
+        self.first = first
         self.silence = windowing["silence"]
         self.hop = max(round(bundle.window_samples * (1 - windowing["overlap"])), 1)
         platform = jax.default_backend()
@@ -141,8 +151,10 @@ class Predictor:
             sampling_rate: in Hz.
 
         Raises:
-            AudioError: too short, NaN, infinite, far beyond full scale, or no waveform.
+            AudioError: too short, NaN, infinite, far beyond full scale, or no waveform; or a rate that is no number.
         """
+        if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, numbers.Real):
+            raise AudioError(f"a sampling rate is a number in Hz, and not {sampling_rate!r}")
         check_rate(sampling_rate)
         return self._predict(sound.blocks_of(waveform), sampling_rate)
 
@@ -164,6 +176,7 @@ class Predictor:
     def _predict(self, blocks: Iterable[np.ndarray], rate: float) -> Prediction:
         resampled = sound.mono(blocks, rate=rate, to=self.sampling_rate)
         windows = sound.windows(resampled, size=self.bundle.window_samples, hop=self.hop)
+        windows = itertools.islice(windows, 1) if self.first else windows
         timeline: list[Span] = []
         while group := tuple(itertools.islice(windows, max(self._batches))):
             timeline.extend(self._spans(group))
