@@ -9,6 +9,7 @@ was killed is removed when the next one is started.
 
 import contextlib
 import html
+import importlib.util
 import ipaddress
 import os
 import pathlib
@@ -28,11 +29,6 @@ from data_prep.audio import AudioError
 from jax_ser_darts import commands, extras, predict
 from jax_ser_darts.errors import UserError
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 if TYPE_CHECKING:
     import numpy as np
 
@@ -45,6 +41,7 @@ MAX_MEGABYTES = flags.DEFINE_integer("max_megabytes", 64, "Largest file that is 
 for _name in ("overlap", "silence", "cache"):
     flags.declare_key_flag(_name)
 
+_HAS_LOCKS = importlib.util.find_spec("fcntl") is not None  # Windows has none
 _PREFIX, _LOCK = "jax_ser_darts_page.", "lock"  # of the folder of recordings
 _HERE = pathlib.Path(__file__).parent
 _SECONDS_KEPT = 600  # a recording is removed soon after, even while the page is served
@@ -210,7 +207,9 @@ def recordings_folder() -> Iterator[pathlib.Path]:
         folder = pathlib.Path(name)
         (folder / "recordings").mkdir()
         with (folder / "new_lock").open("w") as lock:
-            if fcntl is not None:
+            if _HAS_LOCKS:
+                import fcntl
+
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 (folder / "new_lock").rename(folder / _LOCK)  # where it is seen, it is locked
             yield folder / "recordings"
@@ -218,8 +217,10 @@ def recordings_folder() -> Iterator[pathlib.Path]:
 
 def sweep() -> None:
     """Removes the recordings of pages whose process was killed: whose lock nobody holds."""
-    if fcntl is None:
+    if not _HAS_LOCKS:
         return
+    import fcntl
+
     for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):  # another user's, or a page that lives: it is locked
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():

@@ -16,7 +16,7 @@ def cluster_ua(table: np.ndarray, clusters: Sequence[str]) -> np.ndarray:
     """UA of each cluster of speakers, averaged over the seeds: `[clusters]`, in the order of their sorted names."""
     names, at = np.unique(np.asarray(clusters), return_inverse=True)
     sums = np.zeros((*table.shape[:2], len(names), *table.shape[3:]), table.dtype)
-    np.add.at(sums, (slice(None), slice(None), at), table)
+    np.add.at(np.moveaxis(sums, 2, 0), at, np.moveaxis(table, 2, 0))
     return metrics_of(sums)["ua"].mean(axis=(0, 1))
 
 

@@ -16,12 +16,12 @@ from jax_ser_darts.devices import compilation
 from jax_ser_darts.serving import sound
 from jax_ser_darts.serving.bundle import (
     Bundle,
-    BundleError,
     check_windowing,
     probabilities,
     probe_waveform,
     read_bundle,
 )
+from jax_ser_darts.serving.reading import BundleError
 
 ONE, MANY = (1,), (16, 1)  # windows in a call; a CPU core is as fast with one
 _PROBE_TOLERANCE = 1e-3  # machines differ by about 1e-6
@@ -153,7 +153,7 @@ class Predictor:
         Raises:
             AudioError: too short, NaN, infinite, far beyond full scale, or no waveform; or a rate that is no number.
         """
-        if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, numbers.Real):
+        if not _is_number(sampling_rate):
             raise AudioError(f"a sampling rate is a number in Hz, and not {sampling_rate!r}")
         check_rate(sampling_rate)
         return self._predict(sound.blocks_of(waveform), sampling_rate)
@@ -212,6 +212,10 @@ class Predictor:
 
     def _named(self, row: np.ndarray) -> dict[str, float]:
         return dict(zip(self.classes, row.tolist(), strict=True))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def load(bundle: str | os.PathLike, **options: Any) -> Predictor:
