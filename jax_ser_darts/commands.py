@@ -53,8 +53,21 @@ def _guarded(main, argv, *, status):
 
 def fail(error: object, *, status: int) -> int:
     """Prints the one line of a mistake; returns the status."""
-    print(f"error: {error}", file=sys.stderr)
+    print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)
     return status
+
+
+def printable(text: str) -> str:
+    """A text as a terminal may have it, on one line: names and files of others may hold what would control it.
+
+    What is no printable character becomes an escape, and so does a byte of a name that is no UTF-8.
+    """
+    return "".join(one if one.isprintable() else _escaped(one) for one in text)
+
+
+def _escaped(one: str) -> str:
+    is_byte = "\udc80" <= one <= "\udcff"  # as Python keeps it
+    return f"\\x{ord(one) - 0xDC00:02x}" if is_byte else one.encode("unicode_escape").decode()
 
 
 def parse_flags(argv: list[str], *, status: int) -> list[str]:

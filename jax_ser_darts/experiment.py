@@ -96,13 +96,9 @@ class Experiment:
             ConfigError: a class has no utterance in one of them, so that it cannot be weighted.
             FoldError: see `search_groups`.
         """
-        weighted = self.config.search.class_weights
-        parts = [subset(self.corpus, groups) for groups in self.search_groups(fold)]
-        weights = [self._weights(part, weighted, "a half of the search's speakers", fold) for part in parts]
-        normalisation = Normalisation.of(parts[0])
-        for_params, for_alphas = (
-            Part(part, normalisation, of) for part, of in zip(parts, weights, strict=True)
-        )
+        halves_of_it = self._search_data(fold)
+        normalisation = Normalisation.of(halves_of_it[0][0])
+        for_params, for_alphas = (Part(data, normalisation, weights) for data, weights in halves_of_it)
         return for_params, for_alphas
 
     def train_part(self, fold: Fold) -> Part:
@@ -111,9 +107,14 @@ class Experiment:
         Raises:
             ConfigError: a class has no utterance in it, so that it cannot be weighted.
         """
-        data = subset(self.corpus, fold.train)
-        weights = self._weights(data, self.config.train.class_weights, "the training speakers", fold)
+        data, weights = self._train_data(fold)
         return Part(data, Normalisation.of(data), weights)
+
+    def check(self, fold: Fold) -> None:
+        """Whether a fold can be searched and trained; errors as of the parts, whose frames are not looked at."""
+        self._train_data(fold)
+        if self.config.search.methods and not self.config.train.genotype:
+            self._search_data(fold)
 
     def search_folder(self, method: str, fold: Fold, seed: int) -> pathlib.Path:
         """Where a search writes its results."""
@@ -123,9 +124,17 @@ class Experiment:
         """Where a training writes its results; see layout.py for the networks' names."""
         return layout.train_folder(self.workdir, network, fold=fold.index, seed=seed)
 
-    def _weights(self, data, weighted, whose, fold):
+    def _train_data(self, fold):
+        return self._weighted(fold.train, self.config.train.class_weights, "the training speakers", fold)
+
+    def _search_data(self, fold):
+        weighted, whose = self.config.search.class_weights, "a half of the search's speakers"
+        return [self._weighted(groups, weighted, whose, fold) for groups in self.search_groups(fold)]
+
+    def _weighted(self, groups, weighted, whose, fold):
+        data = subset(self.corpus, groups)
         try:
-            return class_weights(data.labels, self.corpus.classes) if weighted else None
+            return data, class_weights(data.labels, self.corpus.classes) if weighted else None
         except ValueError as error:
             raise ConfigError(f"fold {fold.index}, {whose}: {error}") from None
 
@@ -135,7 +144,8 @@ def set_up(config: Settings, workdir: pathlib.Path, corpus: Corpus) -> Experimen
 
     Raises:
         FoldError: the corpus has too few speakers for the config, or not the groups that it names.
-        ConfigError: there is no such fold, or a class has no utterance to train on, or to search on, in one.
+        ConfigError: there is no such fold, a class has no utterance to train on, or to search on, in one, or there
+            is one class alone, which is always found.
     """
     folds = _folds(config, corpus)
     run = config.folds.run or tuple(range(len(folds)))
@@ -143,11 +153,22 @@ def set_up(config: Settings, workdir: pathlib.Path, corpus: Corpus) -> Experimen
         raise ConfigError(f"config.folds.run: there is no fold {unknown[0]} among {len(folds)}")
     chosen = tuple(folds[index] for index in run)
     experiment = Experiment(config, pathlib.Path(workdir), corpus, chosen, tuple(folds))
+    _check_classes(experiment)
     for fold in chosen:
-        experiment.train_part(fold)
-        if config.search.methods and not config.train.genotype:
-            experiment.search_parts(fold)
+        experiment.check(fold)
     return experiment
+
+
+def _check_classes(experiment: Experiment) -> None:
+    """That two classes are tested, by all folds together: one alone is always found, with a UA of 1."""
+    tested = subset(experiment.corpus, {group for fold in experiment.folds for group in fold.test}).counts
+    present = [name for name, count in tested.items() if count]
+    if len(present) < 2:
+        whose = "the corpus" if len(tested) < 2 else "the test speakers"
+        raise ConfigError(
+            f"{whose}: every utterance is of one class, {present[0]}, and whatever says so is always right: "
+            "choose more classes (config.data.emotions), or other folds (config.folds)"
+        )
 
 
 def _folds(config: Settings, corpus: Corpus) -> list[Fold]:

@@ -3,20 +3,24 @@
     jax-ser-darts page BUNDLE            # needs: pip install 'jax_ser_darts[page]'
 
 The page serves this machine alone (--host changes that). It asks no other machine for anything, sends no statistics and
-keeps no recording: recordings lie in a temporary folder, which is removed when the page is stopped.
+keeps no recording: recordings lie in a temporary folder, which is removed when the page is stopped. That of a page that
+was killed is removed when the next one is started.
 """
 
+import contextlib
 import html
+import importlib.util
 import ipaddress
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
@@ -37,6 +41,8 @@ MAX_MEGABYTES = flags.DEFINE_integer("max_megabytes", 64, "Largest file that is 
 for _name in ("overlap", "silence", "cache"):
     flags.declare_key_flag(_name)
 
+_HAS_LOCKS = importlib.util.find_spec("fcntl") is not None  # Windows has none
+_PREFIX, _LOCK = "jax_ser_darts_page.", "lock"  # of the folder of recordings
 _HERE = pathlib.Path(__file__).parent
 _SECONDS_KEPT = 600  # a recording is removed soon after, even while the page is served
 
@@ -67,7 +73,7 @@ class Page:
 
     def heading(self) -> str:
         """What the page is for, and how well the network did."""
-        scores = self._predictor.bundle.provenance.get("scores", {}).get("exported")
+        scores = self._predictor.bundle.provenance["scores"]["exported"]
         return str(self._template.heading(self._predictor.bundle, scores))
 
     def prediction(self, path: str | None) -> str:
@@ -125,26 +131,20 @@ class Page:
 
 
 def facts(bundle: Any) -> dict[str, str]:
-    """What is known of a bundle, for people, as far as its provenance says it."""
-    known = bundle.provenance
-    corpus, training = known.get("corpus", {}), known.get("training", {})
+    """What is known of a bundle, for people."""
+    corpus, training = bundle.provenance["corpus"], bundle.provenance["training"]
     about = {
         "takes": f"{bundle.window_samples / bundle.settings.sampling_rate:g} s at once, at "
         f"{bundle.settings.sampling_rate:,} Hz, as {bundle.settings.coefficients} {bundle.settings.kind} coefficients"
     }
-    if "parameters" in training:
-        about["parameters"] = f"{training['parameters']:,}"
-    if "method" in training:
-        about["method"] = (
-            f"{training['method']}, fold {training.get('fold', '?')}, seed {training.get('seed', '?')}"
-        )
-    if "name" in corpus:
-        about["trained on"] = (
-            f"{corpus['name']}: {len(training.get('speakers', {}).get('train', ()))} of {corpus.get('speakers', '?')} "
-            f"speakers, {corpus.get('utterances', '?')} utterances in all"
-        )
-    if corpus.get("licence"):
-        about["licence of the corpus"] = str(corpus["licence"])
+    about |= {
+        "parameters": f"{training['parameters']:,}",
+        "method": f"{training['method']}, fold {training['fold']}, seed {training['seed']}",
+        "trained on": f"{corpus['name']}: {len(training['speakers']['train'])} of {corpus['speakers']} speakers, "
+        f"{corpus['utterances']} utterances in all",
+    }
+    if corpus["licence"]:
+        about["licence of the corpus"] = corpus["licence"]
     if bundle.digest:
         about["bundle"] = f"SHA-256 {bundle.digest[:16]}..."
     return about
@@ -200,6 +200,36 @@ def check_free(host: str, port: int) -> int:
         return tried.getsockname()[1]
 
 
+@contextlib.contextmanager
+def recordings_folder() -> Iterator[pathlib.Path]:
+    """A folder for recordings, removed at the end; beside it is a file that is locked as long as this process lives."""
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
+        folder = pathlib.Path(name)
+        (folder / "recordings").mkdir()
+        with (folder / "new_lock").open("w") as lock:
+            if _HAS_LOCKS:
+                import fcntl
+
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                (folder / "new_lock").rename(folder / _LOCK)  # where it is seen, it is locked
+            yield folder / "recordings"
+
+
+def sweep() -> None:
+    """Removes the recordings of pages whose process was killed: whose lock nobody holds."""
+    if not _HAS_LOCKS:
+        return
+    import fcntl
+
+    for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another user's, or a page that lives: it is locked
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            with (folder / _LOCK).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+
+
 def run(bundle: str) -> int:
     """Serves until it is interrupted; returns the exit status.
 
@@ -214,11 +244,12 @@ def run(bundle: str) -> int:
         raise UserError(
             f"cannot serve at {HOST.value}, port {PORT.value}: {error.strerror}; give another --port or --host"
         ) from error
-    with tempfile.TemporaryDirectory(prefix="jax_ser_darts_page.") as recordings:
+    sweep()
+    with recordings_folder() as recordings:
         # gradio reads these when it is imported; it asks itself whether it serves, which is no matter for a proxy.
         os.environ.update(
             GRADIO_ANALYTICS_ENABLED="False",
-            GRADIO_TEMP_DIR=recordings,
+            GRADIO_TEMP_DIR=str(recordings),
             HF_HUB_OFFLINE="1",
             HF_HUB_DISABLE_TELEMETRY="1",
             NO_PROXY=",".join(filter(None, [os.environ.get("NO_PROXY"), HOST.value])),

@@ -9,11 +9,15 @@ FLAC, and what else libsndfile reads), folders (all WAV and FLAC files below the
 on standard input. Put -- before names that begin with a dash. `python -m jax_ser_darts.predict` is the same command.
 
 A recording longer than the network's window is cut into overlapping windows. Its prediction is their mean; --timeline
-shows each window. A window that stays below --silence gets no emotion. The formats:
+shows each window, --first takes the first alone, as the scores on the bundle's card did. A window that stays below
+--silence gets no emotion. The formats:
 
     table    for people
     jsonl    one JSON object a file, always with the timeline; a file that cannot be used has "error"
     csv      one line a file, or with --timeline one a window; what cannot be used has its error in the last column
+
+In table and csv, characters of a name that would control a terminal are escaped (\\x1b), and in csv a cell that a
+spreadsheet would take for a formula has ' before it. jsonl has names as they are.
 
 The exit status is 0 if every file has a prediction, 1 if some could not be used (standard error names each, the others
 have their predictions), 2 if nothing could be done: no bundle, no file, wrong flags.
@@ -56,6 +60,9 @@ SILENCE_LEVEL = flags.DEFINE_float(
     "dB of full scale: a window with no 25 ms above it is silence; the bundle's by default.",
     -120.0,
     0.0,
+)
+FIRST = flags.DEFINE_bool(
+    "first", False, "The first window of each recording alone: how the bundle's own scores were made."
 )
 CACHE = flags.DEFINE_string(
     "cache",
@@ -120,7 +127,7 @@ class Table:
 
     def add(self, path: str, prediction: "Prediction") -> None:
         """A line for the file, and one a window where these are asked for."""
-        self._line(path, prediction.whole)
+        self._line(commands.printable(path), prediction.whole)
         if TIMELINE.value and len(prediction.timeline) > 1:
             for span in prediction.timeline:
                 self._line("", span)
@@ -155,18 +162,28 @@ class Csv:
     def __init__(self, classes: Sequence[str]):
         self._classes = classes
         self._writer = csv.writer(sys.stdout, lineterminator="\n")
-        self._writer.writerow(["file", "start", "end", "emotion", *classes, "error"])
+        self._write("file", "start", "end", "emotion", *classes, "error")
 
     def add(self, path: str, prediction: "Prediction") -> None:
         """The file's line or lines."""
         for span in prediction.timeline if TIMELINE.value else (prediction.whole,):
             numbers = [f"{p:.6f}" for p in (span.probabilities or {}).values()] or [""] * len(self._classes)
             emotion = span.emotion or SILENCE
-            self._writer.writerow([path, f"{span.start:.3f}", f"{span.end:.3f}", emotion, *numbers, ""])
+            self._write(path, f"{span.start:.3f}", f"{span.end:.3f}", emotion, *numbers, "")
 
     def refuse(self, bad: BadFile) -> None:
         """A line with the reason alone."""
-        self._writer.writerow([bad.path, "", "", "", *[""] * len(self._classes), bad.reason])
+        self._write(bad.path, "", "", "", *[""] * len(self._classes), bad.reason)
+
+    def _write(self, *cells):
+        self._writer.writerow(
+            [commands.printable(f"'{cell}" if _is_formula(cell) else cell) for cell in cells]
+        )
+
+
+def _is_formula(cell: str) -> bool:
+    """Whether a spreadsheet would compute a cell, or take it apart; the dash of standard input is none."""
+    return cell != STDIN and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
 def run(bundle: str, names: Sequence[str]) -> int:
@@ -181,10 +198,10 @@ def run(bundle: str, names: Sequence[str]) -> int:
     from jax_ser_darts.serving import predictor as predictors  # takes a second: not for --help
 
     compilation.cache_compilations(CACHE.value)
-    predictor = predictors.load(bundle, overlap=OVERLAP.value, silence=SILENCE_LEVEL.value)
+    predictor = predictors.load(bundle, overlap=OVERLAP.value, silence=SILENCE_LEVEL.value, first=FIRST.value)
     out: Table | JsonLines | Csv
     if FORMAT.value == "table":
-        out = Table(predictor.classes, width=max(map(len, [*paths, "file"])))
+        out = Table(predictor.classes, width=max(map(len, map(commands.printable, [*paths, "file"]))))
     else:
         out = JsonLines() if FORMAT.value == "jsonl" else Csv(predictor.classes)
     for bad in bad_files:
@@ -207,7 +224,7 @@ def run(bundle: str, names: Sequence[str]) -> int:
 
 
 def _refuse(out: Table | JsonLines | Csv, bad: BadFile) -> None:
-    print(f"error: {bad.path}: {bad.reason}", file=sys.stderr, flush=True)
+    print(commands.printable(f"error: {bad.path}: {bad.reason}"), file=sys.stderr, flush=True)
     out.refuse(bad)
 
 

@@ -10,7 +10,8 @@ usage: launch/gke.sh --image=IMAGE --claim=CLAIM [options] --config=NAME --workd
 
 Applies a JobSet (https://jobset.sigs.k8s.io, to be installed in the cluster) of one pod, or of one a host of a TPU
 slice, that runs python -m jax_ser_darts.main with these flags. The PersistentVolumeClaim is mounted at /work, and
-outlives the pods: DIR, and the corpus, must be below it. When a pod is lost, all are made again, up to --restarts times,
+outlives the pods: DIR, and the corpus, must be below it, and compiled programs are kept there. The pods of --accelerator=cpu
+and gpu run as user 1000. When a pod is lost, all are made again, up to --restarts times,
 and go on.
 
   --image=IMAGE         made from launch/Dockerfile and pushed to where the cluster reads from
@@ -38,6 +39,7 @@ declare -A option=(
   [image]="" [claim]="" [name]=jax-ser-darts [namespace]=default [accelerator]=gpu [gpu_type]=nvidia-l4
   [tpu_type]=tpu-v5-lite-podslice [tpu_topology]=1x1 [hosts]=1 [chips]=1 [cpus]=4 [mem]=16Gi [spot]=true [restarts]=20
 )
+cache=/work/.cache/jax_ser_darts
 parse "$@"
 need image claim
 need_number hosts chips cpus restarts
@@ -86,6 +88,12 @@ node_selector() {
   done
 }
 
+# The devices of a TPU are root's. Elsewhere the pod is the image's user, whose group the claim gets.
+user() {
+  [ "${option[accelerator]}" != tpu ] || { echo "              securityContext: {runAsUser: 0}" && return; }
+  echo "              securityContext: {runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, fsGroup: 1000}"
+}
+
 chips() {
   [ -n "$limits" ] || return 0
   echo "                    limits:"
@@ -115,10 +123,12 @@ spec:
               restartPolicy: Never
               terminationGracePeriodSeconds: 25
 $(node_selector)
+$(user)
               containers:
                 - name: run
                   image: $(json "${option[image]}")
                   command: $(json_list "${command[@]}")
+                  securityContext: {allowPrivilegeEscalation: false}
                   resources:
                     requests:
                       cpu: "${option[cpus]}"

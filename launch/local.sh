@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs on this machine's devices, in the background, with the log in the workdir.
 set -euo pipefail
+# shellcheck source=launch/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
   cat <<TEXT
@@ -16,34 +18,11 @@ example: launch/local.sh --config=ravdess:quick --config.data.source=/data/ravde
 TEXT
 }
 
-dry_run=false workdir="" arguments=()
-while [ $# -gt 0 ]; do
-  case "$1" in
-    --help | -h) usage; exit 0 ;;
-    --dry-run) dry_run=true ;;
-    --workdir=*) workdir="${1#--workdir=}" ;;
-    --workdir)
-      if [ $# -lt 2 ]; then
-        echo "error: --workdir needs a value" >&2
-        exit 2
-      fi
-      workdir="$2"
-      shift
-      ;;
-    *) arguments+=("$1") ;;
-  esac
-  shift
-done
-if [ -z "$workdir" ]; then
-  echo "error: --workdir=DIR is missing" >&2
-  usage >&2
-  exit 2
-fi
-
-command=(python -m jax_ser_darts.main "${arguments[@]}" "--workdir=$workdir")
+declare -A option=()
+sent=false
+parse "$@"
 if "$dry_run"; then
-  printf '%q ' "${command[@]}"
-  printf '>> %q\n' "$workdir/log.txt"
+  echo "$(shown "${command[@]}")>> $(printf '%q' "$workdir/log.txt")"
   exit 0
 fi
 mkdir -p "$workdir"

@@ -36,6 +36,7 @@ declare -A option=(
   [project]="" [zone]="" [image]="" [bucket]="" [name]=jax-ser-darts [accelerator]=v5litepod-8
   [runtime]=v2-alpha-tpuv5-lite [spot]=true [wait]=60 [tries]=3
 )
+cache=/work/.cache/jax_ser_darts
 parse "$@"
 need project zone image bucket
 need_number wait tries
@@ -67,10 +68,11 @@ set -uo pipefail
 # A connection that was lost may have left these at work; then what /work has is newer than the bucket.
 sudo docker rm --force run >/dev/null 2>&1
 [ ! -e /var/tmp/mirror.pid ] || pkill --pidfile /var/tmp/mirror.pid
-sudo mkdir -p /work && sudo chmod 777 /work
+sudo install --directory --owner="\$(id -u)" --group="\$(id -g)" /work
 gcloud storage rsync --recursive --skip-if-dest-has-newer-mtime $(printf '%q' "${option[bucket]}") /work || exit 3
 give_back() { gcloud storage rsync --recursive --exclude='.*orbax-checkpoint-tmp.*' /work $(printf '%q' "${option[bucket]}"); }
 sudo gcloud auth configure-docker $(printf '%q' "${option[image]%%/*}") --quiet
+# --privileged: the TPU's devices, /dev/accel* or /dev/vfio, differ by generation, and are root's.
 sudo docker run --name=run --rm --privileged --net=host --user="\$(id -u):\$(id -g)" --volume=/work:/work \
   $(printf '%q' "${option[image]}") $(shown "${command[@]}")&
 run=\$!

@@ -10,8 +10,8 @@ usage: launch/vertex.sh --project=ID --image=IMAGE --nfs=SERVER:/PATH --network=
     [any flag of jax_ser_darts.main]
 
 Creates a Vertex AI custom job of one machine that runs python -m jax_ser_darts.main with these flags. An NFS share
-(Filestore) is mounted at /mnt/nfs/work, and outlives the machine: DIR, and the corpus, must be below it. When Vertex AI
-takes a spot machine away, it starts the job again, and the run goes on.
+(Filestore) is mounted at /mnt/nfs/work, and outlives the machine: DIR, and the corpus, must be below it. Compiled programs
+are kept there too. The image runs as user 1000, who must be allowed to write to the share. When Vertex AI takes a spot machine away, it starts the job again, and the run goes on.
 
   --project=ID          of Google Cloud
   --region=NAME         (us-central1)
@@ -37,6 +37,7 @@ declare -A option=(
   [project]="" [region]=us-central1 [image]="" [nfs]="" [network]="" [name]=jax_ser_darts [machine]=g2-standard-8
   [gpu_type]=NVIDIA_L4 [gpus]=1 [spot]=true [timeout]=604800
 )
+cache=/mnt/nfs/work/.cache/jax_ser_darts
 parse "$@"
 need project image nfs network
 need_number gpus timeout

@@ -1,4 +1,4 @@
-"""The first 500 cases of fuzz.py; SER_FUZZ=10000 for a long run, SER_FUZZ_SEED for others."""
+"""The first cases of fuzz.py and fuzz_bundles.py; SER_FUZZ=10000 for a long run, SER_FUZZ_SEED for others."""
 
 import os
 import pathlib
@@ -16,3 +16,19 @@ def test_damaged_files_are_answered_or_refused_and_nothing_else(tmp_path):
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     for outcome in ("answered", "refused", "table read", "table refused"):
         assert outcome in done.stdout, "the damage is neither too small nor too large"
+
+
+def test_damaged_and_hostile_bundles_are_refused_or_predict_as_they_did():
+    command = [sys.executable, str(FUZZ.with_name("fuzz_bundles.py"))]
+    command += [f"--count={os.environ.get('SER_FUZZ', 80)}", f"--seed={os.environ.get('SER_FUZZ_SEED', 0)}"]
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(FUZZ.with_name(".jax_cache"))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **cache})
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    for outcome in (
+        "link: refused",
+        "pipe: refused",
+        "sealed JSON: refused",
+        "the same",
+        "of the same probe",
+    ):
+        assert outcome in done.stdout, "the changes are neither too small nor too large"

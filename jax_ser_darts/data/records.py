@@ -41,7 +41,7 @@ class Corpus:
         features: N arrays, float32 [num_frames, F] each.
         num_frames: int32 [N].
         label: int32 [N].
-        id: str [N], unique.
+        id: str [N], unique; this and the next three are arrays of str or of objects.
         speaker: str [N].
         group: str [N].
         sex: str [N]: "female", "male", or "" where unknown.
@@ -103,8 +103,10 @@ class Corpus:
 
     def group_sexes(self) -> dict[str, str]:
         """Group -> the sex of its speakers, "" where they differ; the `sexes` of `folds.make_folds`."""
-        sexes = {group: set(self.sex[self.group == group].tolist()) for group in self.groups}
-        return {group: sex.pop() if len(sex) == 1 else "" for group, sex in sexes.items()}
+        sexes: dict[str, set[str]] = {group: set() for group in self.groups}
+        for group, sex in zip(self.group.tolist(), self.sex.tolist(), strict=True):
+            sexes[group].add(sex)
+        return {group: min(of) if len(of) == 1 else "" for group, of in sexes.items()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -135,12 +137,13 @@ def subset(corpus: Corpus, groups: Iterable[str]) -> Subset:
     Raises:
         RecordsError: a group that the corpus lacks, or none at all.
     """
-    groups = sorted(set(groups))
-    if unknown := sorted(set(groups) - set(corpus.groups)):
+    wanted = set(groups)
+    if unknown := sorted(wanted - set(corpus.groups)):
         raise RecordsError(f"the corpus has no group {', '.join(unknown)}; it has {', '.join(corpus.groups)}")
-    if not groups:
+    if not wanted:
         raise RecordsError(f"no group is named; the corpus has {', '.join(corpus.groups)}")
-    return Subset(corpus, np.flatnonzero(np.isin(corpus.group, groups)).astype(np.int32))
+    inside = [group in wanted for group in corpus.group.tolist()]
+    return Subset(corpus, np.flatnonzero(inside).astype(np.int32))
 
 
 def load_records(folder: pathlib.Path | str) -> Corpus:
@@ -181,7 +184,9 @@ def load_records(folder: pathlib.Path | str) -> Corpus:
             raise RecordsError(f"the records in {folder} are not what they say of themselves: {_AGAIN}")
 
     def column(name: str) -> np.ndarray:
-        return np.array([example[name].decode() for example in examples])
+        return np.array(
+            [example[name].decode() for example in examples], object
+        )  # else all as long as the longest
 
     speaker, group = column("speaker"), np.repeat(list(sizes), list(sizes.values()))
     speakers = collections.defaultdict(set)

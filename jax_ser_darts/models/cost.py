@@ -25,7 +25,7 @@ def flops(network: nn.Module, features: Any, num_frames: Any) -> int:
         alone = alone.clone(backend=REFERENCE)  # convolutions as such, not as sums of shifted planes
     inputs = (features, num_frames)
     variables = jax.eval_shape(lambda *a: alone.init(jax.random.key(0), *a, train=False), *inputs)
-    return _count(jax.make_jaxpr(lambda v, *a: alone.apply(v, *a, train=False))(variables, *inputs))
+    return count(jax.make_jaxpr(lambda v, *a: alone.apply(v, *a, train=False))(variables, *inputs))
 
 
 @runtime_checkable
@@ -38,8 +38,16 @@ class _Jaxpr(Protocol):
         ...
 
 
-def _count(jaxpr: _Jaxpr) -> int:
+def count(jaxpr: _Jaxpr) -> int:
+    """As `flops`, of a trace: `jax.make_jaxpr` of a function whose convolutions are convolutions."""
     return sum(_of_equation(equation) for equation in jaxpr.eqns)
+
+
+def largest_array(jaxpr: _Jaxpr) -> int:
+    """Numbers of the largest array that a traced function makes on its way."""
+    own = (math.prod(getattr(out.aval, "shape", ())) for equation in jaxpr.eqns for out in equation.outvars)
+    inner = (largest_array(trace) for equation in jaxpr.eqns for trace in _traces_in(equation))
+    return max(max(own, default=0), max(inner, default=0))
 
 
 def _of_equation(equation: core.JaxprEqn) -> int:
@@ -52,12 +60,15 @@ def _of_equation(equation: core.JaxprEqn) -> int:
         kernel = _shape(equation.invars[1])
         out_features = kernel[parameters["dimension_numbers"].rhs_spec[0]]
         return 2 * math.prod(_shape(equation.outvars[0])) * math.prod(kernel) // out_features
-    inner = sum(
-        _count(value)
-        for value in jax.tree.leaves(list(parameters.values()), is_leaf=lambda x: isinstance(x, _Jaxpr))
-        if isinstance(value, _Jaxpr)
-    )
+    inner = sum(map(count, _traces_in(equation)))
     return inner * (parameters["length"] if name == "scan" else 1)
+
+
+def _traces_in(equation: core.JaxprEqn) -> list[_Jaxpr]:
+    """Those of the functions that an operation calls, such as a loop's body."""
+    parameters = list(equation.params.values())
+    leaves = jax.tree.leaves(parameters, is_leaf=lambda x: isinstance(x, _Jaxpr))
+    return [leaf for leaf in leaves if isinstance(leaf, _Jaxpr)]
 
 
 def _shape(variable: core.Var | core.Literal) -> tuple[int, ...]:

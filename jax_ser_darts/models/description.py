@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 
 from jax_ser_darts.errors import UserError
-from jax_ser_darts.models.baselines import WIDTH, Baseline, registered
+from jax_ser_darts.models.baselines import BASELINES, WIDTH, Baseline, registered
 from jax_ser_darts.models.network import Network
 from jax_ser_darts.ops.backend import REFERENCE
 from jax_ser_darts.search_space import genotype as genotypes
@@ -20,7 +20,10 @@ MODELS = {"genotype": Network, "baseline": Baseline}
 REGISTERED = "registered"  # a baseline of the user: its name and module are entries beside its sizes
 _OF_TRAINING = ("dropout", "auxiliary", "momentum")
 _OF_THE_PROGRAM = ("parent", "name", "backend", "axis_name", "dtype")
-_LARGEST = 4096  # of any size: a description asks for no network that fills the machine while it is built
+# A description asks for no network that fills the machine, or takes it for hours, while it is built.
+_LARGEST = 4096  # of any size
+# Of all cells together: twenty cells of four nodes have 160 edges, and 8,000 taps if all are sep_conv_5x5.
+_MOST_EDGES, _MOST_TAPS = 1024, 2**15
 
 
 class DescriptionError(UserError):
@@ -73,11 +76,15 @@ def build(description: Mapping[str, Any]) -> nn.Module:
             entries[name] = genotypes.from_json(value)
         elif name == "reductions":
             entries[name] = None if value is None else frozenset(map(_size, _list(name, value)))
-        elif isinstance(value, str):
-            continue
+        elif name == "kind":
+            if value not in BASELINES:
+                raise DescriptionError(f"the baseline {value!r} is not one of {', '.join(BASELINES)}")
         else:
             entries[name] = _size(value)
-    return kind(**entries)
+    network = kind(**entries)
+    if isinstance(network, Network):
+        _check_cells(network)
+    return network
 
 
 def with_reference_kernels(network: nn.Module) -> nn.Module:
@@ -93,6 +100,25 @@ def _build_registered(description: Mapping[str, Any]) -> nn.Module:
     if set(description) - set(sizes) != {MODEL, "name", "module"} or "classes" not in sizes:
         raise DescriptionError(f"the network {name!r} has other entries than its name, module and sizes")
     return registered()[name](**sizes)
+
+
+def _check_cells(network: Network) -> None:
+    """Whether all cells together are few enough: each edge, and each tap of a kernel, is a part of the program."""
+    genotype = network.genotype
+    cells = dict.fromkeys(genotypes.CNN_CELLS, network.cells)
+    cells |= {genotypes.SEQUENCE: network.sequence_cells} if genotype.sequence else {}
+    edges = sum(number * len(genotype.operations(name)) for name, number in cells.items())
+    taps = network.cells * sum(
+        spec.stages * spec.kernel**2
+        for name in genotypes.CNN_CELLS
+        for spec in map(operations.specification, genotype.operations(name))
+        if isinstance(spec, operations.Convolution)
+    )
+    if edges > _MOST_EDGES or taps > _MOST_TAPS:
+        raise DescriptionError(
+            f"the network's cells have {edges} edges, and kernels of {taps} taps; at most {_MOST_EDGES} and "
+            f"{_MOST_TAPS} are taken"
+        )
 
 
 def _fields(kind: type) -> list[str]:

@@ -6,6 +6,7 @@ Nothing here needs the corpus or a checkpoint: what has to be known of the corpu
 import collections
 import dataclasses
 import json
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -225,6 +226,12 @@ def _record(results: Results, job: Job) -> dict[str, Any]:
     record = job.done(results.workdir)
     if record is None:
         raise ConfigError(f"{job.folder(results.workdir)} is not done: nothing can be reported of it")
+    for name, value in record.items():
+        if isinstance(value, float) and not math.isfinite(value):  # JSON's 1e999 is read as infinity
+            where = job.folder(results.workdir) / layout.JOB_FILE
+            raise ConfigError(
+                f"{where}: {name!r} is {value}, and no number that can be reported: do the job again"
+            )
     return record
 
 

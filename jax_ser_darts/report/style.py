@@ -54,6 +54,11 @@ def settings() -> contextlib.AbstractContextManager:
     return matplotlib.rc_context(_SETTINGS)
 
 
+def plain(text: str) -> str:
+    """A name of others as a label: between two dollars Matplotlib would read mathematics."""
+    return text.replace("$", r"\$")
+
+
 def colours(names: Iterable[str]) -> dict[str, str]:
     """Name -> colour, the same in all figures; the first ones differ the most."""
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}

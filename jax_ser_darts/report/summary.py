@@ -23,7 +23,7 @@ from jax_ser_darts.scoring.scores import absent_classes
 from jax_ser_darts.scoring.significance import (
     cluster_ua,
     holm,
-    sign_flip,
+    sign_flips,
     smallest_p,
     variance_components,
 )
@@ -220,7 +220,8 @@ def _tests(config, tables, values, draws, clusters, methods):
     names = sorted(tables, key=lambda method: -values[method]["ua"])
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     ua = {method: cluster_ua(table, clusters) for method, table in tables.items()}
-    p_values = [sign_flip(ua[a] - ua[b], permutations=config.scores.permutations) for a, b in pairs]
+    differences = np.reshape([ua[a] - ua[b] for a, b in pairs], (len(pairs), len(set(clusters))))
+    p_values = sign_flips(differences, permutations=config.scores.permutations).tolist()
     families = np.array([family(a, b, methods) for a, b in pairs])
     corrected = np.zeros(len(pairs))
     for question in FAMILIES:

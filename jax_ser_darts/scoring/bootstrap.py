@@ -79,7 +79,8 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     units = next(iter(tables.values())).shape[2]
     sizes = np.ones(units, int) if sizes is None else sizes
-    times_drawn = rng.multinomial(sizes.sum(), sizes / sizes.sum(), size=resamples)
+    # As float64, which holds these counts exactly and multiplies them far faster than int64.
+    times_drawn = rng.multinomial(sizes.sum(), sizes / sizes.sum(), size=resamples).astype(float)
     draws = {}
     for method, table in tables.items():
         searches, trainings, _, classes, _ = table.shape
@@ -89,7 +90,8 @@ def bootstrap(
         for drawn in rng.integers(searches, size=(search_draws, resamples)):
             within = rng.multinomial(training_draws, np.full(trainings, 1 / trainings), size=resamples)
             bootstrap_weights[rows, drawn] += within / (search_draws * training_draws)
-        counts = np.einsum("nu,rsuc->nrsc", times_drawn, table.reshape(*table.shape[:3], classes**2))
+        by_unit = np.moveaxis(table, 2, 0).reshape(units, -1).astype(float)
+        counts = (times_drawn @ by_unit).reshape(resamples, searches, trainings, classes**2)
         metrics = metrics_of(counts.reshape(*counts.shape[:3], classes, classes))
         draws[method] = {name: np.sum(metrics[name] * bootstrap_weights, axis=(1, 2)) for name in METRICS}
         pooled = np.einsum("nrs,nrsc->nc", bootstrap_weights, counts)

@@ -17,7 +17,8 @@ import jax.export
 import jax.numpy as jnp
 
 from jax_ser_darts.models.description import with_reference_kernels
-from jax_ser_darts.serving.bundle import Bundle, BundleError, probabilities
+from jax_ser_darts.serving.bundle import Bundle, probabilities
+from jax_ser_darts.serving.reading import BundleError
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

@@ -8,16 +8,17 @@
     model.stablehlo     waveform -> probabilities for other programs (see artifact.py); may be absent
     model.onnx          the same for ONNX Runtime (see onnx_model.py); may be absent
 
-Reading runs nothing of it: JSON and arrays are parsed and checked against the network that the entries describe. The
-hashes show damage, not forgery: whoever can write the folder can write the hashes.
+Reading runs nothing of it: JSON and arrays are parsed and checked against the network that the entries describe, and
+what that network would ask of the machine is limited before it is built (limits.py). The hashes show damage, not
+forgery: whoever can write the folder can write the hashes.
 """
 
 import dataclasses
 import errno
 import hashlib
-import json
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -33,23 +34,31 @@ import safetensors.numpy
 from data_prep import features
 from data_prep.features import FeatureSettings, SettingsError
 from jax_ser_darts.data.normalisation import Normalisation
-from jax_ser_darts.errors import UserError
 from jax_ser_darts.files import sync_folder, write_json, writing
-from jax_ser_darts.models.description import DescriptionError, build
+from jax_ser_darts.models.description import DescriptionError, build, with_reference_kernels
 from jax_ser_darts.search_space.genotype import GenotypeError
-from jax_ser_darts.serving import frontend
+from jax_ser_darts.serving import frontend, limits
+from jax_ser_darts.serving import provenance as provenances
+from jax_ser_darts.serving.reading import BundleError, json_object, read
 
 FORMAT = 1
 MANIFEST, WEIGHTS, NETWORK = "bundle.json", "model.safetensors", "network.json"
 PROVENANCE, CARD, ARTIFACT, ONNX = "provenance.json", "README.md", "model.stablehlo", "model.onnx"
 NEEDED, OPTIONAL = (WEIGHTS, NETWORK, PROVENANCE, CARD), (ARTIFACT, ONNX)
 _SPARE_FRAMES = 64  # T is rounded up to a multiple; see experiment.FRAMES_MULTIPLE
-_LARGEST_TEXT = 2**25  # bytes of a JSON file: a real one has some thousands
+# Bytes of each file. Real ones have a few thousand, besides provenance (of thousands of speakers) and the last three.
+LARGEST = {
+    MANIFEST: 2**18,
+    NETWORK: 2**20,
+    PROVENANCE: 2**23,
+    CARD: 2**22,
+    WEIGHTS: 2**28,
+    ARTIFACT: 2**29,
+    ONNX: 2**29,
+}
+_LARGEST_HEADER = 2**22  # bytes, of the weights' file
+_MOST_CLASSES, _LONGEST_NAME = 1024, 200
 _VARIABLES, _FRONTEND, _NORMALISATION = "network", "frontend", "normalisation"
-
-
-class BundleError(UserError):
-    """The folder is no bundle that can be used; the message says why, and what to do."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,10 +157,13 @@ def write_bundle(
 ) -> None:
     """Writes the folder, whole or not at all; an older bundle of this name is replaced.
 
+    Whenever the process is killed, `read_bundle` finds the older bundle or this one.
+
     Raises:
         BundleError: the folder holds something else.
     """
     folder = pathlib.Path(folder).absolute()
+    _recover(folder)
     if folder.exists() and not ((folder / MANIFEST).is_file() or _is_empty(folder)):
         raise BundleError(f"{folder} is not a bundle and not empty: name another folder")
     flat = flax.traverse_util.flatten_dict(bundle.weights(), sep="/")
@@ -179,18 +191,34 @@ def write_bundle(
                 _write_bytes(new / name, content)
         files = {path.name: _stamp(path.read_bytes()) for path in sorted(new.iterdir())}
         write_json(new / MANIFEST, {"format": FORMAT, "versions": dict(versions), "files": files})
-        old = pathlib.Path(beside, "old")
-        if folder.exists():
-            os.replace(folder, old)
-        try:
-            os.replace(new, folder)
-        except OSError as error:
-            if old.exists() and not folder.exists():
-                os.replace(old, folder)
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                raise BundleError(f"another process is writing {folder}: try again") from None
-            raise
+        _put_in_place(new, folder)
     sync_folder(folder.parent)
+
+
+def _put_in_place(new: pathlib.Path, folder: pathlib.Path) -> None:
+    """Renames; an older bundle waits beside until the new one is there."""
+    old = _beside(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)  # a writer was killed while it removed this
+        os.replace(folder, old)
+    try:
+        os.replace(new, folder)
+    except OSError as error:
+        _recover(folder)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise BundleError(f"another process is writing {folder}: try again") from None
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(folder: pathlib.Path) -> pathlib.Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _recover(folder: pathlib.Path) -> None:
+    """Puts an older bundle back whose writer was killed between its renames."""
+    if not folder.exists() and _beside(folder).exists():
+        os.replace(_beside(folder), folder)
 
 
 def read_bundle(folder: str | os.PathLike) -> Bundle:
@@ -199,9 +227,10 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
     Raises:
         BundleError: no bundle, one of another format, damaged, or with parts that do not fit together.
     """
-    folder = pathlib.Path(folder).expanduser()
-    manifest_bytes = _read(folder / MANIFEST, largest=_LARGEST_TEXT)
-    manifest = _object(manifest_bytes, folder / MANIFEST)
+    folder = pathlib.Path(folder).expanduser().absolute()
+    folder = folder if folder.exists() or not _beside(folder).exists() else _beside(folder)
+    manifest_bytes = read(folder / MANIFEST, largest=LARGEST[MANIFEST])
+    manifest = json_object(manifest_bytes, folder / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise BundleError(
             f"{folder}: bundle format {manifest.get('format')!r}, this version reads {FORMAT}: export it again, or "
@@ -217,8 +246,8 @@ def read_bundle(folder: str | os.PathLike) -> Bundle:
 
 
 def _assemble(contents: Mapping[str, bytes], folder: pathlib.Path) -> Bundle:
-    described = _object(contents[NETWORK], folder / NETWORK)
     where = folder / NETWORK
+    described = json_object(contents[NETWORK], where)
 
     def entry(name: str, kind: type) -> Any:
         if not isinstance(described.get(name), kind) or isinstance(described.get(name), bool):
@@ -226,15 +255,16 @@ def _assemble(contents: Mapping[str, bytes], folder: pathlib.Path) -> Bundle:
         return described[name]
 
     classes = entry("classes", list)
-    if len(classes) < 2 or len(set(map(str, classes))) < len(classes) or not all(map(_is_name, classes)):
-        raise BundleError(f"{where}: the classes must be two names or more, all different: {classes}")
-    settings = FeatureSettings.from_mapping(entry("features", dict))
+    if not 2 <= len(classes) <= _MOST_CLASSES or not all(map(_is_name, classes)):
+        raise BundleError(f"{where}: the classes must be 2 to {_MOST_CLASSES} names: {str(classes)[:200]}")
+    if len(set(classes)) < len(classes):
+        raise BundleError(f"{where}: the classes must be all different: {str(classes)[:200]}")
+    limits.check_features(entry("features", dict))
+    settings = FeatureSettings.from_mapping(described["features"])
     frames = entry("frames", int)
-    if (
-        not 1 <= frames <= settings.num_frames(settings.max_samples) + _SPARE_FRAMES
-        or settings.max_samples > 2**26
-    ):
+    if not 1 <= frames <= settings.num_frames(settings.max_samples) + _SPARE_FRAMES:
         raise BundleError(f"{where}: {frames} frames do not go with {settings.seconds:g} s of sound")
+    limits.check_window(settings, frames)
     description = entry("network", dict)
     network = build(description)
     if network.classes != len(classes):
@@ -244,6 +274,8 @@ def _assemble(contents: Mapping[str, bytes], folder: pathlib.Path) -> Bundle:
     probe = entry("probe", list)
     if len(probe) != len(classes) or not all(isinstance(value, float) for value in probe):
         raise BundleError(f"{where}: the probe must have a probability for each of {len(classes)} classes")
+    provenance = json_object(contents[PROVENANCE], folder / PROVENANCE)
+    provenances.check(provenance, classes=classes, where=str(folder / PROVENANCE))
     tree = _weights(contents[WEIGHTS], folder / WEIGHTS, network=network, settings=settings, frames=frames)
     return Bundle(
         description=description,
@@ -255,7 +287,7 @@ def _assemble(contents: Mapping[str, bytes], folder: pathlib.Path) -> Bundle:
         arrays=tree[_FRONTEND],
         windowing=windowing,
         probe=tuple(probe),
-        provenance=_object(contents[PROVENANCE], folder / PROVENANCE),
+        provenance=provenance,
         artifact=contents.get(ARTIFACT),
         onnx=contents.get(ONNX),
     )
@@ -277,12 +309,19 @@ def check_windowing(windowing: Mapping[str, Any], *, where: str) -> None:
 def expected_shapes(
     *, network: nn.Module, settings: FeatureSettings, frames: int
 ) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every array of a bundle's weights; nothing is computed."""
+    """Name -> shape of every array of a bundle's weights; nothing is computed.
+
+    Raises:
+        BundleError: the network is too large, see limits.py.
+    """
     inputs = (
         jax.ShapeDtypeStruct((1, frames, settings.coefficients), jnp.float32),
         jax.ShapeDtypeStruct((1,), jnp.int32),
     )
-    variables = jax.eval_shape(lambda *a: network.init(jax.random.key(0), *a, train=False), *inputs)
+    plain = with_reference_kernels(network)
+    init = lambda *a: plain.init(jax.random.key(0), *a, train=False)
+    trace, variables = jax.make_jaxpr(init, return_shape=True)(*inputs)
+    limits.check_network(trace, variables)
     tree = {
         _VARIABLES: variables,
         _FRONTEND: features.array_shapes(settings),
@@ -295,6 +334,8 @@ def expected_shapes(
 def _weights(
     content: bytes, path: pathlib.Path, *, network: nn.Module, settings: FeatureSettings, frames: int
 ) -> dict[str, Any]:
+    if int.from_bytes(content[:8], "little") > _LARGEST_HEADER:
+        raise BundleError(f"{path}: no safetensors file (its header is too large)")
     try:
         arrays = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -330,7 +371,7 @@ def _checked_files(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[st
         )
     contents = {}
     for name, stamp in files.items():
-        content = _read(folder / name, largest=None if name in (WEIGHTS, *OPTIONAL) else _LARGEST_TEXT)
+        content = read(folder / name, largest=LARGEST[name])
         if _stamp(content) != stamp:
             raise BundleError(
                 f"{folder / name} is not the file that was exported (its SHA-256 is another): copy the bundle again"
@@ -339,39 +380,15 @@ def _checked_files(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[st
     return contents
 
 
-def _object(content: bytes, path: pathlib.Path) -> dict[str, Any]:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON")
-
-    try:
-        value = json.loads(content.decode(), parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is no JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise BundleError(f"{path} holds no JSON object")
-    return value
-
-
-def _read(path: pathlib.Path, *, largest: int | None) -> bytes:
-    try:
-        if largest is not None and path.stat().st_size > largest:
-            raise BundleError(f"{path} is larger than {largest} bytes: it is not of a bundle")
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise BundleError(
-            f"{path} is missing: a bundle is a folder that `jax-ser-darts export` wrote"
-        ) from None
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
-
-
 def _made_by(manifest: Mapping[str, Any]) -> str:
     versions = manifest.get("versions")
     return str(versions.get("jax_ser_darts", "unknown") if isinstance(versions, dict) else "unknown")[:40]
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+    return (
+        isinstance(value, str) and bool(value.strip()) and value.isprintable() and len(value) <= _LONGEST_NAME
+    )
 
 
 def _is_empty(folder: pathlib.Path) -> bool:

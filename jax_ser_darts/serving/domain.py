@@ -30,6 +30,9 @@ _ALL_IS_SPEECH = -120.0  # dB: somebody has labelled these utterances, so none o
 def check(config: Settings, folder: pathlib.Path, workdir: pathlib.Path) -> str:
     """Evaluates a bundle on every labelled utterance of the config's corpus, and compares with the bundle's own scores.
 
+    An utterance is heard as `predict` hears it: a longer one than a window as the mean of its windows that are not
+    silent. Where all are, it gets a class all the same.
+
     The corpus's classes (config.data.emotions) are the bundle's of the same name, or those that config.bundle.labels
     gives them; utterances of others are left out. The drop is in UA over the classes that the corpus has, which the
     bundle's own figure is taken over, too. WORKDIR/domain.json and domain.txt keep the result.
@@ -48,7 +51,7 @@ def check(config: Settings, folder: pathlib.Path, workdir: pathlib.Path) -> str:
         sorted({name for _, name in utterances}), dict(config.bundle.labels), classes=bundle.classes
     )
     known = [(utterance, label_of[name]) for utterance, name in utterances if name in label_of]
-    predictions, bad_files = _predictions(bundle, known, selection.bad_files)
+    predictions, bad_files, heard = _predictions(bundle, known, selection.bad_files)
     if bad_files and config.data.on_bad_file == "error":
         raise BadFilesError(bad_files)
     unit: Unit = "speaker" if len(set(predictions.speakers)) > 1 else "utterance"
@@ -62,6 +65,7 @@ def check(config: Settings, folder: pathlib.Path, workdir: pathlib.Path) -> str:
         "labels": label_of,
         "left_out": {name: n for name, n in _counts(utterances).items() if name not in label_of},
         "bad_files": [dataclasses.asdict(bad) for bad in bad_files],
+        **heard,
         "classes": shared,
         "scores": here.to_json(),
         "own_ua": at_home,
@@ -109,25 +113,37 @@ def recall_of(own: Scores, classes: Sequence[str]) -> float | None:
 
 def _predictions(
     bundle: Bundle, utterances: Sequence[tuple[Utterance, str]], bad_files: Sequence[BadFile]
-) -> tuple[Predictions, list[BadFile]]:
-    predictor, bad_files, rows = Predictor(bundle, silence=_ALL_IS_SPEECH), list(bad_files), []
+) -> tuple[Predictions, list[BadFile], dict[str, int]]:
+    """The predictions; files that cannot be used; how many utterances have several windows, how many are silence."""
+    predictor, bad_files, rows = Predictor(bundle), list(bad_files), []
+    heard = {"several_windows": 0, "silent": 0}
     for utterance, name in tqdm.tqdm(utterances, desc="utterances", unit="utt", disable=None):
         try:
             waveform = audio.read(utterance, sampling_rate=predictor.sampling_rate)
-            emotion = predictor.predict(waveform, predictor.sampling_rate).emotion
+            prediction = predictor.predict(waveform, predictor.sampling_rate)
+            heard["several_windows"] += len(prediction.timeline) > 1
+            if prediction.emotion is None:
+                heard["silent"] += 1
+                prediction = Predictor(bundle, silence=_ALL_IS_SPEECH).predict(
+                    waveform, predictor.sampling_rate
+                )
         except audio.AudioError as error:
             bad_files.append(BadFile(str(utterance.path), str(error)))
             continue
         place = bundle.classes.index
-        rows.append((utterance.id, place(name), place(emotion), utterance.speaker or "unknown"))
+        rows.append((utterance.id, place(name), place(prediction.emotion), utterance.speaker or "unknown"))
     if not rows:
         raise BadFilesError(bad_files)
     if bad_files:
         logging.warning("%d file(s) cannot be used, such as %s", len(bad_files), bad_files[0])
     ids, labels, predictions, speakers = zip(*rows, strict=True)
-    return Predictions(
-        ids=ids, labels=labels, predictions=predictions, speakers=speakers, classes=bundle.classes
-    ), bad_files
+    return (
+        Predictions(
+            ids=ids, labels=labels, predictions=predictions, speakers=speakers, classes=bundle.classes
+        ),
+        bad_files,
+        heard,
+    )
 
 
 def _met(corpus: str, bundle: Bundle, speakers: Sequence[str]) -> list[str]:
@@ -151,6 +167,15 @@ def _report(result: dict[str, Any], bundle: Bundle, here: Scores, home: Scores, 
         lines.append(f"Left out, having no counterpart: {result['left_out']}")
     if result["bad_files"]:
         lines.append(f"Left out, unusable: {len(result['bad_files'])} file(s), see {NAME}.json")
+    if result["several_windows"]:
+        lines.append(
+            f"{result['several_windows']} utterance(s) are longer than a window: scored by all their windows, as "
+            "`predict` does; the bundle's own scores are of the first window alone"
+        )
+    if result["silent"]:
+        lines.append(
+            f"{result['silent']} utterance(s) are silence to `predict`: they got a class all the same"
+        )
     if met:
         lines.append(
             f"WARNING: trained on {len(met)} of these speakers ({', '.join(met[:5])}, ...): the scores are too high"

@@ -43,7 +43,7 @@ def render(bundle: Bundle) -> str:
         method_folds=figures["method_folds"],
         warnings=_warnings(own, pooled),
         genotype=str(genotypes.from_json(genotype)) if genotype else "",
-        features={"kind": bundle.settings.kind, **known["config"]["features"]},
+        features=bundle.settings,
         windowing=bundle.windowing,
         window_samples=bundle.window_samples,
         seconds=bundle.window_samples / bundle.settings.sampling_rate,

@@ -36,12 +36,12 @@ from jax_ser_darts.models.description import with_reference_kernels
 from jax_ser_darts.serving import model_card
 from jax_ser_darts.serving.bundle import (
     Bundle,
-    BundleError,
     probabilities,
     probe_waveform,
     read_bundle,
     write_bundle,
 )
+from jax_ser_darts.serving.reading import BundleError
 
 OPSET = 23
 _TOLERANCE = 1e-4  # of a probability; seen are some 1e-6

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import numbers
 import os
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
@@ -15,12 +16,12 @@ from jax_ser_darts.devices import compilation
 from jax_ser_darts.serving import sound
 from jax_ser_darts.serving.bundle import (
     Bundle,
-    BundleError,
     check_windowing,
     probabilities,
     probe_waveform,
     read_bundle,
 )
+from jax_ser_darts.serving.reading import BundleError
 
 ONE, MANY = (1,), (16, 1)  # windows in a call; a CPU core is as fast with one
 _PROBE_TOLERANCE = 1e-3  # machines differ by about 1e-6
@@ -91,19 +92,28 @@ class Predictor:
         bundle: see `bundle.read_bundle`.
         overlap: of the windows of a long recording, a share from 0 to 0.9; None is the bundle's.
         silence: what stays below it is silence, in dB of full scale; None is the bundle's.
+        first: the first window of a recording alone is predicted for, as in the evaluation of the training.
 
     Raises:
         BundleError: overlap or silence is out of range, or the network no longer predicts for the probe what it did
             when the bundle was made.
     """
 
-    def __init__(self, bundle: Bundle, *, overlap: float | None = None, silence: float | None = None):
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        overlap: float | None = None,
+        silence: float | None = None,
+        first: bool = False,
+    ):
         given = {"overlap": overlap, "silence": silence}
         windowing = {
             name: bundle.windowing[name] if value is None else value for name, value in given.items()
         }
         check_windowing(windowing, where="settings")
         self.bundle = bundle
+        self.first = first
         self.silence = windowing["silence"]
         self.hop = max(round(bundle.window_samples * (1 - windowing["overlap"])), 1)
         platform = jax.default_backend()
@@ -141,8 +151,10 @@ class Predictor:
             sampling_rate: in Hz.
 
         Raises:
-            AudioError: too short, NaN, infinite, far beyond full scale, or no waveform.
+            AudioError: too short, NaN, infinite, far beyond full scale, or no waveform; or a rate that is no number.
         """
+        if not _is_number(sampling_rate):
+            raise AudioError(f"a sampling rate is a number in Hz, and not {sampling_rate!r}")
         check_rate(sampling_rate)
         return self._predict(sound.blocks_of(waveform), sampling_rate)
 
@@ -164,6 +176,7 @@ class Predictor:
     def _predict(self, blocks: Iterable[np.ndarray], rate: float) -> Prediction:
         resampled = sound.mono(blocks, rate=rate, to=self.sampling_rate)
         windows = sound.windows(resampled, size=self.bundle.window_samples, hop=self.hop)
+        windows = itertools.islice(windows, 1) if self.first else windows
         timeline: list[Span] = []
         while group := tuple(itertools.islice(windows, max(self._batches))):
             timeline.extend(self._spans(group))
@@ -199,6 +212,10 @@ class Predictor:
 
     def _named(self, row: np.ndarray) -> dict[str, float]:
         return dict(zip(self.classes, row.tolist(), strict=True))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def load(bundle: str | os.PathLike, **options: Any) -> Predictor:

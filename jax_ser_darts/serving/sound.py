@@ -14,6 +14,8 @@ import soxr
 from data_prep.audio import SHORTEST_SECONDS, AudioError, Streamed, cannot_decode, check_rate
 
 LOUDEST = 100.0  # times full scale; beyond it the numbers are no sound of full scale 1
+_QUIETEST_PEAK = 2**23  # of int32: what is below is 16-bit or 24-bit samples, or sound that nobody hears
+_MOST_CHANNELS = 32  # of an array; a spectrogram has more columns
 _BLOCK = 2**18  # samples of all channels that are decoded at once: 1 MiB
 _LEVEL_SECONDS = 0.025  # a level is that of such a stretch
 
@@ -48,7 +50,7 @@ def decode(source: str | os.PathLike | IO[bytes]) -> tuple[Generator[np.ndarray,
         if not path.is_file():
             raise AudioError("no such file" if not path.exists() else "not a file")
     with _decoding_errors(source):
-        sound = Streamed(source)
+        sound = Streamed(_openable(source))
     try:
         check_rate(sound.samplerate)
     except AudioError:
@@ -63,16 +65,26 @@ def blocks_of(waveform: np.ndarray) -> Iterator[np.ndarray]:
     Raises:
         AudioError: it is no such array.
     """
-    waveform = np.asarray(waveform)
+    if isinstance(waveform, str | bytes | os.PathLike):
+        raise AudioError(f"{waveform!r} is a path and not a waveform: give it to predict_file")
+    try:
+        waveform = np.asarray(waveform)
+    except ValueError as error:  # lists of several lengths
+        raise AudioError(f"a waveform is [samples] or [samples, channels]: {error}") from None
     if waveform.ndim not in (1, 2) or not waveform.size:
         raise AudioError(
             f"a waveform is [samples] or [samples, channels] and not empty; this has shape {list(waveform.shape)}"
         )
-    if waveform.ndim == 2 and waveform.shape[1] > max(waveform.shape[0], 32):
-        raise AudioError(f"shape {list(waveform.shape)} is [channels, samples]: give its transpose")
+    if waveform.ndim == 2 and waveform.shape[1] > _MOST_CHANNELS:
+        shape = list(waveform.shape)
+        if shape[1] > shape[0]:
+            raise AudioError(f"shape {shape} is [channels, samples]: give its transpose")
+        raise AudioError(f"shape {shape} has {shape[1]} channels; at most {_MOST_CHANNELS} are taken")
     kind = waveform.dtype.kind
     if kind not in "fi" and waveform.dtype != np.uint8:
         raise AudioError(f"a waveform is of floats or signed integers, not {waveform.dtype}")
+    if kind == "i" and waveform.itemsize >= 4:
+        _check_range(waveform)
     waveform = waveform[:, None] if waveform.ndim == 1 else waveform
     step = max(_BLOCK // waveform.shape[1], 1)
     for first in range(0, len(waveform), step):
@@ -83,6 +95,16 @@ def blocks_of(waveform: np.ndarray) -> Iterator[np.ndarray]:
             block = block.astype(np.float64) / -float(np.iinfo(waveform.dtype).min)
         with np.errstate(over="ignore"):  # `mono` refuses it
             yield block.astype(np.float32, copy=False)
+
+
+def _check_range(waveform: np.ndarray) -> None:
+    """Whether integers of 32 or 64 bits can have the full scale of their type; 16-bit samples often come in such."""
+    peak = max(int(waveform.max()), -int(waveform.min()))
+    if waveform.itemsize > 4 or 0 < peak <= _QUIETEST_PEAK:
+        raise AudioError(
+            f"{waveform.dtype} samples that reach {peak} do not tell their full scale: give .astype(np.int16) of "
+            "16-bit samples, or floats that are divided by it"
+        )
 
 
 def mono(blocks: Iterable[np.ndarray], *, rate: float, to: int) -> Iterator[np.ndarray]:
@@ -162,6 +184,15 @@ def _blocks(sound: soundfile.SoundFile, source: object) -> Generator[np.ndarray,
             if not len(block):
                 return
             yield block
+
+
+def _openable(source):
+    """As soundfile opens it: a path whose name is no UTF-8 as its bytes."""
+    try:
+        str(source).encode()
+    except UnicodeEncodeError:
+        return os.fsencode(source)
+    return source
 
 
 @contextlib.contextmanager

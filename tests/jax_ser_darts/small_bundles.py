@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 
 import flax.traverse_util
 import jax
@@ -15,6 +16,8 @@ from jax_ser_darts.models.baselines import Baseline
 from jax_ser_darts.models.description import describe
 from jax_ser_darts.models.initialise import init_variables
 from jax_ser_darts.models.network import Network
+from jax_ser_darts.scoring.predictions import Predictions
+from jax_ser_darts.scoring.scores import score
 from jax_ser_darts.search_space.genotype import Edge, Genotype
 from jax_ser_darts.serving.bundle import Bundle, probabilities, probe_waveform
 
@@ -45,6 +48,38 @@ NETWORK = Network(
 BASELINE = Baseline(kind="cnn", classes=len(CLASSES), channels=2, units=0)
 
 
+def make_provenance() -> dict:
+    """What provenance.json would hold of a training on six utterances of two speakers."""
+    of = score(
+        Predictions("abcdef", [0, 1, 2] * 2, [0, 1, 1, 0, 2, 2], ["ann", "bob"] * 3, CLASSES)
+    ).to_json()
+    return {
+        "corpus": {
+            "name": "small",
+            "synthetic": True,
+            "licence": "",
+            "utterances": 6,
+            "speakers": 4,
+            "counts": dict.fromkeys(CLASSES, 2),
+            "emotions": {name: name for name in CLASSES},
+            "target": False,
+        },
+        "training": {
+            "method": "none",
+            "fold": 0,
+            "seed": 0,
+            "chosen": "it is the only one",
+            "speakers": {"train": ["eve"], "validation": ["dan"], "test": ["ann", "bob"]},
+            "epoch": 1,
+            "validation_ua": None,
+            "parameters": 1_000,
+        },
+        "scores": {"exported": of, "method": of, "method_folds": [0], "sexes": {}},
+        "config": {"features": {}},
+        "versions": {"jax_ser_darts": "9.9"},
+    }
+
+
 @functools.cache
 def make_bundle(network=NETWORK, settings=SETTINGS, frames=FRAMES) -> Bundle:
     """A bundle of random weights; its normalisation lets the probe through at a sensible size."""
@@ -69,7 +104,7 @@ def make_bundle(network=NETWORK, settings=SETTINGS, frames=FRAMES) -> Bundle:
         arrays=features.arrays(settings),
         windowing={"overlap": 0.5, "silence": -60.0},
         probe=(),
-        provenance={"training": {"method": "none"}},
+        provenance=json.loads(json.dumps(make_provenance())),  # lists, as they are read
     )
     return dataclasses.replace(bundle, probe=tuple(map(float, direct(bundle, [sound])[0])))
 

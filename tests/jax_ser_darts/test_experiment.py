@@ -80,3 +80,21 @@ def test_a_class_that_a_half_of_the_search_lacks_is_named_before_the_search(expe
     ):
         set_up(settings, experiment.workdir, rare)
     set_up(replaced(settings, {"train.genotype": "genotype.json"}), experiment.workdir, rare)
+
+
+def test_one_class_alone_is_refused_in_the_corpus_and_among_the_tested(experiment):
+    corpus = experiment.corpus
+    one = dataclasses.replace(corpus, classes=corpus.classes[:1], label=np.zeros_like(corpus.label))
+    with pytest.raises(ConfigError, match=r"^the corpus: every utterance is of one class, class_0"):
+        set_up(experiment.config, experiment.workdir, one)
+    (test,) = experiment.folds[0].test
+    tested_alike = dataclasses.replace(corpus, label=np.where(corpus.group == test, 1, corpus.label))
+    first_alone = replaced(experiment.config, {"folds.run": (0,)})
+    with pytest.raises(ConfigError, match=r"^the test speakers: every utterance is of one class, class_1"):
+        set_up(first_alone, experiment.workdir, tested_alike)
+
+
+def test_setting_up_looks_at_no_frame(experiment, monkeypatch):
+    """Folds are checked by their labels: the statistics of each part are taken when it is used."""
+    monkeypatch.setattr(Normalisation, "of", lambda _: pytest.fail("all frames of a fold were read"))
+    set_up(experiment.config, experiment.workdir, experiment.corpus)

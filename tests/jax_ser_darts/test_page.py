@@ -1,5 +1,6 @@
 """The page: the predictor's predictions, clear problems, nothing that leaves the machine; by hand and in a browser."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -10,11 +11,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
 import soundfile
-from small_bundles import BASELINE, make_bundle, speech
+from small_bundles import BASELINE, make_bundle, make_provenance, speech
 
 from data_prep import demo_corpus
 from jax_ser_darts import page as pages
@@ -100,7 +102,9 @@ def test_what_is_no_speech_gets_a_reason_and_no_emotion(predictor, sounds):
 
 def test_names_of_a_bundle_cannot_bring_anything_into_the_page(predictor, sounds):
     evil = dataclasses.replace(make_bundle(), classes=("<img src=//x>", "<script>", "&"))
-    bundle = dataclasses.replace(evil, provenance={"corpus": {"name": "<img src=//y>", "licence": "<b>"}})
+    known = make_provenance()
+    known["corpus"] |= {"name": "<img src=//y>", "licence": "<b>"}
+    bundle = dataclasses.replace(evil, provenance=known)
     page = pages.Page(Predictor(bundle), max_seconds=60)
     for html in (page.heading(), page.prediction(str(sounds / "voice.wav")), page.network()):
         assert not re.search(r"<(img|script|b)\b", html.replace("<b>No prediction.</b>", ""))
@@ -258,3 +262,41 @@ def test_in_a_browser_files_and_the_microphone_get_predictions_and_nothing_leave
     assert list(temporary.glob("jax_ser_darts_page.*/*/*.wav"))
     assert "LEFT THE MACHINE" not in stop()
     assert not list(temporary.glob("jax_ser_darts_page.*"))
+
+
+HOLDS = """
+import os, signal, sys
+from jax_ser_darts import page
+with page.recordings_folder() as folder:
+    (folder / "voice.wav").write_bytes(b"a voice")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_recordings_of_a_killed_page_are_swept_and_those_of_another_that_lives_are_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for _ in range(2):
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            processes.append(
+                stack.enter_context(subprocess.Popen([sys.executable, "-c", HOLDS], env=environment, **pipes))
+            )
+            stack.callback(processes[-1].kill)
+        killed, living = processes
+        of_killed, of_living = (pathlib.Path(os.fsdecode(one.stdout.readline().strip())) for one in processes)
+        (tmp_path / "jax_ser_darts_page.link").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "elsewhere").mkdir()
+        pages.sweep()
+        assert (of_killed / "voice.wav").exists()
+        killed.kill()
+        killed.wait()
+        pages.sweep()
+        assert not of_killed.parent.exists()
+        assert (of_living / "voice.wav").exists()
+        assert (tmp_path / "elsewhere").exists()
+        living.stdin.close()
+        assert living.wait() == 0
+        assert not of_living.parent.exists()

@@ -150,3 +150,66 @@ def test_every_file_comes_once_and_names_of_nothing_are_bad(folder, monkeypatch)
         ("x*.wav", "no file of this pattern"),
         ("b", "no .wav or .flac file below this folder"),
     ]
+
+
+HOSTILE = [
+    b"=1+cmd|'x'!A1.wav",
+    b"@sum.wav",
+    b"-1.wav",
+    b"a\x1b[2J\x07b.wav",
+    b"line\nend.wav",
+    b"caf\xe9.wav",
+    b"\xe2\x80\xaeback.wav",
+]
+
+
+@pytest.fixture(scope="module")
+def hostile(folder):
+    """Files whose names a terminal would obey, a spreadsheet compute, or nobody decode."""
+    where = folder / "hostile"
+    where.mkdir()
+    content = (folder / "sounds" / "short.wav").read_bytes()
+    for name in HOSTILE:
+        pathlib.Path(os.fsdecode(bytes(where) + b"/" + name)).write_bytes(content)
+    return where
+
+
+@pytest.mark.parametrize("kind", ["table", "csv", "jsonl"])
+def test_names_of_files_do_nothing_to_who_reads_the_predictions(folder, hostile, kind):
+    names = [os.fsdecode(name) for name in HOSTILE]
+    arguments = (str(folder / "b"), f"--format={kind}", "--cache=", "--", *names, "absent\x1b7.wav")
+    status, out, err = command(hostile, *arguments)
+    assert status == 1
+    shown = out.replace("\n", "") + err.replace("\n", "")
+    assert shown.isprintable()
+    assert "error: absent\\x1b7.wav: no such file" in err
+    if kind == "table":
+        lines = out.splitlines()
+        assert len(lines) == 1 + len(HOSTILE), "one line a file"
+        assert len(set(map(len, lines))) == 1
+        assert any(line.startswith(r"caf\xe9.wav ") for line in lines)
+    elif kind == "csv":
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert [row["file"] for row in rows[:3]] == ["'=1+cmd|'x'!A1.wav", "'@sum.wav", "'-1.wav"]
+        assert not any(
+            cell.startswith(("=", "+", "-", "@", "\t", "\r")) for row in rows for cell in row.values()
+        )
+    else:
+        lines = list(map(json.loads, out.splitlines()))
+        assert {line["file"] for line in lines} == {*names, "absent\x1b7.wav"}, "names as they are"
+        assert all(line["probabilities"] for line in lines if "error" not in line)
+
+
+def test_names_that_are_no_text_are_found_in_a_folder(folder, hostile):
+    status, out, err = command(folder, "b", "hostile", "--format=jsonl", "--cache=")
+    assert (status, err) == (0, "")
+    found = {os.path.basename(os.fsencode(json.loads(line)["file"])) for line in out.splitlines()}
+    assert found == set(HOSTILE)
+
+
+def test_the_first_window_alone_is_how_the_bundle_was_scored(folder):
+    status, out, _ = command(folder, "b", "sounds/deep/long.flac", "--first", "--format=jsonl", "--cache=")
+    (window,) = json.loads(out)["timeline"]
+    assert status == 0
+    assert (window["start"], window["end"]) == (0, 1)
+    assert json.loads(out)["probabilities"] == window["probabilities"]

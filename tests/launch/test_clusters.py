@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import re
 import subprocess
 
@@ -84,8 +85,7 @@ def test_help_teaches(name):
     assert done.returncode == 0
     assert "--dry-run" in done.stdout
     assert "example:" in done.stdout
-    known = set(re.findall(r"\[(\w+)\]=", (LAUNCH / f"{name}.sh").read_text()))
-    assert all(f"--{option}=" in done.stdout for option in known), "every option is explained"
+    assert all(f"--{option}=" in done.stdout for option in options_of(name)), "every option is explained"
 
 
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # of ml_collections
@@ -136,7 +136,7 @@ def test_options_may_have_their_value_as_the_next_word(name):
     given = ("--config", CONFIG, f"--config.data.source={AWKWARD}", "--workdir", WORKDIR[name])
     done = run(name, "--dry-run", *words, *given)
     a, b = (training_command(name, text) for text in (joined, done.stdout))
-    assert b == ["python", "-m", "jax_ser_darts.main", "--config", CONFIG, a[-2], a[-1]]
+    assert b == [*a[:-3], "--config", CONFIG, a[-2], a[-1]]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_gke_pod_gets_its_chips_and_its_disk():
             "is of 4 chips, and --hosts=2 with --chips=4 each is of 8",
         ),
         (("--tpu_topology=8",), "must be like 2x4"),
-        (("--tpu_topology=2x$(id)",), "must be like 2x4"),
+        (("--tpu_topology=2x4x",), "must be like 2x4"),
     ],
 )
 def test_a_tpu_slice_is_as_large_as_its_pods(options, why):
@@ -286,6 +286,94 @@ esac
     assert (tmp_path / "said").read_text().split() == commands.split()
     if commands == "create run":
         assert "if there is a VM jax-ser-darts, it is still there" in done.stderr
+
+
+# What schedulers, shells, YAML and Kubernetes take for something else than text.
+NEVER = ("a\nb", "a\tb", "a\x1b[2Jb", "a\x7fb", "a\x85b", "a\u2028b")
+NEVER_SENT = (*NEVER, "a$(id)", "a`id`", "../a", "a/../b", "a/..")
+NEVER_A_NAME = (*NEVER_SENT, "a'b", 'a"b', "a%jb", "a$HOME", "a\\b", "a;b", "a#b", "-a", "~/a")
+COMMANDS = ("gcloud", "kubectl", "sbatch", "docker", "ssh")
+
+
+def options_of(name):
+    return sorted(set(re.findall(r"\[(\w+)\]=", (LAUNCH / f"{name}.sh").read_text())))
+
+
+@pytest.fixture
+def sent(tmp_path):
+    """A function that runs a script with stand-ins for all that sends; they say so in a file, whose path it gives."""
+    for command in COMMANDS:
+        (tmp_path / command).write_text(f'#!/bin/sh\necho "$0 $*" >>{tmp_path}/sent\ncat >/dev/null\n')
+        (tmp_path / command).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    return lambda name, *given: (
+        run(name, *given, env=environment, stdin=subprocess.DEVNULL),
+        tmp_path / "sent",
+    )
+
+
+@every_script
+def test_what_is_no_name_is_refused_in_every_argument_before_anything_is_sent(name, sent):
+    rng = random.Random(0)
+    cases = [f"--{option}={bad}" for option in options_of(name) for bad in rng.sample(NEVER_A_NAME, 4)]
+    below = WORKDIR[name].rpartition("/")[0]
+    cases += [f"--workdir={below}/{bad}" for bad in NEVER_A_NAME if bad not in ("-a", "~/a")]
+    cases += [f"--config.data.source={bad}" for bad in NEVER_SENT]
+    cases += NEVER_SENT
+    given = [*REQUIRED[name], f"--workdir={WORKDIR[name]}", f"--config={CONFIG}"]
+    for argument in cases:
+        if argument.startswith("--setup=") and not any(bad in argument for bad in NEVER):
+            continue  # for a shell
+        done, path = sent(name, *given, argument)
+        assert done.returncode == 2, argument
+        assert "error: " in done.stderr, argument
+        assert not path.exists(), argument
+        assert done.stderr.isprintable() or set("\n") >= {c for c in done.stderr if not c.isprintable()}, (
+            argument
+        )
+
+
+def test_on_this_machine_control_characters_alone_are_refused(tmp_path):
+    for bad in NEVER:
+        done = run("local", "--dry-run", f"--workdir={tmp_path}/{bad}")
+        assert done.returncode == 2, bad
+        assert "control character" in done.stderr
+    assert run("local", "--dry-run", "--workdir=../runs/$x '1'").returncode == 0
+
+
+@pytest.mark.parametrize("text", [AWKWARD, "('first','second')", "(('joy','happy'),)", "a=b, c", "100%", "ü"])
+@every_script
+def test_all_else_reaches_the_program_as_it_was_written(name, text):
+    given = (*REQUIRED[name], f"--config.x={text}", f"--workdir={WORKDIR[name]}")
+    done = run(name, "--dry-run", *given)
+    assert done.returncode == 0, done.stderr
+    assert training_command(name, done.stdout)[-2] == f"--config.x={text}"
+
+
+def test_nobody_has_more_rights_than_needed():
+    """The image has a user, pods gain no rights; on a TPU VM the devices need --privileged, and say so."""
+    dockerfile = (LAUNCH / "Dockerfile").read_text()
+    assert re.search(r"^USER [1-9]", dockerfile, re.MULTILINE)
+    for path in LAUNCH.iterdir():
+        assert "777" not in path.read_text(), path
+        if "--privileged" in path.read_text():
+            assert path.name == "tpu_vm.sh"
+            assert "# --privileged: the TPU's devices" in path.read_text()
+    for kind, root in (("cpu", False), ("gpu", False), ("tpu", True)):
+        manifest = yaml.safe_load(dry("gke", f"--accelerator={kind}"))
+        pod = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+        assert (pod["securityContext"]["runAsUser"] == 0) == root
+        assert pod["containers"][0]["securityContext"] == {"allowPrivilegeEscalation": False}
+
+
+@pytest.mark.parametrize("name", ["gke", "vertex", "tpu_vm"])
+def test_compiled_programs_are_kept_where_the_runs_are(name):
+    """Where the machine is lost, what it compiled is not; another folder may be named."""
+    command = training_command(name, dry(name))
+    (folder,) = (word.partition("=")[2] for word in command if word.startswith("--compilation_cache="))
+    assert folder.startswith(WORKDIR[name].rpartition("/")[0])
+    other = training_command(name, dry(name, "--compilation_cache=/elsewhere"))
+    assert [word for word in other if "_cache" in word][-1] == "--compilation_cache=/elsewhere"
 
 
 def test_every_script_is_clean():

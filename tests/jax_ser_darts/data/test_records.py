@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -289,3 +290,32 @@ def test_records_of_another_kind_are_told(damaged):
     sums.write(damaged, "")
     with pytest.raises(RecordsError, match=r"have no speaker: .*--mode=prepare"):
         load_records(damaged)
+
+
+def test_groups_are_counted_in_one_pass_over_as_many_utterances_as_msp_podcast_has():
+    """264,000 of 3,000 speakers: a pass for each speaker took 7 s, all three together take 0.3 s."""
+    rng = np.random.default_rng(0)
+    names, who = np.array([f"speaker_{i:04d}" for i in range(3_000)]), rng.integers(3_000, size=264_000)
+    corpus = Corpus(
+        classes=("a", "b"),
+        groups={name: (name,) for name in names.tolist()},
+        features=(np.zeros((1, 5), np.float32),) * len(who),
+        num_frames=np.ones(len(who), np.int32),
+        label=rng.integers(2, size=len(who)).astype(np.int32),
+        id=np.array([f"utterance_{i}" for i in range(len(who))], object),
+        speaker=names[who].astype(object),
+        group=names[who],
+        sex=np.array(["female", "male"])[who % 2],
+        metadata={},
+    )
+    began = time.process_time()
+    sexes, counts = corpus.group_sexes(), corpus.group_counts()
+    half = subset(corpus, names[::2].tolist())
+    assert time.process_time() - began < 3
+    assert list(sexes.values()) == ["female", "male"] * 1_500
+    assert sum(sum(of.values()) for of in counts.values()) == len(who)
+    np.testing.assert_array_equal(half.indices, np.flatnonzero(who % 2 == 0))
+
+
+def test_a_name_takes_what_it_is_long_and_not_what_the_longest_is(corpus):
+    assert corpus.id.nbytes == corpus.speaker.nbytes == 8 * len(corpus), "references, in whatever length"

@@ -1,6 +1,7 @@
 """The report of a made-up grid: tables that agree, figures in both forms, a page that needs nothing else."""
 
 import collections
+import io
 import itertools
 import json
 import re
@@ -430,3 +431,17 @@ def test_it_is_printed_on_several_sheets_of_a4(folder, tmp_path):
     sheets = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", path.read_bytes())
     assert len(sheets) > 3
     assert {(round(float(x)), round(float(y))) for x, y in sheets} == {(595, 842)}
+
+
+def test_a_class_between_dollars_is_a_name_and_no_mathematics():
+    with style.settings():
+        figure = figures.confusion(["$x^{$", "a$b", r"\$c"], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "#123456")
+        svg = style.inline(_svg(figure), "x")
+    for name in ("$x^{$", "a$b", r"\$c"):
+        assert svg.count(f">{name}</text>") == 2, "on both axes, letter by letter"
+
+
+def _svg(figure: Figure) -> str:
+    file = io.StringIO()
+    figure.savefig(file, format="svg")
+    return file.getvalue()

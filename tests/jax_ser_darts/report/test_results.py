@@ -6,6 +6,7 @@ import types
 import grids
 import pytest
 
+from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.files import write_json
 from jax_ser_darts.grid.jobs import SEARCH, TRAIN, Job
 from jax_ser_darts.report import results
@@ -78,3 +79,12 @@ def test_of_a_method_that_is_left_out_the_job_that_failed_is_named_first(tmp_pat
         (job.folder(tmp_path) / "job.json").unlink()
     _, (left_out,) = results.complete(grid, failed={wrong: "ValueError: it is wrong"})
     assert (left_out["first"], left_out["error"]) == (wrong.name, "ValueError: it is wrong")
+
+
+@pytest.mark.parametrize("text", ["1e999", "-1e999", "NaN"])
+def test_a_job_whose_numbers_are_not_finite_is_named(tmp_path, monkeypatch, text):
+    """JSON's 1e999 is read as infinity, which would be in all tables."""
+    grid = grids.make(tmp_path, grids.grid_config())
+    monkeypatch.setattr(Job, "done", lambda *_: {"seconds": json.loads(text)})
+    with pytest.raises(ConfigError, match=r"job.json: 'seconds' is .*, and no number that can be reported"):
+        results.networks(grid, grid.jobs)

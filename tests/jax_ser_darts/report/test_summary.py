@@ -69,7 +69,7 @@ def test_what_differs_does_by_test_and_by_interval(tmp_path, monkeypatch, p):
     config = grids.grid_config()
     config.scores.level = 0.5  # intervals so narrow that some leave out 0 and some do not
     results = grids.make(tmp_path, config)
-    monkeypatch.setattr(summary, "sign_flip", lambda *_, **__: p)
+    monkeypatch.setattr(summary, "sign_flips", lambda pairs, **__: np.full(len(pairs), p))
     tests = summarise(results, results.jobs, environment=environment())["tests"]
     apart = [not test["low"] <= 0 <= test["high"] for test in tests]
     assert any(apart)
@@ -109,7 +109,7 @@ def test_a_pair_of_methods_answers_one_question_whichever_comes_first(a, b, ques
 
 def test_p_values_are_corrected_for_the_pairs_of_their_own_question(tmp_path, monkeypatch):
     results = grids.make(tmp_path, grids.grid_config())
-    monkeypatch.setattr(summary, "sign_flip", lambda *_, **__: 0.01)
+    monkeypatch.setattr(summary, "sign_flips", lambda pairs, **__: np.full(len(pairs), 0.01))
     tests = summarise(results, results.jobs, environment=environment())["tests"]
     # Two searches, one random method, two baselines: the correction multiplies by the number of pairs.
     sizes = {"search or search": 1, "search or random": 2, "search or baseline": 4, "others": 3}

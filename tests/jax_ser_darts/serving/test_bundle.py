@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
+import tracemalloc
 
 import jax
 import numpy as np
@@ -14,7 +16,15 @@ import safetensors.numpy
 from small_bundles import BASELINE, SETTINGS, make_bundle
 
 from jax_ser_darts.serving import bundle as bundles
-from jax_ser_darts.serving.bundle import MANIFEST, NETWORK, WEIGHTS, BundleError, read_bundle, write_bundle
+from jax_ser_darts.serving.bundle import (
+    MANIFEST,
+    NETWORK,
+    PROVENANCE,
+    WEIGHTS,
+    BundleError,
+    read_bundle,
+    write_bundle,
+)
 
 VERSIONS = {"jax_ser_darts": "9.9"}
 
@@ -40,14 +50,14 @@ def sealed(folder: pathlib.Path) -> pathlib.Path:
     return folder
 
 
-def changed(folder: pathlib.Path, *path, value) -> pathlib.Path:
-    """The folder with one entry of network.json changed, and sealed again."""
-    described = json.loads((folder / NETWORK).read_text())
+def changed(folder: pathlib.Path, *path, value, name=NETWORK) -> pathlib.Path:
+    """The folder with one entry of a JSON file changed, and sealed again."""
+    described = json.loads((folder / name).read_text())
     place = described
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    (folder / NETWORK).write_text(json.dumps(described))
+    (folder / name).write_text(json.dumps(described))
     return sealed(folder)
 
 
@@ -117,6 +127,43 @@ def test_a_bundle_that_cannot_be_put_in_its_place_leaves_the_older_one(folder, t
     assert [path.name for path in folder.parent.iterdir()] == ["b"]
 
 
+class Killed(BaseException):
+    """The process is gone: nothing after this is done, and nothing is cleaned up."""
+
+
+@pytest.mark.parametrize("survived", range(4))
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_writer_that_is_killed_leaves_the_older_bundle_or_the_newer(
+    folder, tiny, monkeypatch, survived, after
+):
+    """Killed before or after each step that changes names; what it leaves is read, and the next writer goes on."""
+    newer = dataclasses.replace(tiny, windowing={"overlap": 0.25, "silence": -60.0})
+    write_bundle(folder.with_name("new"), newer, card="newer", versions=VERSIONS)
+    steps = []
+
+    def dies(function):
+        def step(*arguments, **options):
+            steps.append(function)
+            last = len(steps) > survived
+            if not last or after:
+                function(*arguments, **options)
+            if last:
+                raise Killed
+
+        return step
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bundles.os, "replace", dies(os.replace))
+        patched.setattr(bundles.shutil, "rmtree", dies(shutil.rmtree))
+        with pytest.raises(Killed):
+            bundles._put_in_place(folder.with_name("new"), folder)
+    assert len(steps) == survived + 1
+    assert read_bundle(folder).windowing["overlap"] == (0.25 if len(steps) + after > 3 else 0.5)
+    write_bundle(folder, newer, card="newest", versions=VERSIONS)
+    assert (folder / "README.md").read_text() == "newest"
+    assert not (folder.parent / ".b.old").exists()
+
+
 def test_a_full_disk_is_told_and_leaves_the_older_one(small_disk, tiny):
     write_bundle(small_disk.folder / "b", tiny, card="older", versions=VERSIONS)
     small_disk.fill()
@@ -173,12 +220,20 @@ def test_no_bundle_at_all(tmp_path):
             read_bundle(path)
 
 
+# Forty nodes, each of all that came before.
+NODES = [[["dil_conv_3x3", source] for source in range(2 + node)] for node in range(40)]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
         (("network", "model"), "pickle", "not one of genotype, baseline"),
         (("network", "channels"), 10**9, "no size of a network"),
         (("network", "cells"), -1, "no size of a network"),
+        (("network", "cells"), 4096, "16384 edges"),
+        (("network", "genotype", "normal"), NODES, "at most 1024"),
+        (("network", "stem_multiplier"), 4096, "activations|weights"),
+        (("network", "hidden"), 4096, "numbers as weights"),
         (("network", "channels"), 4, "does not hold the weights"),
         (("network", "hidden"), 0, "network"),
         (("network", "spin"), 1, "unknown entries spin"),
@@ -186,11 +241,18 @@ def test_no_bundle_at_all(tmp_path):
         (("network", "genotype", "normal", 0, 0, 0), "conv_9x9", "is not one of"),
         (("network", "classes"), 2, "2 classes, and 3 names"),
         (("classes",), ["a", "a", "b"], "all different"),
-        (("classes",), ["a", "b\n| c", "d"], "all different"),
+        (("classes",), ["a", "b\n| c", "d"], "2 to 1024 names"),
+        (("classes",), ["a", "b\x1b[2J", "c"], "2 to 1024 names"),
+        (("classes",), ["a", "b", "c" * 201], "2 to 1024 names"),
         (("frames",), 10**6, "do not go with"),
         (("frames",), True, "not a int"),
         (("features", "hop"), 0, "hop must be"),
-        (("features", "seconds"), 1e12, "do not go with"),
+        (("features", "seconds"), 1e12, "beyond all use"),
+        (("features", "seconds"), 1e-3, "do not go with|none of speech"),
+        (("features", "sampling_rate"), 10**400, "beyond all use"),
+        (("features", "sampling_rate"), 1_000_000, "sampling rate is"),
+        (("features", "n_fft"), 2**30, "spectrum"),
+        (("features", "pool"), 2**30, "do not go with|features of a window"),
         (("features", "import"), "os", "unknown feature settings"),
         (("windowing", "overlap"), 1.0, "overlap = 1.0"),
         (("windowing", "silence"), None, "silence = None"),
@@ -200,6 +262,78 @@ def test_no_bundle_at_all(tmp_path):
 def test_entries_that_do_not_fit_are_refused_even_with_the_right_hash(folder, path, value, message):
     with pytest.raises(BundleError, match=message):
         read_bundle(changed(folder, *path, value=value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("corpus", "name"), "\x1b]0;title\x07", "corpus: name = .* must be a printable text"),
+        (("corpus", "utterances"), "6", "utterances = '6' must be a whole number"),
+        (("training", "speakers", "train"), {"eve": 1}, "train must be a list"),
+        (("training", "validation_ua"), "high", "validation_ua = 'high' must be a number"),
+        (("scores", "exported", "ua", "value"), None, "value = None must be a number"),
+        (("scores", "exported", "classes"), ["a", "b", "c"], "not of the bundle's 3 classes"),
+        (("scores", "method", "confusion"), [[1]], "not of the bundle's 3 classes"),
+        (("scores", "method", "spin"), 1, "other entries than"),
+        (("scores",), [], "scores must be an object"),
+    ],
+)
+def test_provenance_of_another_form_is_refused_even_with_the_right_hash(folder, path, value, message):
+    with pytest.raises(BundleError, match=rf"provenance.json.*{message}"):
+        read_bundle(changed(folder, *path, value=value, name=PROVENANCE))
+
+
+def test_provenance_may_hold_more_and_not_less(folder):
+    assert (
+        read_bundle(changed(folder, "corpus", "spin", value=1, name=PROVENANCE)).provenance["corpus"]["spin"]
+        == 1
+    )
+    saved = json.loads((folder / PROVENANCE).read_text())
+    del saved["training"]["method"]
+    (folder / PROVENANCE).write_text(json.dumps(saved))
+    with pytest.raises(BundleError, match="training lacks 'method'"):
+        read_bundle(sealed(folder))
+
+
+@pytest.mark.parametrize("name", [MANIFEST, *bundles.NEEDED])
+def test_only_regular_files_are_read(folder, tmp_path, name):
+    """Nor is a pipe waited for, or a device read that never ends; each though it has the right content or size."""
+    content = (folder / name).read_bytes()
+    (tmp_path / "elsewhere").write_bytes(content)
+    makers = {
+        "is a link": lambda path: path.symlink_to(tmp_path / "elsewhere"),
+        "is not a regular file|cannot be read": lambda path: os.mkfifo(path),
+        "is not a regular file": lambda path: path.mkdir(),
+        "is a link, and not": lambda path: path.symlink_to("/dev/zero"),
+    }
+    for message, make in makers.items():
+        (folder / name).unlink()
+        make(folder / name)
+        with pytest.raises(BundleError, match=message):
+            read_bundle(folder)
+        if (folder / name).is_dir():
+            (folder / name).rmdir()
+            (folder / name).touch()
+
+
+@pytest.mark.parametrize("name", [MANIFEST, *bundles.NEEDED])
+def test_of_a_file_that_is_too_large_nothing_is_read(folder, name):
+    with (folder / name).open("r+b") as file:
+        file.truncate(bundles.LARGEST[name] + 1)  # a hole: it takes no space
+    tracemalloc.start()
+    with pytest.raises(BundleError, match="is larger than"):
+        read_bundle(folder)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("text", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_a_number_that_is_not_finite_is_no_json(folder, text):
+    described = (folder / NETWORK).read_text().replace('"overlap": 0.5', f'"overlap": {text}')
+    assert text in described
+    (folder / NETWORK).write_text(described)
+    with pytest.raises(BundleError, match=f"is no JSON: {text}"):
+        read_bundle(sealed(folder))
 
 
 def test_weights_that_do_not_fit_are_refused_even_with_the_right_hash(folder):

@@ -144,3 +144,22 @@ def test_unusable_sound_is_an_error(predictor):
     for waveform, rate in ((np.zeros(0), 16_000), (np.full(16_000, np.inf), 16_000), (speech(1), 3)):
         with pytest.raises(AudioError):
             predictor.predict(waveform, rate)
+
+
+@pytest.mark.parametrize("rate", ["16000", None, True, [16_000], 16_000j])
+def test_a_rate_that_is_no_number_is_told(rate):
+    with pytest.raises(AudioError, match="a sampling rate is a number in Hz, and not"):
+        Predictor(make_bundle()).predict(speech(0.5), rate)
+
+
+def test_the_first_window_alone_is_that_of_all_windows():
+    bundle, sound = make_bundle(), speech(2.6)
+    whole, first = (
+        Predictor(bundle).predict(sound, 16_000),
+        Predictor(bundle, first=True).predict(sound, 16_000),
+    )
+    assert len(whole.timeline) > 1
+    assert first.timeline == whole.timeline[:1]
+    assert first.probabilities == whole.timeline[0].probabilities
+    short = speech(0.6)
+    assert Predictor(bundle, first=True).predict(short, 16_000) == Predictor(bundle).predict(short, 16_000)

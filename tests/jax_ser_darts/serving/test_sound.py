@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import pathlib
 
 import librosa
 import numpy as np
@@ -13,6 +14,11 @@ from data_prep import audio
 from data_prep.audio import AudioError, check_rate
 from data_prep.corpora.base import Utterance
 from jax_ser_darts.serving import sound
+
+
+def integers(dtype):
+    """16-bit samples in a wider type: taken as full range they would be silence."""
+    return np.round(speech(0.1) * 2**15).astype(dtype)
 
 
 def resampled(waveform, rate, to=16_000):
@@ -58,6 +64,15 @@ def test_integers_are_scaled_by_their_range(dtype, offset, scale):
         (np.zeros(0), "not empty"),
         (np.zeros((2, 2, 2)), "not empty"),
         (np.zeros((2, 16_000)), "transpose"),
+        (np.zeros((1, 16_000)), "transpose"),
+        (np.zeros((300, 64)), "64 channels"),
+        ([[0.0, 0.1], [0.2]], r"a waveform is \[samples\]"),
+        ("speech.wav", "is a path and not a waveform: give it to predict_file"),
+        (pathlib.Path("speech.wav"), "is a path"),
+        (integers(np.int32), "do not tell their full scale: give .astype"),
+        (integers(np.int64), "do not tell their full scale"),
+        (integers(np.int64) * 2**40, "do not tell their full scale"),
+        (integers(np.int32).tolist(), "int64 samples that reach"),
         (np.zeros(16_000, complex), "not complex"),
         (np.zeros(16_000, bool), "not bool"),
         (np.array(["a"]), "a waveform is of floats"),
@@ -159,3 +174,7 @@ def test_what_is_no_sound_is_named_for_what_it_is(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"\0\0\0\x1cftypM4A " + bytes(99))
     with pytest.raises(audio.AudioError, match=r"MP4 or M4A .* convert it"):
         sound.decode(tmp_path / "a.wav")
+
+
+def test_a_list_of_floats_is_a_waveform():
+    np.testing.assert_array_equal(resampled(speech(0.1).tolist(), 16_000), speech(0.1))
