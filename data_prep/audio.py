@@ -1,8 +1,10 @@
 """Utterance -> waveform: decode, cut, mix to mono, resample. Every unusable sound is refused here."""
 
 import contextlib
+import dataclasses
 import functools
 import pathlib
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,15 +12,20 @@ import soundfile
 
 from data_prep import formats
 from data_prep.corpora.base import Utterance
+from data_prep.facts import SILENT_PEAK, Facts, measure
 from jax_ser_darts.errors import UserError
 
 SHORTEST_SECONDS = 0.025  # one analysis frame of speech, as it is usually taken
-SILENT_PEAK = 1e-4  # -80 dB of full scale: three steps of a 16-bit recording
+LOUDEST = 100.0  # times full scale; beyond it the numbers are no sound of full scale 1
+SCALE_IT = "floats must have full scale at 1"
+EXAMINED_SECONDS = 600.0  # of a longer utterance that is cut, the rest is not looked at: memory is bounded
 SLOWEST, FASTEST = 1_000, 768_000  # Hz; a header beyond these is damaged
 LONGEST_UNKNOWN_SECONDS = 3_600  # of a file that does not say its length, such as FLAC from a pipe
 _UNKNOWN_FRAMES = 2**62  # libsndfile has the largest number there is for a length that it does not know
 _BLOCK = 2**18  # samples of all channels that are decoded at once: 1 MiB
 END_SLACK_SECONDS = 0.05  # annotated ends are rounded, so a hair beyond the file's end is its end
+_CUT_SHORT = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_STREAMED = 2**31 - 2**16  # sizes from here on are those of writers that did not know it
 
 
 class AudioError(UserError):
@@ -40,21 +47,69 @@ def read(utterance: Utterance, *, sampling_rate: int, seconds: float | None = No
 
     Raises:
         AudioError: the file is missing, unreadable or empty, the cut lies outside it, or the sound is
-            shorter than SHORTEST_SECONDS, silent (no sample reaches SILENT_PEAK), NaN or infinite.
+            shorter than SHORTEST_SECONDS, NaN, infinite, beyond LOUDEST, or silent: all of it, or all that is
+            used, stays within SILENT_PEAK of a constant.
     """
     return resampled(*decoded(utterance, seconds=seconds), sampling_rate=sampling_rate)
 
 
 def decoded(utterance: Utterance, *, seconds: float | None = None) -> tuple[np.ndarray, int]:
     """As `read`, at the rate of the file: float32 [samples], and that rate in Hz."""
-    samples, rate = _decode(utterance, seconds=seconds)
-    _check_length(len(samples), rate)
-    if not np.isfinite(samples).all():
+    recording = _decode(utterance, seconds=seconds)
+    return _usable(recording, seconds=seconds)[1], recording.rate
+
+
+def examined(utterance: Utterance, *, seconds: float | None = None) -> tuple[np.ndarray, int, Facts]:
+    """As `decoded`, with the facts of the whole utterance, or of its first EXAMINED_SECONDS."""
+    recording = _decode(utterance, seconds=seconds)
+    whole, used = _usable(recording, seconds=seconds)
+    facts = measure(
+        recording.samples,
+        whole,
+        recording.rate,
+        used=len(used),
+        seconds=recording.seconds,
+        coding=recording.coding,
+        size=utterance.path.stat().st_size,
+        missing=recording.missing,
+    )
+    return used, recording.rate, facts
+
+
+def _usable(recording: "_Recording", *, seconds: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """The mono waveform, float32 [samples], all that was decoded and what of it is used.
+
+    Raises:
+        AudioError: there is nothing to use, see `read`.
+    """
+    samples, rate = recording.samples, recording.rate
+    used = len(samples) if seconds is None else min(len(samples), round(seconds * rate))
+    _check_length(used, rate)
+    loudest = max(float(samples.max()), -float(samples.min()))
+    if not np.isfinite(loudest):  # NaN is the largest of any that has it
         raise AudioError("holds samples that are NaN or infinite")
-    waveform = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    if np.abs(waveform).max() < SILENT_PEAK:
-        raise AudioError(f"silent: no sample reaches {SILENT_PEAK:g} of full scale")
-    return np.ascontiguousarray(waveform, dtype=np.float32), rate
+    if loudest > LOUDEST:
+        raise AudioError(f"samples reach {loudest:.3g} times full scale: {SCALE_IT}")
+    whole = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    whole = np.ascontiguousarray(whole, dtype=np.float32)
+    if _swing(whole) < SILENT_PEAK:
+        if loudest < SILENT_PEAK:
+            raise AudioError(f"silent: no sample reaches {SILENT_PEAK:g} of full scale")
+        if _swing(samples) < SILENT_PEAK:
+            raise AudioError(f"silent: a constant {whole[0]:.3g} of full scale (DC) and no sound")
+        raise AudioError("silent: its channels cancel out when they are averaged; keep one of them")
+    if _swing(whole[:used]) < SILENT_PEAK:
+        begins = int((np.abs(whole - whole[0]) >= SILENT_PEAK).argmax()) / rate
+        raise AudioError(
+            f"silent in its first {seconds:g} s, the only ones that are used (features.seconds); sound begins at "
+            f"{begins:.2f} s: cut the silence away, or raise features.seconds"
+        )
+    return whole, whole[:used]
+
+
+def _swing(samples: np.ndarray) -> float:
+    """Half the distance from the lowest to the highest sample; no constant counts."""
+    return float(np.ptp(samples, axis=0).max()) / 2
 
 
 def resampled(waveform: np.ndarray, rate: int, *, sampling_rate: int) -> np.ndarray:
@@ -107,22 +162,36 @@ def _check_length(samples: int, rate: int) -> None:
         )
 
 
-def _decode(utterance: Utterance, *, seconds: float | None) -> tuple[np.ndarray, int]:
-    """Returns float32 [samples, channels] and their rate in Hz."""
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Recording:
+    """What was decoded: float32 [n, channels], their rate in Hz, and of the rest see `Facts`."""
+
+    samples: np.ndarray
+    rate: int
+    seconds: float
+    coding: str
+    missing: float
+
+
+def _decode(utterance: Utterance, *, seconds: float | None) -> _Recording:
+    """Decodes the utterance; all of it, but of a very long one that is cut no more than EXAMINED_SECONDS."""
     path = utterance.path
     with _opened(path) as sound:
         rate, frames = sound.samplerate, _frames(sound, path)
         first, last = _span(utterance, rate=rate, frames=frames)
+        length, coding, missing = (last - first) / rate, f"{sound.format} {sound.subtype}", _missing(sound)
         if seconds is not None:
-            last = min(last, first + round(seconds * rate))
+            last = min(last, first + round(max(seconds, EXAMINED_SECONDS) * rate))
         if sound.frames == frames and sound.seekable():
             sound.seek(first)
-            return sound.read(last - first, dtype="float32", always_2d=True), rate
+            samples = sound.read(last - first, dtype="float32", always_2d=True)
+            return _Recording(samples, rate, length, coding, missing)
     with _opened(path, Streamed) as sound:
         for _ in _blocks(sound, first):
             pass
         blocks = list(_blocks(sound, last - first))
-    return np.concatenate([np.zeros((0, sound.channels), np.float32), *blocks]), rate
+    samples = np.concatenate([np.zeros((0, sound.channels), np.float32), *blocks])
+    return _Recording(samples, rate, length, coding, missing)
 
 
 @contextlib.contextmanager
@@ -195,6 +264,15 @@ def _blocks(sound: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
     while frames > 0 and len(block := sound.read(min(size, frames), dtype="float32", always_2d=True)):
         frames -= len(block)
         yield block
+
+
+def _missing(sound: soundfile.SoundFile) -> float:
+    """The share of the sound that the header promises and the file does not have; 0 of one that was streamed."""
+    found = _CUT_SHORT.search(sound.extra_info)  # libsndfile takes what is there, and says so here only
+    if found is None:
+        return 0.0
+    promised, there = map(int, found.groups())
+    return 1 - there / promised if there < promised < _STREAMED else 0.0
 
 
 def _span(utterance: Utterance, *, rate: int, frames: int) -> tuple[int, int]:

@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 from absl import flags, logging
 
-from data_prep import compute, features
+from data_prep import compute, duplicates, features
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile, CorpusError, Utterance
+from data_prep.facts import Facts
 from data_prep.features import FeatureSettings, Kind
 
 RUNNERS = ("DirectRunner", "DataflowRunner", "FlinkRunner", "SparkRunner")
@@ -87,7 +88,7 @@ class Made:
     """What a pipeline has made.
 
     Attributes:
-        computed: the usable utterances, in the order of the splits.
+        computed: the usable utterances, in the order of the splits, also those that are not recorded: copies.
         bad_files: those that cannot be used.
         parts: split -> the folder of a dataset of this split alone.
     """
@@ -105,6 +106,7 @@ def make(
     version: str,
     settings: FeatureSettings,
     emotions: Mapping[str, str],
+    on_duplicate: str,
     scratch: pathlib.Path,
 ) -> Made:
     """Runs the pipeline and waits for its end.
@@ -114,6 +116,7 @@ def make(
         beam: the runner.
         name, version, emotions: see `builder.SpeechFeatures`.
         settings: of the features.
+        on_duplicate: what is not recorded of recordings that come twice, see `duplicates.Duplicates.left_out`.
         scratch: a folder that all workers see under this path.
 
     Raises:
@@ -145,10 +148,22 @@ def make(
                     _compute, settings=settings, kind=features.kind_of(settings)
                 ).with_outputs("bad", main="good")
             )
+            left_out = (
+                outcomes.good
+                | "Facts" >> apache_beam.Map(_recording)
+                | "All facts" >> apache_beam.combiners.ToList()
+                | "Copies" >> apache_beam.Map(_left_out, emotions=dict(emotions), on_duplicate=on_duplicate)
+            )
             parts = (
                 outcomes.good
                 | "Gather" >> apache_beam.GroupByKey()
-                | "Records" >> apache_beam.Map(_write, **how, coefficients=settings.coefficients)
+                | "Records"
+                >> apache_beam.Map(
+                    _write,
+                    **how,
+                    coefficients=settings.coefficients,
+                    left_out=apache_beam.pvalue.AsSingleton(left_out),
+                )
             )
             (
                 (parts, outcomes.bad)
@@ -198,23 +213,47 @@ def _compute(work: tuple[int, str, Utterance], settings: FeatureSettings, kind: 
         yield split, (index, utterance, *result)
 
 
+def _recording(of_split: tuple[str, tuple[Any, ...]]) -> duplicates.Recording:
+    """Of what `_compute` yields, what tells copies."""
+    _, (_, utterance, _, _, facts, _) = of_split
+    return utterance, facts
+
+
+def _left_out(
+    recordings: Sequence[duplicates.Recording], *, emotions: Mapping[str, str], on_duplicate: str
+) -> frozenset[str]:
+    """The ids of the utterances that are not recorded; the machine that began refuses what is to be refused."""
+    return duplicates.find(recordings, emotions=emotions).left_out(on_duplicate)
+
+
 def _write(
-    of_split: tuple[str, Iterable[tuple[int, Utterance, float, str, np.ndarray]]],
+    of_split: tuple[str, Iterable[tuple[int, Utterance, float, str, Facts, np.ndarray]]],
     *,
     name: str,
     version: str,
     emotions: Mapping[str, str],
     folder: str,
     coefficients: int,
+    left_out: frozenset[str],
 ) -> str:
-    """Writes a dataset of one split, whose features are held in memory meanwhile; returns the report."""
+    """Writes a dataset of one split, whose features are held in memory meanwhile; returns the report.
+
+    The report has the utterances that are left out of it, too.
+    """
     from data_prep import builder  # brings TensorFlow, which only workers that come to this need
 
     split, members = of_split[0], sorted(of_split[1], key=lambda member: member[0])
+    good = [
+        [index, seconds, len(rows), sound, dataclasses.astuple(facts)]
+        for index, _, seconds, sound, facts, rows in members
+    ]
+    members = [member for member in members if member[1].id not in left_out]
+    if not members:
+        return json.dumps({"good": good})
     ends = np.cumsum([len(rows) for *_, rows in members]).tolist()
     computed = [
-        Computed(utterance, seconds, end - len(rows), len(rows), sound)
-        for end, (_, utterance, seconds, sound, rows) in zip(ends, members, strict=True)
+        Computed(utterance, seconds, end - len(rows), len(rows), sound, facts)
+        for end, (_, utterance, seconds, sound, facts, rows) in zip(ends, members, strict=True)
     ]
     attempt = pathlib.Path(folder) / uuid.uuid4().hex
     attempt.mkdir(parents=True)
@@ -229,13 +268,12 @@ def _write(
             metadata={},
             progress=False,
         ).write(download_dir=attempt)
-    good = [[index, seconds, len(rows), sound] for index, _, seconds, sound, rows in members]
     return json.dumps({"split": split, "folder": str(made), "good": good})
 
 
 def _read_reports(scratch: pathlib.Path, utterances: Sequence[Utterance]) -> Made:
     """The reports of the workers; an error where an utterance is in none, or in two."""
-    good: dict[int, tuple[float, int, str]] = {}
+    good: dict[int, tuple[float, int, str, list[Any]]] = {}
     bad: dict[int, BadFile] = {}
     parts: dict[str, pathlib.Path] = {}
     for path in sorted(scratch.glob("reports*")):
@@ -244,7 +282,8 @@ def _read_reports(scratch: pathlib.Path, utterances: Sequence[Utterance]) -> Mad
                 index, path_of_sound, reason = report["bad"]
                 bad[index] = BadFile(path_of_sound, reason)
                 continue
-            parts[report["split"]] = pathlib.Path(report["folder"])
+            if "split" in report:
+                parts[report["split"]] = pathlib.Path(report["folder"])
             good |= {index: tuple(rest) for index, *rest in report["good"]}
     if good.keys() | bad.keys() != set(range(len(utterances))) or good.keys() & bad.keys():
         raise BeamError(
@@ -256,7 +295,7 @@ def _read_reports(scratch: pathlib.Path, utterances: Sequence[Utterance]) -> Mad
             f"workers wrote {unseen[0]}, which this machine does not see: put --records where all see it"
         )
     computed = [
-        Computed(utterances[index], seconds, 0, frames, sound)
-        for index, (seconds, frames, sound) in sorted(good.items())
+        Computed(utterances[index], seconds, 0, frames, sound, Facts(*facts))
+        for index, (seconds, frames, sound, facts) in sorted(good.items())
     ]
     return Made(computed, [bad[index] for index in sorted(bad)], parts)

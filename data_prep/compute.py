@@ -6,7 +6,6 @@ Results come back in the order of the utterances whatever the number of processe
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import pathlib
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from absl import logging
 
 from data_prep import audio
 from data_prep.corpora.base import BadFile, Utterance
+from data_prep.facts import Facts, digest_of
 from data_prep.features import FeatureSettings, Kind, extract, kind_of
 from data_prep.processes import in_processes, usable_cores
 
@@ -30,7 +30,8 @@ class Computed:
         seconds: length of the sound that they were computed from, after the cut.
         first: the first row.
         frames: how many rows.
-        sound: see `digest_of`.
+        sound: digest of the sound that they were computed from, see `digest_of`.
+        facts: of the whole utterance.
     """
 
     utterance: Utterance
@@ -38,6 +39,7 @@ class Computed:
     first: int
     frames: int
     sound: str
+    facts: Facts
 
 
 def compute(
@@ -74,11 +76,11 @@ def compute(
             if isinstance(result, BadFile):
                 bad_files.append(result)
                 continue
-            seconds, sound, features = result
+            seconds, sound, facts, features = result
             file.write(
                 np.ascontiguousarray(features, np.float32).data
             )  # tofile gives no reason when it fails
-            done.append(Computed(utterance, seconds, first, len(features), sound))
+            done.append(Computed(utterance, seconds, first, len(features), sound, facts))
             first += len(features)
     logging.info("Computed features of %d utterances; %d cannot be used", len(done), len(bad_files))
     return done, bad_files
@@ -91,13 +93,13 @@ def rows(scratch: pathlib.Path, *, settings: FeatureSettings) -> np.ndarray:
 
 def compute_one(
     utterance: Utterance, settings: FeatureSettings, kind: Kind | None = None
-) -> tuple[float, str, np.ndarray] | BadFile:
-    """Of one utterance the seconds of sound used, their digest, and the features [T, F], or why there are none.
+) -> tuple[float, str, Facts, np.ndarray] | BadFile:
+    """Of one utterance the seconds of sound used, their digest, the facts of all of it, and the features [T, F].
 
-    See `digest_of` and `extract`.
+    Where there are none, why. See `digest_of` and `extract`.
     """
     try:
-        decoded, rate = audio.decoded(utterance, seconds=settings.seconds)
+        decoded, rate, facts = audio.examined(utterance, seconds=settings.seconds)
     except audio.AudioError as error:
         return BadFile(str(utterance.path), str(error))
     waveform = audio.resampled(decoded, rate, sampling_rate=settings.sampling_rate)
@@ -105,18 +107,8 @@ def compute_one(
     if not np.isfinite(features).all():
         return BadFile(str(utterance.path), "features are not finite: the samples are far beyond full scale")
     seconds = min(len(waveform), settings.max_samples) / settings.sampling_rate
-    return seconds, digest_of(decoded, rate), features
-
-
-def digest_of(waveform: np.ndarray, rate: int) -> str:
-    """32 hex digits of what was recorded: a decoded mono waveform [samples] and its rate in Hz.
-
-    It is taken before anything is computed: resampling and features may differ in the last bit from one machine, or
-    version of a library, to another.
-    """
-    return hashlib.blake2b(
-        np.ascontiguousarray(waveform, "<f4").tobytes() + str(rate).encode(), digest_size=16
-    ).hexdigest()
+    sound = facts.whole if facts.used >= facts.seconds else digest_of(decoded, rate)
+    return seconds, sound, facts, features
 
 
 def _here(

@@ -29,6 +29,11 @@ class CorpusSettings:
         "speaker", "what folds divide; part is the corpus's own division"
     )
     on_bad_file: Literal["error", "skip"] = setting("error", "stop at unusable files, or leave them out")
+    on_duplicate: Literal["error", "keep_one", "keep"] = setting(
+        "error",
+        "of a recording that comes twice: take one, and stop where speakers or classes differ; take the first always; "
+        "or take all",
+    )
     workers: int = setting(0, "processes that compute features; 0 is one a core", low=0, resumable=True)
 
     def __post_init__(self):

@@ -4,7 +4,7 @@ import collections
 from collections.abc import Mapping, Sequence
 
 from data_prep.corpora import READERS
-from data_prep.corpora.base import Utterance
+from data_prep.corpora.base import Published, Utterance
 
 _TABLE_ROWS = 40
 
@@ -36,6 +36,11 @@ def differences(
     for known in published:
         if target or (frozenset(parts) or all_parts) != known.parts:
             continue
+        if known.emotions:
+            of_emotions = collections.Counter(utterance.emotion for utterance in utterances)
+            of_each = [(name, of_emotions[name], count) for name, count in sorted(known.emotions.items())]
+            messages += _message(known, [*of_each, ("all", len(utterances), known.total)])
+            continue
         if known.classes and known.classes.keys() != name_of.keys():
             continue
         counted = [
@@ -43,15 +48,20 @@ def differences(
         ]
         classes = collections.Counter(emotions.get(utterance.emotion) for utterance in counted)
         sessions = collections.Counter(utterance.session for utterance in counted)
-        rows = [
+        rows: list[tuple[str, int, int | None]] = [
             (name_of[members], classes[name_of[members]], count) for members, count in known.classes.items()
         ]
         rows += [(f"session {name}", sessions[name], count) for name, count in known.sessions.items()]
         rows.append(("all", len(counted), known.total))
-        if wrong := [row for row in rows if row[2] not in (None, row[1])]:
-            lines = "".join(f"\n  {name}: {here} here, {there} published" for name, here, there in wrong)
-            messages.append(f"the corpus does not have the counts of {known.name}:{lines}")
+        messages += _message(known, rows)
     return messages
+
+
+def _message(known: Published, rows: Sequence[tuple[str, int, int | None]]) -> list[str]:
+    """None, or one of all (what, here, published) that differ."""
+    wrong = [row for row in rows if row[2] not in (None, row[1])]
+    lines = "".join(f"\n  {name}: {here} here, {there} published" for name, here, there in wrong)
+    return [f"the corpus does not have the counts of {known.name}:{lines}"] if wrong else []
 
 
 def tables(utterances: Sequence[Utterance], *, emotions: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ the records of the first and does nothing.
 """
 
 import functools
+import json
 import pathlib
 import shutil
 import tempfile
@@ -22,9 +23,12 @@ from data_prep.beam import Beam
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile, BadFilesError, CorpusError, Utterance, grouped, is_cut
 from data_prep.corpus_settings import CorpusSettings
+from data_prep.duplicates import DuplicatesError
+from data_prep.duplicates import find as find_duplicates
 from data_prep.features import FeatureSettings
 from data_prep.provenance import VERSION, fingerprint_of, metadata_of
 from data_prep.selection import select
+from data_prep.soundness import Soundness, examine
 from data_prep.splits import check_several, divide, keep_in_part
 from jax_ser_darts import commands
 from jax_ser_darts.extensions import load_extensions
@@ -47,7 +51,7 @@ def prepare(
         features: what is computed of each utterance.
         records: folder of all records.
         beam: the pipeline whose workers compute and write; None is this machine. The records are the same.
-        show_counts: print the utterances a class and speaker, session and part.
+        show_counts: print the utterances a class and speaker, session and part, and what was cut or left out.
         make: the records are made where they are missing; else their folder is returned that is not there.
 
     Returns:
@@ -57,6 +61,7 @@ def prepare(
         BadFilesError: files cannot be used and data.on_bad_file is "error"; it names every one.
         BeamError: the pipeline failed; nothing has been written.
         CorpusError: the corpus does not fit the config; nothing has been written.
+        DuplicatesError: one recording has two speakers or classes, and data.on_duplicate is "error".
         OSError: the disk is full; nothing is left of the attempt.
         SettingsError: impossible feature settings.
     """
@@ -67,13 +72,14 @@ def prepare(
     except BadFilesError as error:
         raise _bad_files_error(error.bad_files, listed, any_good=False) from None
     emotions = selection.emotions
-    for difference in counts.differences(
+    differences = counts.differences(
         selection.chosen,
         corpus=data.corpus,
         parts=data.parts,
         target=data.intended_emotion,
         emotions=emotions,
-    ):
+    )
+    for difference in differences:
         logging.warning("%s", difference)
     utterances = selection.utterances
     if data.group_by == "part":
@@ -95,6 +101,8 @@ def prepare(
         print(counts.tables(utterances, emotions=emotions), flush=True)
     if folder.is_dir():  # renamed to this name when whole, never before
         logging.info("Records of this corpus and config are there already, nothing to do: %s", folder)
+        if show_counts:
+            _print_soundness(folder)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder.parent / ".lock")  # waits for another process; free when that ends
@@ -117,7 +125,13 @@ def prepare(
                 )
             else:
                 computed, unreadable, dataset = _make_by_beam(
-                    groups, beam=beam, name=name, settings=features, emotions=emotions, scratch=scratch
+                    groups,
+                    beam=beam,
+                    name=name,
+                    settings=features,
+                    emotions=emotions,
+                    on_duplicate=data.on_duplicate,
+                    scratch=scratch,
                 )
             bad_files = _sorted({*known, *unreadable})
             if bad_files and data.on_bad_file == "error":
@@ -125,10 +139,30 @@ def prepare(
                     feature_cache.keep(kept, computed, scratch=scratch / "features")
                 raise _bad_files_error(bad_files, listed, any_good=bool(computed))
             _warn_of_bad_files(bad_files, computed=computed, emotions=emotions)
+            duplicates = find_duplicates([(one.utterance, one.facts) for one in computed], emotions=emotions)
+            try:
+                duplicates.refuse(data.on_duplicate, emotions=emotions)
+            except DuplicatesError:
+                if beam is None:
+                    feature_cache.keep(kept, computed, scratch=scratch / "features")
+                raise
+            left_out = duplicates.left_out(data.on_duplicate)
+            computed = [one for one in computed if one.utterance.id not in left_out]
             splits = _usable(groups, computed)
             check_several(
                 {split: [one.utterance for one in members] for split, members in splits.items()},
                 group_by=data.group_by,
+            )
+            soundness = examine(
+                chosen=selection.chosen,
+                computed=[one for members in splits.values() for one in members],
+                emotions=emotions,
+                duplicates=duplicates,
+                on_duplicate=data.on_duplicate,
+                bad_files=bad_files,
+                told=[*selection.notes, *map(_in_one_line, differences)],
+                seconds=features.seconds,
+                sampling_rate=features.sampling_rate,
             )
             metadata = metadata_of(
                 data=data,
@@ -136,6 +170,7 @@ def prepare(
                 emotions=emotions,
                 splits=splits,
                 bad_files=bad_files,
+                soundness=soundness,
                 fingerprint=fingerprint,
             )
             written = dataset(
@@ -151,7 +186,19 @@ def prepare(
     feature_cache.forget(kept)
     listed.unlink(missing_ok=True)  # of an attempt before
     logging.info("Wrote the records of %d utterances in %d splits: %s", len(computed), len(splits), folder)
+    if show_counts:
+        _print_soundness(folder)
     return folder
+
+
+def _in_one_line(message: str) -> str:
+    return message.replace(":\n  ", ": ").replace("\n  ", "; ")
+
+
+def _print_soundness(folder: pathlib.Path) -> None:
+    """The block that the records keep of themselves."""
+    metadata = json.loads((folder / "metadata.json").read_text())
+    print(f"\n{Soundness.from_json(metadata['soundness']).text()}", flush=True)
 
 
 def _make_here(groups, *, settings, workers, scratch, kept):
@@ -182,7 +229,7 @@ def _make_here(groups, *, settings, workers, scratch, kept):
     return computed, bad_files, dataset
 
 
-def _make_by_beam(groups, *, beam, name, settings, emotions, scratch):
+def _make_by_beam(groups, *, beam, name, settings, emotions, on_duplicate, scratch):
     """As `_make_here`, by the workers of a pipeline."""
     made = beams.make(
         groups,
@@ -191,6 +238,7 @@ def _make_by_beam(groups, *, beam, name, settings, emotions, scratch):
         version=VERSION,
         settings=settings,
         emotions=emotions,
+        on_duplicate=on_duplicate,
         scratch=scratch,
     )
 

@@ -14,6 +14,7 @@ from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile, Utterance
 from data_prep.corpus_settings import CorpusSettings
 from data_prep.features import FeatureSettings, kind_of
+from data_prep.soundness import Soundness
 
 VERSION = "1.1.0"  # of the records' layout and numbers: raise it when either changes
 _LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "tensorflow_datasets", "jax_ser_darts")
@@ -53,6 +54,7 @@ def fingerprint_of(
         "source": str(source),
         "group_by": data.group_by,
         "on_bad_file": data.on_bad_file,
+        "on_duplicate": data.on_duplicate,
         "features": _settings_of(settings),
         **_features_version(settings),
         "emotions": emotions,
@@ -69,6 +71,7 @@ def metadata_of(
     emotions: Mapping[str, str],
     splits: Mapping[str, Sequence[Computed]],
     bad_files: Sequence[BadFile],
+    soundness: Soundness,
     fingerprint: str,
 ) -> dict[str, Any]:
     """What is stored beside the records as metadata.json: where they come from, and what they hold.
@@ -79,6 +82,7 @@ def metadata_of(
         emotions: corpus's emotion -> class.
         splits: split -> what is recorded of it.
         bad_files: all that have been left out.
+        soundness: what was cut, left out or looks wrong.
         fingerprint: see `fingerprint_of`.
 
     Its `content` says what a result on the records is of, wherever the files lie.
@@ -106,6 +110,7 @@ def metadata_of(
         "target": data.intended_emotion,
         "counts": class_counts,
         "bad_files": [dataclasses.asdict(bad) for bad in bad_files],
+        "soundness": soundness.to_json(),
         "versions": _versions(),
         "fingerprint": fingerprint,
         "content": _content(settings, emotions, splits),

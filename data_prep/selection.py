@@ -20,12 +20,14 @@ class Selection:
         chosen: the utterances of the parts that are wanted, whatever their emotion.
         emotions: corpus's emotion -> class, of the emotions that are used.
         bad_files: those that the corpus's reader cannot use.
+        notes: sentences of what the reader passed over.
     """
 
     source: pathlib.Path
     chosen: tuple[Utterance, ...]
     emotions: Mapping[str, str]
     bad_files: tuple[BadFile, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def utterances(self) -> list[Utterance]:
@@ -55,7 +57,8 @@ def select(data: CorpusSettings, *, records: pathlib.Path) -> Selection:
     chosen = _choose(reading.utterances, parts=data.parts, target=data.intended_emotion)
     labels = collections.Counter(one.emotion for one in chosen)
     names.check_labels(labels, data.emotions, aliases=data.aliases)
-    selection = Selection(source, tuple(chosen), _emotions(labels, data.emotions), reading.bad_files)
+    emotions = _emotions(labels, data.emotions)
+    selection = Selection(source, tuple(chosen), emotions, reading.bad_files, reading.notes)
     names.check_speakers(selection.utterances, aliases=data.aliases)
     return selection
 
@@ -67,7 +70,7 @@ def read_corpus(data: CorpusSettings, *, records: pathlib.Path) -> corpora.Readi
 
 def _read(data: CorpusSettings, source: pathlib.Path) -> corpora.Reading:
     reading = corpora.read(data.corpus, source)
-    return corpora.Reading(tuple(names.rename(reading.utterances, data.aliases)), reading.bad_files)
+    return dataclasses.replace(reading, utterances=tuple(names.rename(reading.utterances, data.aliases)))
 
 
 def _source(data: CorpusSettings, *, records: pathlib.Path) -> pathlib.Path:

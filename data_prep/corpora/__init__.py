@@ -113,6 +113,7 @@ def read(corpus: str, root: str | os.PathLike) -> Reading:
     if not root.exists():
         raise CorpusError(f"no folder {root}\nexpected: {READERS[corpus].layout}")
     reading = READERS[corpus].read(root)
-    utterances = pass_over_copies(root, reading.utterances) if root.is_dir() else reading.utterances
+    notes = list(reading.notes)
+    utterances = pass_over_copies(root, reading.utterances, notes) if root.is_dir() else reading.utterances
     unique = split_repeated((str(utterance.path), utterance) for utterance in utterances)
-    return Reading(unique.utterances, (*reading.bad_files, *unique.bad_files))
+    return Reading(unique.utterances, (*reading.bad_files, *unique.bad_files), tuple(notes))

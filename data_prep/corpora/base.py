@@ -47,10 +47,14 @@ class BadFile:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader returns: utterances sorted by id, and every file it could not place."""
+    """What a reader returns: utterances sorted by id, every file it could not place, and what it passed over.
+
+    The notes are sentences with counts and names, for the block that `prepare` prints.
+    """
 
     utterances: tuple[Utterance, ...]
     bad_files: tuple[BadFile, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,7 @@ class Published:
         parts: the parts of the corpus that they are for; none of a corpus that is not divided.
         classes: (the corpus's emotions in one class; its utterances, or None where only the total is known);
             empty is for every utterance, whatever its emotion.
+        emotions: the corpus's emotion -> its utterances, compared whatever is chosen of them; in place of classes.
         total: utterances.
         sessions: session -> utterances, where known.
     """
@@ -69,6 +74,7 @@ class Published:
     name: str
     parts: frozenset[str] = frozenset()
     classes: Mapping[frozenset[str], int | None] = dataclasses.field(default_factory=dict)
+    emotions: Mapping[str, int] = dataclasses.field(default_factory=dict)
     total: int
     sessions: Mapping[str, int] = dataclasses.field(default_factory=dict)
 

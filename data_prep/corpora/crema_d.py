@@ -9,7 +9,7 @@ import functools
 import pathlib
 import re
 
-from data_prep.corpora.base import BadFile, Reading, Utterance
+from data_prep.corpora.base import BadFile, Published, Reading, Utterance
 from data_prep.corpora.files import UnreadableName, find, look_up, read_names
 
 LAYOUT = "CREMA-D, AudioWAV/1001_IEO_ANG_HI.wav (actor, sentence, emotion, level), .wav or .flac"
@@ -26,6 +26,13 @@ EMOTIONS = {
     "SAD": "sad",
 }
 DEMOGRAPHICS = "VideoDemographics.csv"
+PUBLISHED = (
+    Published(
+        name="CREMA-D (Cao et al. 2014)",
+        emotions={emotion: 1087 if emotion == "neutral" else 1271 for emotion in EMOTIONS.values()},
+        total=7442,
+    ),
+)
 
 # The level is LO, MD, HI or XX, but the corpus itself has one 1040_ITH_SAD_X.
 _NAME = re.compile(r"(\d{4})_([a-z]{3})_([a-z]{3})_(LO|MD|HI|XX?)", re.IGNORECASE)
@@ -39,7 +46,7 @@ def read(root: pathlib.Path) -> Reading:
     bad_files: list[BadFile] = []
     sexes = _sexes(root, bad_files)
     reading = read_names(root, functools.partial(_parse, sexes=sexes), layout=LAYOUT)
-    return Reading(reading.utterances, (*bad_files, *reading.bad_files))
+    return Reading(reading.utterances, (*bad_files, *reading.bad_files), reading.notes)
 
 
 def _parse(path: pathlib.Path, *, sexes: dict[str, str]) -> Utterance:

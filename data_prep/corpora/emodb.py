@@ -6,7 +6,7 @@ The name `03a01Wa` holds speaker 03, text a01, emotion W (the German word's firs
 import pathlib
 import re
 
-from data_prep.corpora.base import Reading, Utterance
+from data_prep.corpora.base import Published, Reading, Utterance
 from data_prep.corpora.files import UnreadableName, look_up, read_names
 
 LAYOUT = "EmoDB, wav/03a01Wa.wav (speaker, text, emotion, version), .wav or .flac"
@@ -32,6 +32,21 @@ SEXES = {
     "15": "male",
     "16": "female",
 }
+PUBLISHED = (
+    Published(
+        name="EmoDB (Burkhardt et al. 2005)",
+        emotions={
+            "angry": 127,
+            "boredom": 81,
+            "neutral": 79,
+            "happy": 71,
+            "fearful": 69,
+            "sad": 62,
+            "disgust": 46,
+        },
+        total=535,
+    ),
+)
 
 _NAME = re.compile(r"(\d\d)([ab]\d\d)([a-z])([a-z])", re.IGNORECASE)
 

@@ -61,9 +61,16 @@ def find(
 
 
 def find_sounds(
-    root: pathlib.Path, bad_files: list[BadFile], *, passed_over: Collection[str] = ()
+    root: pathlib.Path,
+    bad_files: list[BadFile],
+    *,
+    passed_over: Collection[str] = (),
+    notes: list[str] | None = None,
 ) -> Iterator[pathlib.Path]:
-    """The files below `root` that are .wav or .flac, as of `find`; those of other kinds are counted in one warning."""
+    """The files below `root` that are .wav or .flac, as of `find`; those of other kinds are counted in one warning.
+
+    `notes` gets it too, see `Reading`.
+    """
     others: list[str] = []
 
     def wanted(name: str) -> bool:
@@ -75,13 +82,13 @@ def find_sounds(
     if others:
         counts = collections.Counter(pathlib.PurePath(name).suffix.lower() for name in others)
         listing = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
-        logging.warning(
-            "%s below %s passed over, such as %s: of a folder, only .wav and .flac are read; convert them where they "
-            "are wanted",
-            listing,
-            root,
-            others[0],
+        text = (
+            f"{listing} below {root} passed over, such as {others[0]}: of a folder, only .wav and .flac are read; "
+            "convert them where they are wanted"
         )
+        logging.warning("%s", text)
+        if notes is not None:
+            notes.append(text)
 
 
 def is_sound(name: str) -> bool:
@@ -113,7 +120,8 @@ def read_names(
     """
     utterances: list[Utterance] = []
     bad_files: list[BadFile] = []
-    for path in find_sounds(root, bad_files):
+    notes: list[str] = []
+    for path in find_sounds(root, bad_files, notes=notes):
         try:
             utterance = parse(path)
         except UnreadableName as error:
@@ -123,7 +131,9 @@ def read_names(
                 utterances.append(utterance)
     if not utterances:
         raise NoSpeechError("sound file of the corpus", root, bad_files, layout=layout)
-    return Reading(tuple(sorted(utterances, key=lambda utterance: utterance.id)), tuple(bad_files))
+    return Reading(
+        tuple(sorted(utterances, key=lambda utterance: utterance.id)), tuple(bad_files), tuple(notes)
+    )
 
 
 def other_form(path: pathlib.Path) -> pathlib.Path | None:
@@ -150,10 +160,13 @@ def _names(folder: pathlib.Path, changed: int) -> dict[str, list[str]]:
     return dict(names)
 
 
-def pass_over_copies(root: pathlib.Path, utterances: Sequence[Utterance]) -> list[Utterance]:
+def pass_over_copies(
+    root: pathlib.Path, utterances: Sequence[Utterance], notes: list[str]
+) -> list[Utterance]:
     """The utterances of a corpus that lies in itself a second time, as Kaggle's archive of RAVDESS does, once.
 
     A folder is such a copy if all that is outside it is in it, too, under the same paths, and byte by byte the same.
+    `notes` gets a sentence of it.
     """
     by_id = collections.defaultdict(list)
     for utterance in utterances:
@@ -170,9 +183,8 @@ def pass_over_copies(root: pathlib.Path, utterances: Sequence[Utterance]) -> lis
         same_sound(inside[path].path, outside[path].path) for path in inside
     ):
         return list(utterances)
-    logging.warning(
-        "%s is a copy of all that lies beside it: its %d files are passed over", copy, len(inside)
-    )
+    notes.append(f"{copy} is a copy of all that lies beside it: its {len(inside)} files are passed over")
+    logging.warning("%s", notes[-1])
     return list(outside.values())
 
 

@@ -151,7 +151,8 @@ def pair(
     reported = {label.id for label in labels} - set(label_of)  # more than one label
     bad_files = [*bad_files, *unique.bad_files]
     utterances = []
-    for path in find_sounds(root, bad_files, passed_over=passed_over):
+    notes: list[str] = []
+    for path in find_sounds(root, bad_files, passed_over=passed_over, notes=notes):
         try:
             name = identify(path)
         except UnreadableName as error:
@@ -167,4 +168,6 @@ def pair(
     ]
     if not utterances:
         raise NoSpeechError("sound file of the corpus with a label", root, bad_files, layout=layout)
-    return Reading(tuple(sorted(utterances, key=lambda utterance: utterance.id)), tuple(bad_files))
+    return Reading(
+        tuple(sorted(utterances, key=lambda utterance: utterance.id)), tuple(bad_files), tuple(notes)
+    )

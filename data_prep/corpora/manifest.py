@@ -1,16 +1,18 @@
 """Any other corpus: a CSV manifest with one row an utterance.
 
-Columns `path,speaker,emotion[,session][,sex][,start,end][,id]`, in any order; others are ignored. Paths are
+Columns `path,speaker,emotion[,session][,sex][,start,end][,id]`, in any order; others are ignored, and named. Paths are
 relative to the CSV, times are in seconds. Several rows may cut segments from one file. Where there is no id,
 it is the path as written, with the times where there are any.
 """
 
 import collections
+import difflib
 import math
 import os
 import pathlib
 import re
 import sys
+from collections.abc import Sequence
 
 from absl import logging
 
@@ -23,6 +25,19 @@ LAYOUT = (
 )
 REQUIRED = ("path", "speaker", "emotion")
 OPTIONAL = ("session", "sex", "start", "end", "id")
+# Columns that others have, and what becomes of what they mean.
+NEAR_MISSES = {
+    **dict.fromkeys(
+        ("begin", "onset", "from", "start_time"), "is it start? Without start, sound is read from 0"
+    ),
+    **dict.fromkeys(("stop", "offset", "to", "end_time"), "is it end? Without end, sound is read to its end"),
+    **dict.fromkeys(("duration", "length"), "an end = start + duration would cut the sound"),
+    "gender": "is it sex?",
+    **dict.fromkeys(
+        ("split", "set", "fold", "partition"),
+        "folds divide speakers by themselves; to divide by it, name it session and set data.group_by=session",
+    ),
+}
 SEXES = {"": "", "f": "female", "female": "female", "m": "male", "male": "male"}
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")
 _COMMA = re.compile(r"\d*,\d+")
@@ -68,19 +83,34 @@ def read(root: pathlib.Path) -> Reading:
     if flaws:
         lines = f"\n{grouped(bad_files)}" if bad_files else ""
         raise CorpusError(f"{table}: {'; '.join(flaws)}\nexpected: {LAYOUT}{lines}")
+    notes = [*_ignored_columns(columns)]
     if other_sexes:
         counts = ", ".join(f"{word!r} {count} times" for word, count in other_sexes.most_common())
-        logging.warning("%s: a sex that is not female or male is taken as unknown: %s", table, counts)
+        notes.append(f"{table}: a sex that is not female or male is taken as unknown: {counts}")
     if renamed:
-        logging.warning(
-            "%s: %d path(s) are spelled in another Unicode form than their files, such as %r; these files are used",
-            table,
-            len(renamed),
-            renamed[0],
+        notes.append(
+            f"{table}: {len(renamed)} path(s) are spelled in another Unicode form than their files, such as "
+            f"{renamed[0]!r}; these files are used"
         )
-    agreed = _contradictions(utterances, bad_files)
-    unique = split_repeated(agreed)
-    return Reading(unique.utterances, (*bad_files, *unique.bad_files))
+    for note in notes:
+        logging.warning("%s", note)
+    unique = split_repeated(_contradictions(utterances, bad_files))
+    return Reading(unique.utterances, (*bad_files, *unique.bad_files), tuple(notes))
+
+
+def _ignored_columns(columns: Sequence[str]) -> tuple[str, ...]:
+    """A sentence where the manifest has columns that are not read."""
+    known = (*REQUIRED, *OPTIONAL)
+    ignored = list(dict.fromkeys(name for name in columns if name and name not in known))
+    if not ignored:
+        return ()
+    hints = []
+    for name in ignored:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+        if hint := NEAR_MISSES.get(name) or (f"is it {near[0]}?" if near else ""):
+            hints.append(f"{name}: {hint}")
+    sentence = f"{len(ignored)} column(s) of the manifest are not read: {', '.join(ignored)}"
+    return (sentence + (f" ({'; '.join(hints)})" if hints else ""),)
 
 
 def _file(cell: str, folder: pathlib.Path) -> pathlib.Path | None:

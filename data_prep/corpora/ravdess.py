@@ -8,7 +8,7 @@ keep in the same folder, are passed over.
 import pathlib
 import re
 
-from data_prep.corpora.base import Reading, Utterance
+from data_prep.corpora.base import Published, Reading, Utterance
 from data_prep.corpora.files import UnreadableName, look_up, read_names
 
 LAYOUT = "RAVDESS, Actor_01/03-01-05-01-02-01-01.wav (03 audio only, 01 speech, ...), .wav or .flac"
@@ -27,6 +27,13 @@ MODALITIES = {"01": "sound and video", "02": "video only", "03": "audio only"}
 CHANNELS = {"01": "speech", "02": "song"}
 # Odd actors are men.
 SEXES = {f"{actor:02d}": "male" if actor % 2 else "female" for actor in range(1, 25)}
+PUBLISHED = (
+    Published(
+        name="RAVDESS, speech (Livingstone & Russo 2018)",
+        emotions={emotion: 96 if emotion == "neutral" else 192 for emotion in EMOTIONS.values()},
+        total=1440,
+    ),
+)
 
 _NAME = re.compile(r"(\d\d)-(\d\d)-(\d\d)-\d\d-\d\d-\d\d-(\d\d)")
 

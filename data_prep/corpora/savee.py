@@ -6,7 +6,7 @@ The name is `DC_a01.wav`, or `a01.wav` in the speaker's folder DC.
 import pathlib
 import re
 
-from data_prep.corpora.base import Reading, Utterance
+from data_prep.corpora.base import Published, Reading, Utterance
 from data_prep.corpora.files import UnreadableName, look_up, read_names
 
 LAYOUT = "SAVEE, DC_a01.wav or DC/a01.wav (speakers DC, JE, JK, KL; emotion and number), .wav or .flac"
@@ -22,6 +22,13 @@ EMOTIONS = {
     "su": "surprised",
 }
 SEXES = dict.fromkeys(("DC", "JE", "JK", "KL"), "male")
+PUBLISHED = (
+    Published(
+        name="SAVEE (Haq & Jackson 2010)",
+        emotions={emotion: 120 if emotion == "neutral" else 60 for emotion in EMOTIONS.values()},
+        total=480,
+    ),
+)
 
 _NAME = re.compile(r"(?:([a-z]+)_)?([a-z]+)(\d\d)", re.IGNORECASE)
 

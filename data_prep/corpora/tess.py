@@ -6,7 +6,7 @@ The name `OAF_back_fear` holds the speaker (older or younger adult female), the 
 import pathlib
 import re
 
-from data_prep.corpora.base import Reading, Utterance
+from data_prep.corpora.base import Published, Reading, Utterance
 from data_prep.corpora.files import UnreadableName, look_up, read_names
 
 LAYOUT = "TESS, OAF_Fear/OAF_back_fear.wav (speaker, word, emotion), .wav or .flac"
@@ -26,6 +26,13 @@ EMOTIONS = {
 }
 # The corpus itself spells one file OA_bite_neutral.
 SPEAKERS = {"OAF": "OAF", "YAF": "YAF", "OA": "OAF", "YA": "YAF"}
+PUBLISHED = (
+    Published(
+        name="TESS (Pichora-Fuller & Dupuis 2020)",
+        emotions=dict.fromkeys(EMOTIONS.values(), 400),
+        total=2800,
+    ),
+)
 
 _NAME = re.compile(r"([a-z]+)_([a-z]+)_([a-z]+)", re.IGNORECASE)
 

@@ -18,6 +18,7 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     """All notes, a sentence or two each."""
     return [
         *about_scores(summary),
+        *about_sound(summary),
         *(about_tests(summary) if summary["tests"] else []),
         *about_variances(summary),
         *(about_agreement() if summary["agreement"] else []),
@@ -69,6 +70,11 @@ def about_scores(summary: Mapping[str, Any]) -> list[str]:
             "their spread is hardly known, nor is the interval of a metric or an RI that rests on it."
         )
     return sentences
+
+
+def about_sound(summary: Mapping[str, Any]) -> list[str]:
+    """What was cut, left out or looks wrong in the corpus."""
+    return [f"{sentence}." for sentence in summary.get("soundness", ())]
 
 
 def about_tests(summary: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from data_prep.soundness import sentences_of
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import Experiment
@@ -37,6 +38,7 @@ class Results:
         synthetic: whether a machine spoke.
         classes: names.
         all_folds: of the corpus; `folds` are those of them that the config runs.
+        soundness: sentences of what was cut, left out or looks wrong when the records were made.
     """
 
     config: Settings
@@ -45,6 +47,7 @@ class Results:
     synthetic: bool
     classes: tuple[str, ...]
     all_folds: tuple[Fold, ...]
+    soundness: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, experiment: Experiment) -> "Results":
@@ -56,6 +59,7 @@ class Results:
             synthetic=experiment.corpus.synthetic,
             classes=tuple(experiment.corpus.classes),
             all_folds=experiment.all_folds,
+            soundness=tuple(sentences_of(experiment.corpus.metadata)),
         )
 
     @classmethod
@@ -66,7 +70,13 @@ class Results:
             for fold in saved["folds"]
         )
         return cls(
-            config, workdir, saved["corpus"], saved["synthetic"], tuple(saved["classes"]), all_folds=folds
+            config,
+            workdir,
+            saved["corpus"],
+            saved["synthetic"],
+            tuple(saved["classes"]),
+            all_folds=folds,
+            soundness=tuple(saved.get("soundness", ())),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -76,6 +86,7 @@ class Results:
             "synthetic": self.synthetic,
             "classes": list(self.classes),
             "folds": [dataclasses.asdict(fold) for fold in self.all_folds],
+            "soundness": list(self.soundness),
         }
 
     @property

@@ -80,6 +80,7 @@ def summarise(results: Results, jobs: Sequence[Job], *, environment: Mapping[str
     return {
         "corpus": results.corpus,
         "synthetic": results.synthetic,
+        "soundness": list(results.soundness),
         "classes": list(results.classes),
         "absent_classes": absent_classes(results.classes, pooled),
         "folds": [

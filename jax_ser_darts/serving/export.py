@@ -15,6 +15,7 @@ import numpy as np
 from absl import logging
 
 from data_prep import corpora, features
+from data_prep.soundness import sentences_of
 from jax_ser_darts.data.folds import Fold
 from jax_ser_darts.errors import ConfigError
 from jax_ser_darts.experiment import Experiment
@@ -192,6 +193,7 @@ def _provenance(
             "counts": _counts(experiment),
             "emotions": dict(metadata["emotions"]),
             "target": bool(metadata.get("target", False)),
+            "soundness": sentences_of(metadata),
             "fingerprint": metadata["fingerprint"],
         },
         "training": {

@@ -32,7 +32,7 @@ def render(bundle: Bundle) -> str:
     sexes = {sex: Scores.from_json(of) for sex, of in figures["sexes"].items()}
     genotype = bundle.description.get("genotype")
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        corpus={**known["corpus"], "classes": bundle.classes},
+        corpus={"soundness": [], **known["corpus"], "classes": bundle.classes},
         training=known["training"],
         versions=known["versions"],
         classes=bundle.classes,

@@ -11,9 +11,16 @@ import numpy as np
 import soundfile
 import soxr
 
-from data_prep.audio import SHORTEST_SECONDS, AudioError, Streamed, cannot_decode, check_rate
+from data_prep.audio import (
+    LOUDEST,
+    SCALE_IT,
+    SHORTEST_SECONDS,
+    AudioError,
+    Streamed,
+    cannot_decode,
+    check_rate,
+)
 
-LOUDEST = 100.0  # times full scale; beyond it the numbers are no sound of full scale 1
 _QUIETEST_PEAK = 2**23  # of int32: what is below is 16-bit or 24-bit samples, or sound that nobody hears
 _MOST_CHANNELS = 32  # of an array; a spectrogram has more columns
 _BLOCK = 2**18  # samples of all channels that are decoded at once: 1 MiB
@@ -128,7 +135,7 @@ def mono(blocks: Iterable[np.ndarray], *, rate: float, to: int) -> Iterator[np.n
         if not np.isfinite(block).all():
             raise AudioError("holds samples that are NaN or infinite")
         if (peak := np.abs(block).max(initial=0)) > LOUDEST:
-            raise AudioError(f"samples reach {peak:.3g} times full scale: floats must have full scale at 1")
+            raise AudioError(f"samples reach {peak:.3g} times full scale: {SCALE_IT}")
         waveform = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
         yield waveform if stream is None else stream.resample_chunk(np.ascontiguousarray(waveform))
     if seconds < SHORTEST_SECONDS:

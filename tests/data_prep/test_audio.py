@@ -1,5 +1,6 @@
 """Reading sound: what is decoded is what was recorded, and every unusable sound says why."""
 
+import contextlib
 import pathlib
 
 import librosa
@@ -9,6 +10,7 @@ import soundfile
 
 from data_prep import audio
 from data_prep.corpora.base import Utterance
+from jax_ser_darts.serving import sound
 
 RATE = 16_000
 
@@ -102,7 +104,10 @@ def test_a_segment_outside_its_file_is_refused(tmp_path, span, reason):
     [
         (np.zeros(RATE), "silent"),
         (tone() * 1e-4, "silent"),
-        (np.stack([tone(), -tone()], axis=1), "silent"),
+        (np.stack([tone(), -tone()], axis=1), "silent: its channels cancel out"),
+        (np.full(RATE, 0.1), "silent: a constant 0.1 of full scale"),
+        (np.full(RATE, 0.1) + 1e-4 * tone(1), "silent: a constant"),
+        (tone() * 300, "samples reach 150 times full scale: floats must have full scale at 1"),
         (np.where(np.arange(RATE) == 99, np.nan, 0.1), "NaN or infinite"),
         (np.where(np.arange(RATE) == 99, np.inf, 0.1), "NaN or infinite"),
         (tone(0.02), "0.0200 s long, shorter than 0.025 s"),
@@ -113,6 +118,32 @@ def test_unusable_samples_are_refused(tmp_path, samples, reason):
     path = written(tmp_path, samples.astype(np.float32), subtype="FLOAT")
     with pytest.raises(audio.AudioError, match=reason):
         audio.read(utterance(path), sampling_rate=RATE)
+
+
+def test_silence_is_judged_by_the_whole_and_by_what_is_used(tmp_path):
+    late = np.concatenate([np.zeros(RATE), tone()]).astype(np.float32)
+    path = written(tmp_path, late, subtype="FLOAT")
+    np.testing.assert_array_equal(audio.read(utterance(path), sampling_rate=RATE), late)
+    np.testing.assert_array_equal(
+        audio.read(utterance(path), sampling_rate=RATE, seconds=1.2), late[: 6 * RATE // 5]
+    )
+    with pytest.raises(audio.AudioError, match=r"silent in its first 0.5 s.*sound begins at 1.00 s: cut"):
+        audio.read(utterance(path), sampling_rate=RATE, seconds=0.5)
+
+
+@pytest.mark.parametrize(("gain", "refused"), [(199, False), (201, True)])
+def test_what_is_refused_here_for_its_scale_is_what_predict_refuses(tmp_path, gain, refused):
+    path = written(tmp_path, tone() * gain, subtype="FLOAT")
+
+    def outcome():
+        return (
+            pytest.raises(audio.AudioError, match="times full scale") if refused else contextlib.nullcontext()
+        )
+
+    with outcome():
+        audio.read(utterance(path), sampling_rate=RATE)
+    with outcome():
+        list(sound.mono(sound.decode(path)[0], rate=RATE, to=RATE))
 
 
 @pytest.mark.parametrize(

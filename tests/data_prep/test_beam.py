@@ -14,10 +14,13 @@ from small_corpus import FEATURES, configured, contents, edit_manifest, publishe
 from data_prep import beam, builder, compute, sums
 from data_prep.beam import Beam, BeamError
 from data_prep.corpora.base import BadFilesError
+from data_prep.duplicates import DuplicatesError
+from data_prep.facts import Facts
 from data_prep.features import SettingsError
 from data_prep.prepare import prepare
 from data_prep.provenance import VERSION
 
+FACTS = [0] * len(dataclasses.fields(Facts))
 HERE = Beam("DirectRunner", "--direct_num_workers=1")
 PROCESSES = Beam("DirectRunner", "--direct_running_mode=multi_processing --direct_num_workers=3")
 THREADS = Beam("DirectRunner", "--direct_running_mode=multi_threading --direct_num_workers=3")
@@ -88,6 +91,27 @@ def test_all_bad_files_are_named_or_left_out_as_on_one_machine(corpus, tmp_path)
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.filterwarnings("default")
+def test_copies_are_left_out_or_refused_as_on_one_machine(corpus, tmp_path):
+    (corpus / "b_rage_2.wav").write_bytes((corpus / "b_anger_1.wav").read_bytes())  # the same class
+    records = {
+        how: prepare(data=configured(corpus), features=FEATURES, records=tmp_path / how, beam=workers)
+        for how, workers in (("alone", None), ("beamed", HERE))
+    }
+    assert_same(records["beamed"], records["alone"])
+    assert sum(map(len, read(records["beamed"]).values())) == 17
+    for path in corpus.glob("b_*.wav"):  # a speaker who is all copies of another
+        path.write_bytes((corpus / "a-1_anger_1.wav").read_bytes())
+    with pytest.raises(DuplicatesError):
+        prepare(data=configured(corpus), features=FEATURES, records=tmp_path / "refused", beam=HERE)
+    assert not published(tmp_path / "refused")
+    one = {"data": configured(corpus, on_duplicate="keep_one"), "features": FEATURES}
+    folder = prepare(**one, records=tmp_path / "one", beam=HERE)
+    assert_same(folder, prepare(**one, records=tmp_path / "one_alone"))
+    assert "speaker_b" not in read(folder)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.filterwarnings("default")
 def test_a_pipeline_that_fails_is_told_and_leaves_nothing(corpus, tmp_path, monkeypatch):
     def failing(*_):
         raise RuntimeError("the worker lost its way")
@@ -151,10 +175,16 @@ def test_impossible_features_are_told_as_such(corpus, tmp_path):
     ("reports", "message"),
     [
         ([], "only 0 . 0 of 2 utterances came back"),
-        ([{"split": "s", "folder": "/nowhere", "good": [[0, 1.0, 5, "d"]]}], "only 1 . 0 of 2"),
+        ([{"split": "s", "folder": "/nowhere", "good": [[0, 1.0, 5, "d", FACTS]]}], "only 1 . 0 of 2"),
         ([{"bad": [0, "a", "silent"]}, {"bad": [0, "a", "silent"]}], "only 0 . 1 of 2"),
         (
-            [{"split": "s", "folder": "/nowhere", "good": [[0, 1.0, 5, "d"], [1, 1.0, 5, "d"]]}],
+            [
+                {
+                    "split": "s",
+                    "folder": "/nowhere",
+                    "good": [[0, 1.0, 5, "d", FACTS], [1, 1.0, 5, "d", FACTS]],
+                }
+            ],
             "/nowhere, which this machine",
         ),
     ],

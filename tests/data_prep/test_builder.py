@@ -17,7 +17,7 @@ ROWS = np.arange(60, dtype=np.float32).reshape(20, 3)
 
 def computed(name: str, *, speaker: str, first: int, frames: int, emotion: str = "joy") -> Computed:
     utterance = Utterance(id=name, path=pathlib.Path(name), speaker=speaker, emotion=emotion, sex="female")
-    return Computed(utterance, seconds=0.5, first=first, frames=frames, sound="")
+    return Computed(utterance, seconds=0.5, first=first, frames=frames, sound="", facts=None)
 
 
 def write(data_dir: pathlib.Path, **changes) -> pathlib.Path:

@@ -41,15 +41,15 @@ def test_results_are_in_order_and_whole(utterances, tmp_path, workers):
     rows = compute.rows(scratch, settings=SETTINGS)
     assert len(rows) == sum(one.frames for one in done)
     for one in done:
-        seconds, sound, features = compute.compute_one(one.utterance, SETTINGS)
-        assert one.sound == sound
+        seconds, sound, facts, features = compute.compute_one(one.utterance, SETTINGS)
+        assert (one.sound, one.facts) == (sound, facts)
         assert one.seconds == seconds
         np.testing.assert_array_equal(rows[one.first : one.first + one.frames], features)
 
 
 def sound_of(path, samples, **options) -> str:
     soundfile.write(path, samples, options.pop("rate", RATE), **options)
-    _, sound, _ = compute.compute_one(Utterance(id="u", path=path, speaker="s", emotion="angry"), SETTINGS)
+    _, sound, *_ = compute.compute_one(Utterance(id="u", path=path, speaker="s", emotion="angry"), SETTINGS)
     return sound
 
 

@@ -97,12 +97,28 @@ def test_msp_improv_has_counts_of_turns_and_of_classes():
     assert differences(given[1:], **settings, target=True) == []
 
 
+@pytest.mark.parametrize("corpus", ["ravdess", "emodb", "crema_d", "savee", "tess"])
+@pytest.mark.parametrize("emotions", [FOUR, {"angry": "angry", "sad": "other", "happy": "other"}])
+def test_open_corpora_are_compared_whatever_is_chosen_of_them(corpus, emotions):
+    (known,) = READERS[corpus].published
+    assert READERS[corpus].published[0].emotions.keys() >= FOUR.keys()
+    settings = {"corpus": corpus, "emotions": emotions}
+    given = utterances(known.emotions)
+    assert differences(given, **settings) == []
+    calm = {"calm", "disgust"} & known.emotions.keys()  # not chosen
+    less = [one for one in given if one.emotion not in calm]
+    (message,) = differences(less, **settings)
+    assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == [*sorted(calm), "all"]
+
+
 def test_the_published_classes_add_up():
     published = [known for reader in READERS.values() for known in reader.published]
-    assert len(published) == 5
+    assert len(published) == 10
     for known in published:
         if known.classes and None not in known.classes.values():
             assert sum(known.classes.values()) == known.total
+        if known.emotions:
+            assert sum(known.emotions.values()) == known.total
         if known.sessions:
             assert sum(known.sessions.values()) == known.total
 

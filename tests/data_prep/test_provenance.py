@@ -10,8 +10,10 @@ from small_corpus import FEATURES, RATE, configured, edit_manifest
 
 from data_prep.compute import Computed
 from data_prep.corpora.base import BadFile
+from data_prep.leaks import Leaks
 from data_prep.provenance import fingerprint_of, metadata_of
 from data_prep.selection import select
+from data_prep.soundness import Note, Soundness
 
 SETTINGS = FEATURES
 
@@ -47,7 +49,8 @@ def test_a_change_is_noticed(corpus, tmp_path, change):
     data, settings = configured(corpus), SETTINGS
     before = fingerprint(data, tmp_path)
     if change == "sound":
-        soundfile.write(corpus / "b_anger_1.wav", 0.1 * np.ones(RATE), RATE)
+        noise = 0.1 * np.random.default_rng(7).standard_normal(RATE)
+        soundfile.write(corpus / "b_anger_1.wav", noise, RATE)
     elif change == "no sound":
         (corpus / "b_anger_1.wav").unlink()
     elif change == "label":
@@ -80,7 +83,7 @@ def test_the_metadata_counts_what_is_recorded_of_each_split_and_class(corpus, tm
     selection = select(data, records=tmp_path / "records")
     parts = {"anger": "read", "rage": "", "sorrow": "free"}
     computed = [
-        Computed(dataclasses.replace(one, part=parts[one.emotion]), 0.5, 0, 9, "")
+        Computed(dataclasses.replace(one, part=parts[one.emotion]), 0.5, 0, 9, "", None)
         for one in selection.utterances
     ]
     splits = {
@@ -93,6 +96,7 @@ def test_the_metadata_counts_what_is_recorded_of_each_split_and_class(corpus, tm
         emotions=selection.emotions,
         splits=splits,
         bad_files=[BadFile("x.wav", "empty file")],
+        soundness=Soundness((Note("cut", 1, "one is cut"),), Leaks(0.5, 1, ())),
         fingerprint="f00",
     )
     assert json.loads(json.dumps(metadata)).keys() == metadata.keys()
@@ -100,4 +104,5 @@ def test_the_metadata_counts_what_is_recorded_of_each_split_and_class(corpus, tm
     assert metadata["groups"] == {"speaker_b": ["b"], "others": ["a 1", "a-1"]}
     assert metadata["parts"] == {"read": ["speaker_b"], "free": ["speaker_b", "others"]}
     assert metadata["bad_files"] == [{"path": "x.wav", "reason": "empty file"}]
+    assert metadata["soundness"]["notes"][0]["text"] == "one is cut"
     assert (metadata["fingerprint"], metadata["synthetic"]) == ("f00", False)

@@ -56,7 +56,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
         splits[split] = []
         for utterance, features in members:
             splits[split].append(
-                Computed(utterance, seconds=0.5, first=first, frames=len(features), sound="")
+                Computed(utterance, seconds=0.5, first=first, frames=len(features), sound="", facts=None)
             )
             rows.append(features)
             first += len(features)

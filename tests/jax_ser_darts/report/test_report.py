@@ -393,6 +393,13 @@ def test_the_notes_warn_of_made_up_speech_absent_classes_and_a_search_beside_not
     assert "baselines.random" not in " ".join(notes.about_scores(summary)), "they are on their way"
 
 
+def test_the_notes_have_what_was_cut_left_out_or_looks_wrong_in_the_corpus():
+    summary = example.summary()
+    before = notes.notes(summary)
+    summary["soundness"] = ["5 of 9 utterances are longer"]
+    assert set(notes.notes(summary)) - set(before) == {"5 of 9 utterances are longer."}
+
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 

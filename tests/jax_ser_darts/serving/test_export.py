@@ -96,6 +96,8 @@ class TestExport:
         own = bundle.provenance["scores"]["exported"]["ua"]
         assert f"{own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}]" in card
         assert "eSpeak" in card
+        assert "What was cut, left out or looks wrong" in card
+        assert " tell the class" in card or "can be told without listening" in card
         assert "{{" not in card
         assert "{%" not in card
 
