@@ -83,7 +83,7 @@ def test_all_bad_files_are_named_or_left_out_as_on_one_machine(corpus, tmp_path)
             prepare(data=configured(corpus), **arguments)
         assert not published(tmp_path / how)
         folder = prepare(data=configured(corpus, on_bad_file="skip"), **arguments)
-        told.append((str(error.value), folder))
+        told.append((str(error.value).replace(f"/{how}/", "/"), folder))
     assert told[0][0] == told[1][0]
     assert_same(told[0][1], told[1][1])
     assert len(json.loads((told[1][1] / builder.BAD_FILES).read_text())) > 6
