@@ -9,6 +9,7 @@ import flax.linen as nn
 from jax_ser_darts.errors import UserError
 from jax_ser_darts.models.baselines import BASELINES, WIDTH, Baseline, registered
 from jax_ser_darts.models.network import Network
+from jax_ser_darts.models.stem import STEMS
 from jax_ser_darts.ops.backend import REFERENCE
 from jax_ser_darts.search_space import genotype as genotypes
 from jax_ser_darts.search_space import operations
@@ -17,6 +18,7 @@ from jax_ser_darts.search_space.operations import OperationError
 MODEL = "model"  # the entry that names which of these it is, or REGISTERED
 OPERATIONS = "operations"  # the entry of operations that an extension has registered, if the genotype has any
 MODELS = {"genotype": Network, "baseline": Baseline}
+_NAMES = {"kind": BASELINES, "stem": STEMS}  # entries that are no sizes
 REGISTERED = "registered"  # a baseline of the user: its name and module are entries beside its sizes
 _OF_TRAINING = ("dropout", "auxiliary", "momentum")
 _OF_THE_PROGRAM = ("parent", "name", "backend", "axis_name", "dtype")
@@ -76,9 +78,11 @@ def build(description: Mapping[str, Any]) -> nn.Module:
             entries[name] = genotypes.from_json(value)
         elif name == "reductions":
             entries[name] = None if value is None else frozenset(map(_size, _list(name, value)))
-        elif name == "kind":
-            if value not in BASELINES:
-                raise DescriptionError(f"the baseline {value!r} is not one of {', '.join(BASELINES)}")
+        elif name in _NAMES:
+            if value not in _NAMES[name]:
+                raise DescriptionError(
+                    f"the network's {name} {value!r} is not one of {', '.join(_NAMES[name])}"
+                )
         else:
             entries[name] = _size(value)
     network = kind(**entries)

@@ -9,7 +9,7 @@ from jax_ser_darts.ops.backend import Backend
 from jax_ser_darts.ops.masks import ValidPositions
 from jax_ser_darts.ops.primitives import pointwise
 
-CONV, PROJECT = "conv", "project"
+CONV, PROJECT = STEMS = ("conv", "project")
 
 
 def arranged(features: jax.Array, stem: str) -> jax.Array:

@@ -1,6 +1,7 @@
 """How a bundle does on another corpus: the same network, other speakers, microphones, perhaps another language."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -116,6 +117,7 @@ def _predictions(
 ) -> tuple[Predictions, list[BadFile], dict[str, int]]:
     """The predictions; files that cannot be used; how many utterances have several windows, how many are silence."""
     predictor, bad_files, rows = Predictor(bundle), list(bad_files), []
+    hears_all = functools.cache(lambda: Predictor(bundle, silence=_ALL_IS_SPEECH))
     heard = {"several_windows": 0, "silent": 0}
     for utterance, name in tqdm.tqdm(utterances, desc="utterances", unit="utt", disable=None):
         try:
@@ -124,9 +126,7 @@ def _predictions(
             heard["several_windows"] += len(prediction.timeline) > 1
             if prediction.emotion is None:
                 heard["silent"] += 1
-                prediction = Predictor(bundle, silence=_ALL_IS_SPEECH).predict(
-                    waveform, predictor.sampling_rate
-                )
+                prediction = hears_all().predict(waveform, predictor.sampling_rate)
         except audio.AudioError as error:
             bad_files.append(BadFile(str(utterance.path), str(error)))
             continue

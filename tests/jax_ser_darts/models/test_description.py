@@ -16,7 +16,9 @@ NETWORK = Network(
 BASELINE = Baseline(kind="cnn_lstm", classes=5, channels=1, units=9)
 
 
-@pytest.mark.parametrize("network", [NETWORK, BASELINE, NETWORK.clone(reductions=None)])
+@pytest.mark.parametrize(
+    "network", [NETWORK, BASELINE, NETWORK.clone(reductions=None), NETWORK.clone(stem="project")]
+)
 def test_a_network_survives_its_description(network):
     assert build(json.loads(json.dumps(describe(network)))) == network
 
@@ -34,6 +36,7 @@ def test_what_only_training_needs_is_left_out():
         ({"cells": 10**6}, "no size"),
         ({"cells": True}, "no size"),
         ({"channels": 2.5}, "no size"),
+        ({"stem": "pool"}, "stem 'pool' is not one of conv, project"),
         ({"reductions": 1}, "not a list"),
         ({"reductions": [None]}, "no size"),
         ({"dropout": 0.5}, "unknown entries dropout"),
