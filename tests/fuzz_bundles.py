@@ -160,7 +160,7 @@ def change_json(value, rng: np.random.Generator) -> None:
             value.extend([value[key]] * int(rng.integers(1, 3_000)))
         elif kind < 0.2:
             value[f"{key}\n"] = value[key]
-        elif kind < 0.5 and type(value[key]) in (int, float):
+        elif kind < 0.5 and type(value[key]) in (int, float) and abs(value[key]) < 1e300:
             value[key] = type(value[key])(value[key] * 10.0 ** rng.integers(-2, 5))
         else:
             value[key] = VALUES[rng.integers(len(VALUES))]
