@@ -69,9 +69,9 @@ class TestUsualForms:
 def test_it_is_added_to_a_bundle_and_all_else_stays(tmp_path, monkeypatch):
     folder = tmp_path / "b"
     versions = {"jax_ser_darts": "0", "jax": "1"}
-    bundle = dataclasses.replace(
-        make_bundle(), artifact=b"bytes", provenance={"versions": {**versions, "records": {}}}
-    )
+    made = make_bundle()
+    provenance = {**made.provenance, "versions": {**versions, "records": {}}}
+    bundle = dataclasses.replace(made, artifact=b"bytes", provenance=provenance)
     write_bundle(folder, bundle, card="# A card", versions=versions)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.setattr(onnx_model, "make", lambda _: b"a model")
