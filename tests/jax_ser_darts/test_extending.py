@@ -218,6 +218,7 @@ class TestSearch:
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * max(1.0, float(np.abs(b).max())))
 
+    @pytest.mark.slow
     def test_padding_changes_nothing(self, loaded):
         model, data = supernet(), batch(0)
         alphas = alphas_of(model)
@@ -229,6 +230,7 @@ class TestSearch:
 
 
 class TestInitialisation:
+    @pytest.mark.slow
     def test_a_module_of_the_users_is_initialised_by_itself_on_each_edge(self, loaded):
         model = supernet()
         data = batch(0)

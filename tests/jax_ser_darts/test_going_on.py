@@ -60,7 +60,7 @@ class TestGoingOn:
         }
         assert {name for name in changed if not name.startswith("report/")} <= {"config.json", ".lock"}
 
-    @pytest.mark.parametrize("kind", ["search", "train"])
+    @pytest.mark.parametrize("kind", ["search", pytest.param("train", marks=pytest.mark.slow)])
     def test_a_stopped_run_ends_as_one_that_was_not(self, finished, tmp_path, monkeypatch, kind):
         """Stopped after an epoch, once before and once after its checkpoint; the same numbers bit by bit."""
         config = tiny_config()
@@ -99,6 +99,7 @@ class TestGoingOn:
         result = "genotype.json" if kind == "search" else "predictions.json"
         assert (tmp_path / resumed / result).read_text() == (finished / uninterrupted / result).read_text()
 
+    @pytest.mark.slow
     def test_a_search_on_a_full_disk_ends_as_one_that_had_space(self, finished, small_disk, monkeypatch):
         """Full at the second checkpoint, when its epoch is in the metrics; the same numbers bit by bit."""
         config = tiny_config()
@@ -129,6 +130,7 @@ class TestGoingOn:
         genotype = f"{where}/genotype.json"
         assert (small_disk.folder / genotype).read_text() == (finished / genotype).read_text()
 
+    @pytest.mark.slow
     def test_a_stopped_baseline_ends_as_one_that_was_not(self, finished, tmp_path, monkeypatch):
         config = tiny_config()
         config.data.records = str(finished / "records")
@@ -248,6 +250,7 @@ class TestGoingOn:
         genotypes = [(tmp_path / run / where / "genotype.json").read_text() for run in ("stopped", "whole")]
         assert genotypes[0] == genotypes[1]
 
+    @pytest.mark.slow
     def test_nothing_is_compiled_after_the_first_step(self, finished, tmp_path, caplog):
         """A search of more epochs compiles what a short one does."""
         config = tiny_config()

@@ -68,6 +68,7 @@ class TestNeed:
         assert second.copies == 4 * 4 * steps["second"].parameters, "four float32 copies of the weights"
         assert first.state == second.state > 2 * 4 * steps["first"].parameters, "weights, momentum, alphas"
 
+    @pytest.mark.slow
     def test_batches_grow_with_the_batch_and_so_does_temporary_memory(self, steps):
         small, large = (steps["first"].need(size) for size in (8, 16))
         assert large.batches == 2 * small.batches

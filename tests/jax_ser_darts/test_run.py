@@ -135,6 +135,7 @@ def compared(finished, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 class TestMethods:
     """What is compared with the found networks, added to a finished workdir."""
 

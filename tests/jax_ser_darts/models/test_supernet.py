@@ -191,7 +191,8 @@ def partial_gradients(batch):
     return lambda backend, edges, batch=batch: compiled(backend, edges)(params, alphas, batch)
 
 
-@SCAN_AND_SLOWLY_UNROLL
+@pytest.mark.slow  # test_relaxed.py has the sum
+@pytest.mark.parametrize("edges", EDGES)
 def test_partial_channels_and_normalised_edges_are_the_reference_too(partial_gradients, edges):
     assert_close(partial_gradients(CUSTOM, edges), partial_gradients(REFERENCE, UNROLL))
 

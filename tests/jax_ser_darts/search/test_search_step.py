@@ -99,6 +99,7 @@ def test_one_device_and_eight_agree(order, bits, tolerance):
     )
 
 
+@pytest.mark.slow
 def test_pmap_and_shard_map_are_the_same_bit_by_bit():
     assert largest_difference(after_three_steps(8), after_three_steps(8, mapping=parallel.SHARD_MAP)) == 0
 
