@@ -280,6 +280,7 @@ class TestMethods:
         assert not (tmp_path / "search").exists()
 
 
+@pytest.mark.slow
 class TestArchive:
     def test_all_of_it_is_rebuilt_from_the_archive(self, compared, tmp_path):
         store.collect(compared, tmp_path / "archive")
