@@ -342,4 +342,4 @@ def test_processes_do_what_this_one_does(finished, tmp_path, monkeypatch):
     assert again["wall"] > record["wall"], "training and predicting took both of their seconds"
     del again["sha256"], record["sha256"]
     assert {**again, "wall": record["wall"]} == record
-    assert "done" in (tmp_path / "run" / "logs" / "worker_0.log").read_text()
+    assert "seed 0: done" in (tmp_path / "run" / "logs" / "worker_0.log").read_text()
